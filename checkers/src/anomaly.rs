@@ -1,0 +1,91 @@
+//! Anomalies and their witnesses: data that a few lines of code can verify again. Words and drawings are made of them
+//! elsewhere.
+
+use schism_history::OpIndex;
+use serde::{Deserialize, Serialize};
+
+/// One broken promise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Its name in the field's terms (`nonlinearizable`, `G-single`).
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The independent key, as text, where the history has keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The proof.
+    pub witness: Witness,
+}
+
+/// A proof. Operations are named by the index of their invocation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "witness", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Witness {
+    /// These operations, alone, have no order that explains them.
+    Nonlinearizable {
+        /// `register`, `cas-register`.
+        model: String,
+        /// State before the first operation, as text.
+        initial: String,
+        /// The smallest set found, in order of invocation: without any one of them the rest is linearizable.
+        operations: Vec<OpIndex>,
+        /// Whether that was proven (it is not where the budget ended first).
+        smallest: bool,
+        /// The operation that could not be placed, of `operations`.
+        blocked: OpIndex,
+        /// Longest orders of `operations` that are legal so far, each with the states along it and why the next
+        /// operations are illegal.
+        paths: Vec<Path>,
+        /// The event at which the whole history of this key stopped being linearizable.
+        failed_at: OpIndex,
+        /// How many operations the key's history has.
+        operations_count: u64,
+    },
+}
+
+/// A legal order of some operations, and why none of the others can follow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Path {
+    /// What was placed, in order, with the state after it.
+    pub placed: Vec<Placed>,
+    /// What could not be placed next, and why.
+    pub illegal: Vec<Illegal>,
+}
+
+/// An operation placed, and the state after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The operation.
+    pub operation: OpIndex,
+    /// The state after it, as text.
+    pub state: String,
+}
+
+/// An operation that cannot be next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Illegal {
+    /// The operation.
+    pub operation: OpIndex,
+    /// Why.
+    pub because: Because,
+}
+
+/// Why an operation cannot be next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Because {
+    /// The state is not what it observed.
+    State {
+        /// The state, as text.
+        state: String,
+        /// What it observed, as text.
+        observed: String,
+    },
+    /// Another operation had ended before it began, and is not placed yet.
+    RealTime {
+        /// That other operation.
+        after: OpIndex,
+    },
+}

@@ -1,0 +1,13 @@
+//! Hands on the nodes: the waists [`Remote`], [`Ground`] and [`Db`], and what is common to all that touches a node.
+//!
+//! Knows SSH, shells, packages and probes; knows no database, no fault and no workload.
+
+pub mod cluster;
+pub mod db;
+pub mod ground;
+pub mod remote;
+
+pub use cluster::{Cluster, NodeHandle};
+pub use db::{Db, DbError, Kill, LogFiles, Pause, Primaries, ProcessId};
+pub use ground::{Ground, GroundError, NoGround};
+pub use remote::{Command, Output, Remote, RemoteError, User};

@@ -1,0 +1,22 @@
+//! The words of schism: operations, processes, values, histories and the facts of a run.
+//!
+//! Everything above this floor speaks in these terms; this crate speaks in no other. It does no I/O of its own but
+//! the codecs (which read from and write to what they are handed), and knows no clock, no chance and no async.
+//!
+//! - [`op`]: one event of a history ([`Op`]), who caused it ([`Process`]) and what it is ([`Kind`], [`F`]).
+//! - [`value`]: what operations carry ([`Value`], [`Key`], [`Mop`]).
+//! - [`history`]: the checked, columnar [`History`]; calls are pairs of invocation and completion.
+//! - [`facts`]: what is known of the run beside the history ([`RunFacts`]): faults, windows, evidence.
+//! - [`seed`]: one seed, many named streams of chance.
+
+pub mod facts;
+pub mod history;
+pub mod op;
+pub mod seed;
+pub mod value;
+
+pub use facts::{FaultWindow, RunFacts};
+pub use history::{Call, History, HistoryBuilder, HistoryError};
+pub use op::{F, Kind, Node, Op, OpIndex, Process};
+pub use seed::Seed;
+pub use value::{Key, Mop, Value};

@@ -1,0 +1,51 @@
+//! Telling: from a history, the facts of its run and a verdict to a terminal summary, a page, plots and JUnit. Pure:
+//! returns text; who asked writes the file. Never judges.
+
+use schism_checkers::Verdict;
+use schism_history::{History, RunFacts};
+
+/// What a report says of the run beside its history. Everything here is text or figures that the run folder holds.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct RunInfo {
+    /// Name of the suite (`etcd/register`), or of the file that was checked.
+    pub suite: String,
+    /// The workload and its options, in a line.
+    pub workload: String,
+    /// The database (`etcd`).
+    pub database: String,
+    /// What it says of its version.
+    pub database_version: String,
+    /// Node names and addresses.
+    pub nodes: Vec<(String, String)>,
+    /// Where the nodes lived (`namespaces`, `machines`).
+    pub ground: String,
+    /// The seed.
+    pub seed: u64,
+    /// The command that repeats the run.
+    pub repeat_command: String,
+    /// When the run began, UTC, RFC 3339.
+    pub started_utc: String,
+    /// Client workers.
+    pub concurrency: u32,
+    /// Version of schism.
+    pub schism_version: String,
+    /// Further facts of the environment (kernel, processors, memory), in order.
+    pub environment: Vec<(String, String)>,
+    /// What could not be cleaned up, a line each.
+    pub cleanup_trouble: Vec<String>,
+    /// Name of the run folder.
+    pub run: String,
+}
+
+/// Everything there is to tell.
+#[derive(Clone, Copy)]
+pub struct Story<'a> {
+    /// The run.
+    pub info: &'a RunInfo,
+    /// What happened.
+    pub history: &'a History,
+    /// What was done to the cluster.
+    pub facts: &'a RunFacts,
+    /// What was found.
+    pub verdict: &'a Verdict,
+}
