@@ -31,6 +31,25 @@ pub enum Exit {
     Interrupted,
 }
 
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Exit::Valid => "valid",
+            Exit::Anomaly => "anomaly found",
+            Exit::Unknown => "unknown",
+            Exit::Guard => "stopped by a guard",
+            Exit::NothingTested => "nothing was tested",
+            Exit::CleanupNotProven => "cleanup not proven",
+            Exit::Usage => "wrong usage",
+            Exit::Malformed => "malformed history",
+            Exit::Unavailable => "nodes or database unavailable",
+            Exit::Internal => "internal error",
+            Exit::CannotWrite => "cannot write",
+            Exit::Interrupted => "interrupted",
+        })
+    }
+}
+
 /// Worst first: what the exit of several runs is.
 const WORST_FIRST: [Exit; 12] = [
     Exit::Anomaly,
@@ -64,6 +83,11 @@ impl Exit {
             Exit::CannotWrite => 73,
             Exit::Interrupted => 130,
         }
+    }
+
+    /// The exit with that number; what is none of ours (a signal, say) is an internal error.
+    pub fn from_code(code: Option<i32>) -> Exit {
+        WORST_FIRST.into_iter().find(|exit| Some(i32::from(exit.code())) == code).unwrap_or(Exit::Internal)
     }
 
     /// The exit of a run that was judged. Cleanup trouble never hides an anomaly.

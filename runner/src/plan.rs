@@ -3,7 +3,7 @@
 use schism_checkers::Budget;
 use schism_cluster::inventory::Inventory;
 use schism_history::Seed;
-use schism_nemesis::FaultSpec;
+use schism_nemesis::{DurationText, FaultSpec};
 use schism_tests_suites::DatabaseSpec;
 use schism_workloads::WorkloadSpec;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct Plan {
     pub suite: String,
     /// The seed of all chance.
     pub seed: Seed,
+    /// The command that repeats the run, seed included.
+    pub repeat_command: String,
     /// The database and its options.
     pub database: DatabaseSpec,
     /// The workload and its options.
@@ -109,6 +111,7 @@ pub fn resolve(
     ground: GroundPlan,
     overrides: &Overrides,
     seed: Seed,
+    repeat_command: String,
 ) -> Result<Plan, RunnerError> {
     let nodes = resolve_nodes(suite, &ground, overrides)?;
     let concurrency = overrides.concurrency.or(suite.concurrency).unwrap_or(Concurrency::PerNode(2));
@@ -120,13 +123,15 @@ pub fn resolve(
     if let Some(rate_hz) = rate_hz.filter(|rate_hz| !rate_hz.is_finite() || *rate_hz <= 0.0) {
         return Err(RunnerError::Plan(format!("a rate of {rate_hz} operations per second makes no sense; it must be above 0")));
     }
-    let ms = |text: &Option<schism_nemesis::DurationText>, default_ms: u64| {
-        text.as_ref().map_or(default_ms, schism_nemesis::DurationText::as_millis)
+    let ms = |text: Option<DurationText>, default_ms: u64| {
+        text.map_or(default_ms, |text| text.ms)
     };
+    let nodes_count = nodes.len();
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
         suite: name.to_owned(),
         seed,
+        repeat_command,
         database: suite.database.clone(),
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
@@ -134,13 +139,13 @@ pub fn resolve(
         setup: !overrides.no_setup,
         concurrency: workers,
         rate_hz,
-        time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(&suite.time_limit, 60 * SECOND_MS)),
-        faults: overrides.faults.clone().unwrap_or_else(|| suite.faults.clone()),
-        quiet_start_ms: ms(&suite.schedule.quiet_start, 5 * SECOND_MS),
-        interval_ms_mean: ms(&suite.schedule.interval, 5 * SECOND_MS),
-        duration_ms_mean: ms(&suite.schedule.duration, 8 * SECOND_MS),
-        recovery_ms: ms(&suite.schedule.recovery, 8 * SECOND_MS),
-        lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(&suite.schedule.lease, 30 * SECOND_MS)),
+        time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
+        faults: resolve_faults(suite, overrides, nodes_count),
+        quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
+        interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
+        duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
+        recovery_ms: ms(suite.schedule.recovery, 8 * SECOND_MS),
+        lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };
     if plan.time_limit_ms == 0 {
@@ -153,6 +158,12 @@ pub fn resolve(
         )));
     }
     Ok(plan)
+}
+
+/// Shapes and targets that the suite leaves open become all that such a cluster and database allow.
+fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Vec<FaultSpec> {
+    let faults = overrides.faults.as_ref().unwrap_or(&suite.faults);
+    faults.iter().map(|fault| fault.resolved(nodes_count, suite.database.has_primaries())).collect()
 }
 
 fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> Result<Vec<String>, RunnerError> {
@@ -187,7 +198,35 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
     }
 }
 
+impl GroundPlan {
+    /// `namespaces`, `lab`, `machines`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            GroundPlan::Namespaces | GroundPlan::Lab { .. } => "namespaces",
+            GroundPlan::Machines { .. } => "machines",
+        }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        match self {
+            GroundPlan::Namespaces => "a lab of namespaces on this machine, made for the run and gone after it".to_owned(),
+            GroundPlan::Lab { id } => format!("the lab {id}"),
+            GroundPlan::Machines { inventory } => format!("{} machines of an inventory", inventory.nodes.len()),
+        }
+    }
+}
+
 impl Plan {
+    /// The schedule of the faults.
+    pub fn schedule(&self) -> schism_nemesis::Schedule {
+        schism_nemesis::Schedule {
+            quiet_start: DurationText::from_ms(self.quiet_start_ms),
+            interval: DurationText::from_ms(self.interval_ms_mean),
+            duration: DurationText::from_ms(self.duration_ms_mean),
+        }
+    }
+
     /// The plan as JSON, the form that is kept and digested.
     ///
     /// # Errors

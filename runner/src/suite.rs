@@ -35,7 +35,7 @@ pub struct Suite {
     #[serde(default)]
     pub time_limit: Option<DurationText>,
     /// Which faults.
-    #[serde(default, with = "serde_yaml::with::singleton_map_recursive")]
+    #[serde(default)]
     pub faults: Vec<FaultSpec>,
     /// When the faults come.
     #[serde(default)]
@@ -122,6 +122,15 @@ impl Concurrency {
         match self {
             Concurrency::Count(count) => count,
             Concurrency::PerNode(count) => count.saturating_mul(nodes_count),
+        }
+    }
+}
+
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Concurrency::Count(count) => write!(f, "{count}"),
+            Concurrency::PerNode(count) => write!(f, "{count}n"),
         }
     }
 }
@@ -220,6 +229,14 @@ fn nearest_of_message(message: &str) -> Option<String> {
     nearest(wrong, quoted)
 }
 
+/// Reads YAML of any form, with errors that say the place.
+///
+/// # Errors
+/// The first thing that is wrong, with its place.
+pub fn parse_yaml<T: de::DeserializeOwned>(file: &str, yaml: &str) -> Result<T, SuiteError> {
+    serde_yaml::from_str(yaml).map_err(|error| SuiteError::from_yaml(file, &error))
+}
+
 /// Reads a suite.
 ///
 /// `sets` are `key=value` of `--set`, with dots between levels: `database.etcd.serializable_reads=true`.
@@ -227,12 +244,11 @@ fn nearest_of_message(message: &str) -> Option<String> {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn parse(file: &str, yaml: &str, sets: &[String]) -> Result<Suite, SuiteError> {
-    let suite = serde_yaml::from_str::<Suite>(yaml).map_err(|error| SuiteError::from_yaml(file, &error))?;
+    let suite: Suite = parse_yaml(file, yaml)?;
     if sets.is_empty() {
         return Ok(suite);
     }
-    let mut document: serde_yaml::Value =
-        serde_yaml::from_str(yaml).map_err(|error| SuiteError::from_yaml(file, &error))?;
+    let mut document: serde_yaml::Value = parse_yaml(file, yaml)?;
     for set in sets {
         apply_set(&mut document, set).map_err(|message| SuiteError {
             file: format!("--set {set}"),
