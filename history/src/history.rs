@@ -1,10 +1,8 @@
 //! The checked history: columns of events, paired into calls.
 
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 
-use crate::op::{F, Kind, Node, Op, OpIndex, Process};
+use crate::op::{F, Fields, Kind, Node, Op, OpIndex, Process};
 use crate::value::{Key, Value};
 
 const NONE: u32 = u32::MAX;
@@ -55,7 +53,7 @@ pub enum HistoryError {
     },
     /// A process acted again after an operation in doubt.
     #[error(
-        "event {index}: process {process} invokes {f} although its operation of event {doubt} ended in doubt; such a process is retired"
+        "event {index}: process {process} invokes {f} although its operation of event {doubt} ended in doubt; such a process is retired, and its worker goes on under a new number"
     )]
     Retired {
         /// The invocation.
@@ -110,7 +108,7 @@ struct Rare {
     fault_id: Option<u32>,
     session: Option<u32>,
     error: Option<Box<Value>>,
-    extra: Option<Box<Vec<(Arc<str>, Value)>>>,
+    extra: Option<Box<Fields>>,
 }
 
 impl History {

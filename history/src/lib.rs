@@ -7,16 +7,20 @@
 //! - [`value`]: what operations carry ([`Value`], [`Key`], [`Mop`]).
 //! - [`history`]: the checked, columnar [`History`]; calls are pairs of invocation and completion.
 //! - [`facts`]: what is known of the run beside the history ([`RunFacts`]): faults, windows, evidence.
+//! - [`notation`]: histories in one line, for tests: `0:w1( 1:r0 0) 1:r1`.
 //! - [`seed`]: one seed, many named streams of chance.
 
 pub mod facts;
 pub mod history;
+mod json;
+pub mod notation;
 pub mod op;
 pub mod seed;
 pub mod value;
 
 pub use facts::{FaultWindow, RunFacts};
 pub use history::{Call, History, HistoryBuilder, HistoryError};
-pub use op::{F, Kind, Node, Op, OpIndex, Process};
+pub use notation::NotationError;
+pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process};
 pub use seed::Seed;
 pub use value::{Key, Mop, Value};

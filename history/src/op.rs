@@ -168,6 +168,9 @@ impl fmt::Display for Node {
     }
 }
 
+/// Named values, in the order of the text.
+pub type Fields = Vec<(Arc<str>, Value)>;
+
 /// One event: an invocation or a completion, as a row. A [`crate::History`] keeps them as columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Op {
@@ -196,7 +199,7 @@ pub struct Op {
     /// Why a completion is `fail` or `info`: `["timeout", {"ms": 5000}]`.
     pub error: Option<Box<Value>>,
     /// Fields of imported histories that schism has no name for, kept for the way out.
-    pub extra: Option<Box<Vec<(Arc<str>, Value)>>>,
+    pub extra: Option<Box<Fields>>,
 }
 
 impl Op {

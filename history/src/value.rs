@@ -1,7 +1,9 @@
 //! What operations carry.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use crate::json;
 
 /// An independent key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +32,42 @@ pub struct Mop {
     pub key: Key,
     /// What is written, or what was read (`Nil` before the answer).
     pub value: Value,
+}
+
+impl Mop {
+    /// A micro-operation. The common names (`append`, `r`, `w`) share their memory.
+    pub fn new(f: &str, key: Key, value: Value) -> Mop {
+        static COMMON: LazyLock<[Arc<str>; 3]> = LazyLock::new(|| ["append", "r", "w"].map(Arc::from));
+        let f = COMMON.iter().find(|name| ***name == *f).cloned().unwrap_or_else(|| Arc::from(f));
+        Mop { f, key, value }
+    }
+
+    /// The micro-operation that a list `[name, key, value]` stands for, if it does.
+    fn from_value(value: &mut Value) -> Option<Mop> {
+        let Value::List(items) = value else { return None };
+        let [Value::Str(f) | Value::Keyword(f), key, value] = items.as_mut_slice() else { return None };
+        let key = Key::from_value(key)?;
+        Some(Mop::new(f, key, std::mem::take(value)))
+    }
+
+    /// Whether a value is a list `[name, key, value]`.
+    pub(crate) fn is_shaped(value: &Value) -> bool {
+        matches!(value, Value::List(items)
+            if matches!(items.as_slice(), [Value::Str(_) | Value::Keyword(_), key, _] if Key::from_value(key).is_some()))
+    }
+}
+
+impl Key {
+    /// The key that a value can be: an integer or a text. An EDN keyword `:x` is the text `:x`, so that it can be
+    /// written as a keyword again.
+    pub fn from_value(value: &Value) -> Option<Key> {
+        match value {
+            Value::Int(number) => Some(Key::Int(*number)),
+            Value::Str(name) => Some(Key::Str(name.clone())),
+            Value::Keyword(name) => Some(Key::Str(format!(":{name}").into())),
+            _ => None,
+        }
+    }
 }
 
 /// A value. Lists of exactly two integers are always [`Value::Pair`] (see [`Value::list`]), so that a compare-and-set
@@ -70,6 +108,15 @@ impl Value {
             [Value::Int(a), Value::Int(b)] => Value::Pair([*a, *b]),
             _ => Value::List(Box::new(items)),
         }
+    }
+
+    /// A list whose items are all `[name, key, value]` becomes a transaction; any other value stays what it is.
+    pub fn into_txn(mut self) -> Value {
+        let Value::List(items) = &mut self else { return self };
+        if !items.iter().all(Mop::is_shaped) {
+            return self;
+        }
+        Value::Txn(Box::new(items.iter_mut().filter_map(Mop::from_value).collect()))
     }
 
     /// A text.
@@ -160,7 +207,11 @@ impl fmt::Display for Value {
         match self {
             Value::Nil => f.write_str("nil"),
             Value::Str(text) | Value::Keyword(text) => f.write_str(text),
-            other => write!(f, "{}", other.to_json()),
+            other => {
+                let mut out = Vec::new();
+                json::write_value(&mut out, other);
+                f.write_str(&String::from_utf8_lossy(&out))
+            }
         }
     }
 }
