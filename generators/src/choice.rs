@@ -8,11 +8,7 @@ use crate::context::Context;
 use crate::generator::{Generator, Next, earlier};
 
 /// Asks children from `first` on, around; takes the exhausted ones out. Tells which child gave the operation.
-fn first_of<T>(
-    children: &mut Vec<T>,
-    first: usize,
-    mut ask: impl FnMut(&mut T) -> Next,
-) -> (Next, usize) {
+fn first_of<T>(children: &mut Vec<T>, first: usize, mut ask: impl FnMut(&mut T) -> Next) -> (Next, usize) {
     let mut until_ns = None;
     let mut place = first;
     let mut left = children.len();

@@ -58,7 +58,14 @@ impl<K: KeyedGenerator> IndependentKeys<K> {
     pub fn new(workers_per_key: u32, keys_max: Option<u64>, make: K) -> IndependentKeys<K> {
         let end_key = keys_max.map_or(i64::MAX, |keys| i64::try_from(keys).unwrap_or(i64::MAX));
         let workers_per_key = workers_per_key.max(1);
-        IndependentKeys { make, workers_per_key, next_key: 0, end_key, groups: Vec::new(), rotation: Rotation::default() }
+        IndependentKeys {
+            make,
+            workers_per_key,
+            next_key: 0,
+            end_key,
+            groups: Vec::new(),
+            rotation: Rotation::default(),
+        }
     }
 
     fn fresh(&mut self) -> Option<(i64, K::Child)> {
