@@ -37,7 +37,7 @@ fn invocations(simulation: &Simulation) -> String {
         let f = op.f.as_str().chars().next().expect("a function has a name");
         let value = op.value.as_int().map(|value| value.to_string()).unwrap_or_default();
         write!(text, "{}:{}{key}{f}{value} ", op.time_ns, op.process.to_string().trim_start_matches("nemesis/"))
-            .unwrap();
+            .expect("a string takes all");
     }
     text.trim_end().to_owned()
 }
