@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod db;
 pub mod ground;
 pub mod remote;
+pub mod script;
 
 pub use cluster::{Cluster, NodeHandle};
 pub use db::{Db, DbError, Kill, LogFiles, Pause, Primaries, ProcessId};
