@@ -75,6 +75,6 @@ mod tests {
     fn draws_are_pinned() {
         let mut rng = Seed(42).stream("pinned");
         let drawn: Vec<u64> = (0..6).map(|_| below(&mut rng, 100)).collect();
-        assert_eq!(drawn, [18, 31, 42, 65, 63, 15]);
+        assert_eq!(drawn, [84, 67, 45, 14, 80, 92]);
     }
 }

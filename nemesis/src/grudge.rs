@@ -246,8 +246,11 @@ fn ring_stochastic(nodes: &[Node], rng: &mut impl Rng) -> Grudge {
         linked[poorest].insert(partner);
         linked[partner].insert(poorest);
     }
-    let cut = |place: usize| (0..count).filter(|other| !linked[place].contains(other));
-    let drops = (0..count).map(|place| (nodes[place].clone(), cut(place).map(|other| nodes[other].clone()).collect()));
+    let cut = |linked: &BTreeSet<usize>| {
+        let places = (0..count).filter(|other| !linked.contains(other));
+        places.map(|other| nodes[other].clone()).collect()
+    };
+    let drops = nodes.iter().zip(&linked).map(|(node, linked)| (node.clone(), cut(linked)));
     Grudge::from_drops(drops.collect())
 }
 

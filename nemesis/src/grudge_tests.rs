@@ -150,10 +150,7 @@ fn in_cannot_hear_and_out_cannot_be_heard() {
 fn labels_say_the_sides() {
     let label = |shape: Shape, direction| shape.grudge(direction, &view(5), &mut Seed(0).stream("g")).unwrap().1;
     assert_eq!(label(Shape::Halves, Direction::Both), "halves: n1 n2 | n3 n4 n5");
-    assert_eq!(
-        label(Shape::Leader, Direction::Out),
-        "leader: n2 | n1 n3 n4 n5, one way: the first cannot be heard"
-    );
+    assert_eq!(label(Shape::Leader, Direction::Out), "leader: n2 | n1 n3 n4 n5, one way: the first cannot be heard");
     let none = View { nodes: view(5).nodes, primaries: vec![] };
     let error = Shape::Leader.grudge(Direction::Both, &none, &mut Seed(0).stream("g")).unwrap_err();
     assert_eq!(error, "no node believes itself a leader now");
@@ -161,7 +158,7 @@ fn labels_say_the_sides() {
 
 #[test]
 fn halves_are_the_same_for_every_seed_and_random_halves_are_not() {
-    let all = |shape| (0..20).map(|seed| grudge(shape, Direction::Both, 5, seed).unwrap().to_string());
+    let all = |shape| (0..20).map(move |seed| grudge(shape, Direction::Both, 5, seed).unwrap().to_string());
     assert_eq!(all(Shape::Halves).collect::<BTreeSet<_>>().len(), 1);
     assert!(all(Shape::RandomHalves).collect::<BTreeSet<_>>().len() > 3);
     assert_eq!(all(Shape::RandomHalves).collect::<Vec<_>>(), all(Shape::RandomHalves).collect::<Vec<_>>());

@@ -188,7 +188,10 @@ mod tests {
     fn lines_of_leases() {
         let node = Node::new("n1");
         let cases: &[(&str, Option<(Option<&str>, Option<i64>)>)] = &[
-            ("t-1 100 90 {\"class\":\"kill\",\"label\":\"kill: n1\",\"lease_s\":30}", Some((Some("kill: n1"), Some(20)))),
+            (
+                "t-1 100 90 {\"class\":\"kill\",\"label\":\"kill: n1\",\"lease_s\":30}",
+                Some((Some("kill: n1"), Some(20))),
+            ),
             ("t-1 100 10 {\"class\":\"kill\",\"label\":\"a b\",\"lease_s\":30}", Some((Some("a b"), Some(-60)))),
             ("t-1 100 0", Some((None, None))),
             ("t-1 x y {}", Some((None, None))),

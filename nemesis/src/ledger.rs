@@ -163,8 +163,10 @@ pub struct LedgerText {
 /// # Errors
 /// [`FaultError::LedgerUnread`] when there is no such file, or it cannot be read; never for what it contains.
 pub fn read(path: &Path) -> Result<LedgerText, FaultError> {
-    let unread =
-        |error: std::io::Error| FaultError::LedgerUnread { path: path.display().to_string(), reason: error.to_string() };
+    let unread = |error: std::io::Error| FaultError::LedgerUnread {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    };
     Ok(parse(&std::fs::read(path).map_err(unread)?))
 }
 

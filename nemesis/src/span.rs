@@ -136,7 +136,10 @@ mod tests {
         ];
         for (text, expected, back) in cases {
             let found = text.parse::<DurationText>();
-            assert_eq!(found.clone().map(|span| span.ms).map_err(|error| error.reason), expected.map_err(str::to_owned));
+            assert_eq!(
+                found.clone().map(|span| span.ms).map_err(|error| error.reason),
+                expected.map_err(str::to_owned)
+            );
             if let Ok(span) = found {
                 assert_eq!(span.to_string(), *back);
                 assert_eq!(back.parse(), Ok(span));

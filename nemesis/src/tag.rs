@@ -21,9 +21,9 @@ impl RunTag {
             return RunTag(run.to_owned());
         }
         // FNV-1a: a name, not a secret.
-        let hash = run.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = run
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let digits = format!("{hash:016x}");
         RunTag(digits.chars().skip(16 - CHARS_MAX).collect())
     }
