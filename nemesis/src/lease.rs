@@ -1,6 +1,6 @@
 //! The dead man's switch: each harm leaves on its node a watcher that undoes it by itself when nobody healed in time.
 //!
-//! A lease is files in one folder of the node (`<run tag>-<fault id>.undo`, `.info`) and a detached shell that counts
+//! A lease is files in one folder of the node (`<run tag>-<fault id>-<node>.undo`, `.info`) and a detached shell that counts
 //! the seconds. Healing removes the files, which ends the watcher within a second; so does the watcher's own undo.
 //! The folder alone is enough to heal: no ledger, no controller ([`Leases::heal`]).
 //!
@@ -51,7 +51,7 @@ pub struct LeaseInfo {
 pub struct Lease {
     /// Where.
     pub node: Node,
-    /// `<run tag>-<fault id>`.
+    /// `<run tag>-<fault id>-<node>`.
     pub name: String,
     /// What it says of itself; `None` if that cannot be read.
     pub info: Option<LeaseInfo>,
@@ -90,16 +90,21 @@ impl Leases {
     /// The first node that did not obey; the caller must then not harm, and cancel by healing.
     pub async fn arm(&self, cluster: &Cluster, name: &str, info: &LeaseInfo, undo: &[Undo]) -> Result<(), RemoteError> {
         let text = serde_json::to_string(info).unwrap_or_default();
-        let script = scripts::lease_arm(&self.dir, name, info.lease_s, &text);
-        let commands = per_node(undo).into_iter().map(|(node, undo)| (node, Command::new(&script).stdin(undo)));
-        fanout::run_all(cluster, commands.collect()).await.map(|_| ())
+        let arm = |name: &str| scripts::lease_arm(&self.dir, name, info.lease_s, &text);
+        let command = |(node, undo): (Node, String)| {
+            let command = Command::new(arm(&on_node(name, &node))).stdin(undo);
+            (node, command)
+        };
+        fanout::run_all(cluster, per_node(undo).into_iter().map(command).collect()).await.map(|_| ())
     }
 
     /// Runs these undos, each on its node, and cancels the lease where it succeeded. Answers for each node.
     pub async fn undo(&self, cluster: &Cluster, name: &str, undo: &[Undo]) -> Vec<(Node, Result<(), RemoteError>)> {
-        let script = scripts::heal(&self.dir, name);
-        let command = |undo: String| Command::new(&script).stdin(undo).deadline(HEAL_DEADLINE);
-        let commands = per_node(undo).into_iter().map(|(node, undo)| (node, command(undo))).collect();
+        let command = |(node, undo): (Node, String)| {
+            let script = scripts::heal(&self.dir, &on_node(name, &node));
+            (node, Command::new(script).stdin(undo).deadline(HEAL_DEADLINE))
+        };
+        let commands = per_node(undo).into_iter().map(command).collect();
         let answers = fanout::run_each(cluster, commands).await;
         answers.into_iter().map(|(node, answer)| (node, answer.map(|_| ()))).collect()
     }
@@ -153,6 +158,12 @@ pub async fn list_leases(cluster: &Cluster) -> (Vec<Lease>, Vec<RemoteError>) {
 /// Heals from what the nodes keep alone, for `schism heal` without a ledger.
 pub async fn heal_from_leases(cluster: &Cluster) -> HealReport {
     Leases::default().heal(cluster).await
+}
+
+/// The name of a fault's lease on one node: several nodes may live on one machine and share the folder.
+fn on_node(name: &str, node: &Node) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
+    format!("{name}-{}", node.as_str().chars().map(plain).collect::<String>())
 }
 
 /// One script a node, in the order of the undos.

@@ -33,7 +33,7 @@ impl RunTag {
         &self.0
     }
 
-    /// The name of a fault's lease: `<tag>-<fault id>`.
+    /// What the names of a fault's leases begin with: `<tag>-<fault id>`.
     pub fn lease(&self, fault_id: u32) -> String {
         format!("{self}-{fault_id}")
     }

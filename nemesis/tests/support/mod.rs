@@ -156,7 +156,7 @@ impl Kill for Sleepers {
         let file = self.pid_file(&on.node).display().to_string();
         format!(
             "pid=$(cat {file} 2>/dev/null)\n\
-             if [ -n \"$pid\" ] && grep -q sleep \"/proc/$pid/comm\" 2>/dev/null; then exit 0; fi\n\
+             if [ -n \"$pid\" ] && grep -q '(sleep) [^Z]' \"/proc/$pid/stat\" 2>/dev/null; then exit 0; fi\n\
              setsid sleep 600 </dev/null >/dev/null 2>&1 & echo $! > {file}\n\
              sleep 0.1\n"
         )
