@@ -3,9 +3,12 @@
 //! Knows SSH, shells, packages and probes; knows no database, no fault and no workload.
 
 pub mod cluster;
+pub mod daemon;
 pub mod db;
 pub mod ground;
 pub mod remote;
+pub mod script;
+pub mod shell;
 
 pub use cluster::{Cluster, NodeHandle};
 pub use db::{Db, DbError, Kill, LogFiles, Pause, Primaries, ProcessId};
