@@ -153,7 +153,10 @@ mod tests {
         let yaml = "about: x\ndatabase:\n  etcd:\n    serializable_read: true\n";
         let Err(error) = serde_yaml::from_str::<Spec>(yaml) else { panic!("accepted") };
         let text = error.to_string();
-        assert!(text.contains("serializable_read") && text.contains("serializable_reads") && text.contains("line"), "{text}");
+        assert!(
+            text.contains("serializable_read") && text.contains("serializable_reads") && text.contains("line"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(crate) async fn enable(wire: &mut Wire, login: &Login, within: Duration) -> 
 fn done_before(failure: &Failure) -> bool {
     failure.detail.iter().any(|(name, value)| {
         let text = value.to_string();
-        *name == "message" && (text == "etcdserver: role name already exists" || text == "etcdserver: user name already exists")
+        *name == "message"
+            && (text == "etcdserver: role name already exists" || text == "etcdserver: user name already exists")
     })
 }

@@ -71,7 +71,7 @@ impl EtcdDriver {
         let unwilling = |reason: String| OpenError { node: node.clone(), reason };
         let answer = self.wire(node)?.call("/v3/kv/range", &body, PREPARE).await;
         let answer = answer.map_err(|failure| unwilling(format!("the first read failed: {failure}")))?;
-        match answer.get("count").map(|count| count.as_str().unwrap_or("an unreadable number of")) {
+        match answer.get("count").map(|count| count.as_str().unwrap_or("some")) {
             None | Some("0") => Ok(()),
             Some(count) => Err(unwilling(format!(
                 "{count} keys are stored under the prefix `{prefix}` already, and would be read as anomalies. Choose \

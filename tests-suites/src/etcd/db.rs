@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use schism_cluster::daemon::{DaemonSpec, parse_status, start_script, status_script, stop_script};
 use schism_cluster::shell::{descendants_script, quote};
-use schism_cluster::{
-    Cluster, Command, Db, DbError, Kill, LogFiles, NodeHandle, Pause, Primaries, ProcessId,
-};
+use schism_cluster::{Cluster, Command, Db, DbError, Kill, LogFiles, NodeHandle, Pause, Primaries, ProcessId};
 use schism_history::Node;
 use sha2::{Digest, Sha256};
 

@@ -194,7 +194,12 @@ pub static TABLE: &[Row] = &[
         "the proposal may be in the log of the old leader and be committed by the new one",
     ),
     said("etcdserver: server stopped", "stopped", Info, "said while waiting for a proposal that was made"),
-    said("raft: stopped", "raft-stopped", Info, "said while waiting for raft to take the proposal; it may have taken it"),
+    said(
+        "raft: stopped",
+        "raft-stopped",
+        Info,
+        "said while waiting for raft to take the proposal; it may have taken it",
+    ),
     said(
         "etcdserver: request timed out",
         "server-timeout",
@@ -238,7 +243,8 @@ pub fn row_seen(trouble: Trouble) -> &'static Row {
 
 /// The row of etcd's own words; `None` if the table does not know them.
 pub fn row_said(message: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.sign == Sign::Said(strip(message)))
+    let message = strip(message);
+    TABLE.iter().find(|row| matches!(row.sign, Sign::Said(known) if known == message))
 }
 
 /// grpc-go puts `rpc error: code = X desc = ` before a message that crossed two hops; the message is what follows.

@@ -97,7 +97,10 @@ pub(crate) async fn ready(access: &Access, addresses: &[(Node, String)]) -> Resu
         let answer = answer.map_err(|failure| NotYet::at(&node, format!("no list of members: {failure}")))?;
         let count = answer.get("members").and_then(Json::as_array).map_or(0, Vec::len);
         if count != addresses.len() {
-            return Err(NotYet::at(&node, format!("it knows {count} members, and there are {} nodes", addresses.len())));
+            return Err(NotYet::at(
+                &node,
+                format!("it knows {count} members, and there are {} nodes", addresses.len()),
+            ));
         }
     }
     for (node, answer) in ask_all(access, addresses, "/v3/kv/range", json!({ "key": "AA==" })).await {
@@ -144,7 +147,9 @@ fn agreed(view: &View) -> Result<(), NotYet> {
     }
     match seen.first() {
         None => Err(NotYet { node: None, reason: "the cluster has no nodes".to_owned() }),
-        Some(first) if first.leader.is_none() => Err(NotYet { node: None, reason: "no member has a leader".to_owned() }),
+        Some(first) if first.leader.is_none() => {
+            Err(NotYet { node: None, reason: "no member has a leader".to_owned() })
+        }
         Some(_) if !seen.iter().any(|status| status.leads()) => {
             Err(NotYet { node: None, reason: "all follow a leader that is none of the nodes".to_owned() })
         }
@@ -157,7 +162,8 @@ mod tests {
     use super::*;
 
     fn said(cluster: &str, member: &str, leader: &str) -> Result<Status, String> {
-        let answer = json!({ "header": { "cluster_id": cluster, "member_id": member, "raft_term": "2" }, "leader": leader });
+        let answer =
+            json!({ "header": { "cluster_id": cluster, "member_id": member, "raft_term": "2" }, "leader": leader });
         Status::from_answer(&answer).ok_or_else(String::new)
     }
 

@@ -211,9 +211,10 @@ fn check(options: &EtcdOptions) -> Result<(), OptionsError> {
         return Err(contradiction("prefix is empty", "Give what every key of the test begins with, such as `schism/`"));
     }
     let Some(tls) = &options.tls else { return Ok(()) };
-    for (names, one, other) in
-        [("tls.cert and tls.key", &tls.cert, &tls.key), ("tls.server_cert and tls.server_key", &tls.server_cert, &tls.server_key)]
-    {
+    for (names, one, other) in [
+        ("tls.cert and tls.key", &tls.cert, &tls.key),
+        ("tls.server_cert and tls.server_key", &tls.server_cert, &tls.server_key),
+    ] {
         if one.is_some() != other.is_some() {
             return Err(contradiction(format!("{names} belong together, and only one is given"), "Give both or none"));
         }
@@ -229,7 +230,10 @@ fn login(options: &EtcdOptions) -> Result<Option<Login>, OptionsError> {
         }
         (None, None) => return Ok(None),
         _ => {
-            return Err(contradiction("user and password_env belong together, and only one is given", "Give both or none"));
+            return Err(contradiction(
+                "user and password_env belong together, and only one is given",
+                "Give both or none",
+            ));
         }
     };
     match std::env::var(variable) {
