@@ -1,0 +1,168 @@
+//! The tables of this crate: which databases there are, and which suites.
+
+use std::sync::Arc;
+
+use schism_cluster::{Cluster, Db};
+use schism_workloads::client::Driver;
+use serde::{Deserialize, Serialize};
+
+use crate::etcd::{Etcd, EtcdDriver, EtcdOptions, OptionsError};
+
+/// A database that schism knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseEntry {
+    /// Its name in suites (`etcd`).
+    pub name: &'static str,
+    /// One line for a person.
+    pub about: &'static str,
+    /// Debian packages that hold what nodes need. They are unpacked where nodes see them, never installed.
+    pub packages: &'static [&'static str],
+}
+
+/// All databases.
+pub static DATABASES: &[DatabaseEntry] = &[DatabaseEntry {
+    name: "etcd",
+    about: "key-value store over Raft; registers over its JSON gateway",
+    packages: &["etcd-server"],
+}];
+
+/// A database and its options, as a suite names them: `etcd: {serializable_reads: true}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DatabaseSpec {
+    /// See [`EtcdOptions`].
+    Etcd(EtcdOptions),
+}
+
+impl DatabaseSpec {
+    /// Its row in [`DATABASES`].
+    pub fn entry(&self) -> &'static DatabaseEntry {
+        match self {
+            DatabaseSpec::Etcd(_) => &DATABASES[0],
+        }
+    }
+}
+
+/// Makes the clients' driver for a cluster. Sends nothing.
+pub type MakeDriver = Box<dyn Fn(&Cluster) -> Arc<dyn Driver> + Send + Sync>;
+
+/// A database ready for use.
+pub struct Database {
+    /// What sets it up, kills it, asks it.
+    pub db: Arc<dyn Db>,
+    /// What makes its clients' driver.
+    pub driver: MakeDriver,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("db", &self.db.name()).finish_non_exhaustive()
+    }
+}
+
+/// Why a database cannot be used with these options. Nothing was started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// etcd's options.
+    #[error(transparent)]
+    Etcd(#[from] OptionsError),
+}
+
+/// Makes a database of its options. Reads the files and the environment that they name, so that what is wrong with them
+/// shows before the run; touches no node.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn build(spec: &DatabaseSpec) -> Result<Database, BuildError> {
+    match spec {
+        DatabaseSpec::Etcd(options) => {
+            let etcd = Arc::new(Etcd::new(options.clone())?);
+            let db = etcd.clone();
+            let driver = move |cluster: &Cluster| Arc::new(EtcdDriver::of(&etcd, cluster)) as Arc<dyn Driver>;
+            Ok(Database { db, driver: Box::new(driver) })
+        }
+    }
+}
+
+/// A suite that comes with schism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuiteEntry {
+    /// Its name (`etcd/register`).
+    pub name: &'static str,
+    /// One line for a person; the same as in the file.
+    pub about: &'static str,
+    /// The file.
+    pub yaml: &'static str,
+}
+
+/// All suites that come with schism.
+pub static SUITES: &[SuiteEntry] = &[
+    SuiteEntry {
+        name: "etcd/register",
+        about: "Registers on etcd under partitions, kills and pauses",
+        yaml: include_str!("../suites/etcd/register.yaml"),
+    },
+    SuiteEntry {
+        name: "etcd/stale-reads",
+        about: "Serializable reads on etcd under partitions: stale reads must be found",
+        yaml: include_str!("../suites/etcd/stale-reads.yaml"),
+    },
+];
+
+/// The suite of that name.
+pub fn suite(name: &str) -> Option<&'static SuiteEntry> {
+    SUITES.iter().find(|suite| suite.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Spec {
+        #[serde(with = "serde_yaml::with::singleton_map_recursive")]
+        database: DatabaseSpec,
+        about: String,
+    }
+
+    #[test]
+    fn every_suite_names_a_database_that_can_be_built() {
+        for suite in SUITES {
+            let spec: Spec = serde_yaml::from_str(suite.yaml).unwrap_or_else(|error| panic!("{}: {error}", suite.name));
+            assert_eq!(spec.about, suite.about, "{}", suite.name);
+            assert!(suite.name.starts_with(&format!("{}/", spec.database.entry().name)), "{}", suite.name);
+            assert_eq!(build(&spec.database).unwrap().db.name(), spec.database.entry().name);
+        }
+        assert_eq!(suite("etcd/stale-reads").map(|suite| suite.name), Some("etcd/stale-reads"));
+        assert_eq!(suite("etcd"), None);
+    }
+
+    #[test]
+    fn only_the_suite_for_it_reads_stale() {
+        for suite in SUITES {
+            let spec: Spec = serde_yaml::from_str(suite.yaml).unwrap();
+            let DatabaseSpec::Etcd(options) = spec.database;
+            assert_eq!(options.serializable_reads, suite.name == "etcd/stale-reads");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_option_tells_what_there_is() {
+        let yaml = "about: x\ndatabase:\n  etcd:\n    serializable_read: true\n";
+        let Err(error) = serde_yaml::from_str::<Spec>(yaml) else { panic!("accepted") };
+        let text = error.to_string();
+        assert!(
+            text.contains("serializable_read") && text.contains("serializable_reads") && text.contains("line"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_error_is_told_before_anything_starts() {
+        let options = EtcdOptions { prefix: String::new(), ..EtcdOptions::default() };
+        let error = build(&DatabaseSpec::Etcd(options)).unwrap_err();
+        assert!(error.to_string().contains("prefix"), "{error}");
+    }
+}
