@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod db;
 pub mod ground;
+pub mod packages;
 pub mod remote;
 
 pub use cluster::{Cluster, NodeHandle};
