@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod db;
 pub mod ground;
+pub mod packages;
 pub mod remote;
 pub mod script;
 pub mod shell;
