@@ -60,7 +60,7 @@ pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
 pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     match &plan.ground {
         GroundPlan::Namespaces => {
-            let tree = fetch_packages(plan.database.packages())?;
+            let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
                 id: new_lab_id(),
                 nodes: plan.nodes.clone(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::{History, RunFacts};
 use schism_reports::{RunInfo, Story};
-use schism_workloads::WorkloadSpec;
+use schism_workloads::Workload;
 
 use crate::error::RunnerError;
 use crate::exit::Exit;
@@ -82,7 +82,7 @@ pub fn read(dir: &RunDir) -> Result<Record, RunnerError> {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| RunnerError::Malformed { path: dir.info(), reason: error.to_string() })?,
         Err(_) => RunRecord {
-            info: info_of_plan(&plan, dir, "the run ended before it was recorded"),
+            info: info_of_plan(&plan, dir),
             interrupted: true,
             load_ns: 0,
         },
@@ -96,19 +96,18 @@ fn facts_of(plan: &Plan, history: &History, record: &RunRecord) -> Result<RunFac
         plan_digest: plan.digest()?,
         fault_classes_asked: plan.fault_classes(),
         faults: RunFacts::faults_from(history),
-        functions_asked: schism_workloads::functions(&plan.workload),
+        functions_asked: workload_of(plan)?.functions,
         interrupted: record.interrupted,
         load_ns: record.load_ns,
     })
 }
 
 /// What a report can say of a run from its plan alone.
-pub fn info_of_plan(plan: &Plan, dir: &RunDir, version: &str) -> RunInfo {
+pub fn info_of_plan(plan: &Plan, dir: &RunDir) -> RunInfo {
     RunInfo {
         suite: plan.suite.clone(),
-        workload: plan.workload.name().to_owned(),
-        database: plan.database.name().to_owned(),
-        database_version: version.to_owned(),
+        workload: workload_line(plan),
+        database: plan.database.entry().name.to_owned(),
         nodes: plan.nodes.iter().map(|name| (name.clone(), String::new())).collect(),
         ground: plan.ground.name().to_owned(),
         seed: plan.seed.0,
@@ -120,12 +119,22 @@ pub fn info_of_plan(plan: &Plan, dir: &RunDir, version: &str) -> RunInfo {
     }
 }
 
-/// The checkers of a workload: its own, and those that judge every run.
+fn workload_of(plan: &Plan) -> Result<Workload, RunnerError> {
+    schism_workloads::build(&plan.workload, plan.seed, plan.concurrency)
+        .map_err(|error| RunnerError::Plan(error.to_string()))
+}
+
+/// The workload and its options, in a line.
+fn workload_line(plan: &Plan) -> String {
+    serde_json::to_string(&plan.workload).unwrap_or_else(|_| plan.workload.entry().name.to_owned())
+}
+
+/// The checkers of a plan: its workload's, and those that judge every run.
 ///
 /// # Errors
 /// When the table has no such checker, which would be a defect.
-pub fn checkers_of(workload: &WorkloadSpec) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
-    let mut names: Vec<(&str, Option<&str>)> = schism_workloads::checkers(workload).to_vec();
+pub fn checkers_of(plan: &Plan) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
+    let mut names = workload_of(plan)?.checker_names;
     names.extend([("run", None), ("stats", None), ("perf", None)]);
     names.into_iter().map(|(name, model)| build_checker(name, model)).collect()
 }
@@ -143,7 +152,7 @@ pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>
 /// # Errors
 /// When the folder cannot be written. The verdict on disk is whole or the old one.
 pub fn judge_and_tell(dir: &RunDir, record: &Record, budget: &Budget) -> Result<Verdict, RunnerError> {
-    let checkers = checkers_of(&record.plan.workload)?;
+    let checkers = checkers_of(&record.plan)?;
     let verdict = check_all(&checkers, &record.history, &record.facts, budget);
     let mut text = verdict.to_json().to_string();
     text.push('\n');

@@ -1,12 +1,10 @@
 //! The story of one run, readable from top to bottom. What a run needs to be judged is on disk before the next step.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schism_cluster::{Cluster, NodeHandle};
-use schism_generators::Generator;
-use schism_nemesis::Nemesis;
+use schism_cluster::{Cluster, DbError};
+use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
 use schism_tests_suites::Database;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,12 +13,20 @@ use tokio::task::JoinSet;
 use crate::commands::say;
 use crate::error::RunnerError;
 use crate::ground::Ready;
-use crate::interpreter::{Interpreter, LoadEnd};
+use crate::interpreter::{self, RunError, RunInputs};
+use crate::journal::Journal;
 use crate::judge::{RunRecord, info_of_plan};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, write_whole};
-use crate::stop::{Stage, Stop};
+use crate::stop::{Stop, Wish};
+use crate::{adapt, phases, ticker};
+
+/// A fault of the nemesis that takes longer is given up; its undo is in the ledger.
+const NEMESIS_DEADLINE_MS: u64 = 120_000;
+
+/// What is allowed on top of a client's own time limit before its operation is given up.
+const CLIENT_MARGIN_MS: u64 = 5_000;
 
 /// Runs a plan on a cluster that can be reached: database up, load and faults, heal, logs, database down.
 ///
@@ -32,24 +38,22 @@ pub fn run(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, Runner
         .enable_all()
         .build()
         .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
-    let record = runtime.block_on(story(plan, dir, ready));
+    let record = runtime.block_on(story(plan, dir, &ready.cluster));
     // Threads that still wait for a node that does not answer must not keep the command from ending.
     runtime.shutdown_timeout(Duration::from_secs(2));
     record
 }
 
-async fn story(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, RunnerError> {
+async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord, RunnerError> {
     let started = OffsetDateTime::now_utc();
-    let stop = Stop::default();
-    stop.on_signals(tell_stage).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
-    let cluster = &ready.cluster;
-    let database = schism_tests_suites::build(&plan.database, cluster)?;
-    let nemesis = crate::nemesis::build(plan, dir, cluster, &database)?;
+    let wish = Wish::default();
+    wish.on_signals(tell).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
+    let database = schism_tests_suites::build(&plan.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let nemesis = make_nemesis(plan, dir, cluster, &database)?;
 
-    crate::nemesis::check_needs(plan, cluster, &database).await?;
     let up = tokio::select! {
         up = bring_up(plan, cluster, &database) => up,
-        () = stop.reached(Stage::StopLoad) => Err(RunnerError::Interrupted),
+        () = wish.to_end() => Err(RunnerError::Interrupted),
     };
     if let Err(error) = up {
         // The error is what is told; the logs are what explains it.
@@ -58,107 +62,124 @@ async fn story(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, Ru
         return Err(error);
     }
 
-    let version = match cluster.nodes.first() {
-        Some(node) => database.db.version(node).await.unwrap_or_else(|error| format!("unknown: {error}")),
-        None => String::new(),
-    };
-    let mut record = RunRecord { info: info_of_plan(plan, dir, &version), interrupted: false, load_ns: 0 };
+    let mut record = RunRecord { info: info_of_plan(plan, dir), interrupted: false, load_ns: 0 };
     record.info.started_utc = started.format(&Rfc3339).unwrap_or_default();
-    record.info.nodes =
-        cluster.nodes.iter().map(|handle| (handle.node.to_string(), handle.address.clone())).collect();
+    record.info.nodes = cluster.nodes.iter().map(|handle| (handle.node.to_string(), handle.address.clone())).collect();
     record.info.environment = crate::environment::facts();
+    if let Some(node) = cluster.nodes.first() {
+        let version = database.db.version(node).await;
+        record.info.database_version = version.unwrap_or_else(|error| format!("unknown: {error}"));
+    }
 
-    let loaded = load(plan, dir, cluster, &database, &nemesis, &stop, &mut record).await;
+    let loaded = load(plan, dir, cluster, &database, &nemesis, &wish, &mut record).await;
     let mut trouble = nemesis.heal_everything().await;
     trouble.extend(finish(plan, dir, cluster, &database).await);
     record.info.cleanup_trouble = trouble;
+    record.interrupted = wish.now() != Stop::No;
     write_record(dir, &record)?;
     loaded?;
     Ok(record)
 }
 
-fn tell_stage(stage: Stage) {
-    say(match stage {
-        Stage::Run => "",
-        Stage::StopLoad => "schism: stopping the load; healing, judging and reporting what there is (again: heal only)",
-        Stage::HealOnly => "schism: healing only",
-    });
+fn tell(stop: Stop) {
+    match stop {
+        Stop::No => {}
+        Stop::Load => say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)"),
+        Stop::All => say("schism: healing only"),
+    }
 }
 
-/// The database on all nodes, at once, until it serves.
+fn make_nemesis(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Database) -> Result<Arc<Nemesis>, RunnerError> {
+    let ledger = Ledger::open(&dir.ledger())
+        .map_err(|error| RunnerError::Write { path: dir.ledger(), source: std::io::Error::other(error.to_string()) })?;
+    let mut options = NemesisOptions::new(RunTag::new(&dir.name()));
+    options.lease_margin = Duration::from_millis(plan.lease_ms);
+    let classes = plan.fault_classes();
+    let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+    Ok(Nemesis::new(cluster.clone(), database.db.clone(), ledger, options, &classes))
+}
+
+/// Everything that the faults need is there, and the database serves on all nodes.
 async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result<(), RunnerError> {
+    if let Err(unmet) = schism_nemesis::check_needs(&plan.faults, cluster, &*database.db).await {
+        let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+        return Err(RunnerError::Plan(lines.join("\nschism: ")));
+    }
     if plan.setup {
         say(&format!("schism: {} goes up on {} nodes", database.db.name(), cluster.nodes.len()));
-        on_all(cluster, |cluster, node| {
-            let db = database.db.clone();
-            async move {
-                db.teardown(&cluster, &node).await?;
-                db.setup(&cluster, &node).await
-            }
-        })
-        .await
-        .into_values()
-        .collect::<Result<Vec<()>, _>>()?;
-    }
-    database.db.await_ready(cluster).await?;
-    database.driver.prepare().await.map_err(|error| RunnerError::Plan(error.to_string()))
-}
-
-/// Does something on all nodes at once; answers by node.
-async fn on_all<T, E, Fut>(
-    cluster: &Cluster,
-    task: impl Fn(Cluster, NodeHandle) -> Fut,
-) -> BTreeMap<String, Result<T, E>>
-where
-    T: Send + 'static,
-    E: Send + 'static,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
-{
-    let mut tasks = JoinSet::new();
-    for node in &cluster.nodes {
-        let name = node.node.to_string();
-        let work = task(cluster.clone(), node.clone());
-        tasks.spawn(async move { (name, work.await) });
-    }
-    let mut answers = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        if let Ok((name, answer)) = joined {
-            answers.insert(name, answer);
+        for (_, answer) in on_all(cluster, database, Task::Renew).await {
+            answer?;
         }
     }
-    answers
+    Ok(database.db.await_ready(cluster).await?)
 }
 
-/// Load and faults, then healing, then recovery, then the final reads.
+/// What is done on all nodes at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// Wipe, then set up.
+    Renew,
+    /// Stop and wipe.
+    Wipe,
+}
+
+async fn on_all(cluster: &Cluster, database: &Database, task: Task) -> Vec<(String, Result<(), DbError>)> {
+    let mut tasks = JoinSet::new();
+    for node in &cluster.nodes {
+        let (cluster, node, db) = (cluster.clone(), node.clone(), database.db.clone());
+        tasks.spawn(async move {
+            let mut answer = db.teardown(&cluster, &node).await;
+            if answer.is_ok() && task == Task::Renew {
+                answer = db.setup(&cluster, &node).await;
+            }
+            (node.node.to_string(), answer)
+        });
+    }
+    tasks.join_all().await
+}
+
+/// Load and faults, then healing, then recovery, then the final reads: all of it in the journal.
 async fn load(
     plan: &Plan,
     dir: &RunDir,
     cluster: &Cluster,
     database: &Database,
     nemesis: &Arc<Nemesis>,
-    stop: &Stop,
+    wish: &Wish,
     record: &mut RunRecord,
 ) -> Result<(), RunnerError> {
-    let phases = crate::phases::of_plan(plan)?;
-    let mut interpreter = Interpreter::start(plan, dir, cluster, database, nemesis, stop)?;
-    let progress = Progress::start(interpreter.counters());
-    let mut ended = Ok(());
-    for phase in phases {
-        if stop.stage() >= Stage::StopLoad && phase.is_load {
-            continue;
-        }
-        tracing::info!("phase: {}", phase.name);
-        let end = interpreter.run(phase.generator, phase.is_load).await;
-        if let Err(error) = end {
-            ended = Err(error);
-            break;
-        }
+    let driver = (database.driver)(cluster);
+    driver.prepare().await.map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let progress = Arc::new(Progress::default());
+    let journal = Journal::create(&dir.history()).map_err(|error| journal_error(dir, &error.to_string()))?;
+    let inputs = RunInputs {
+        phases: phases::of_plan(plan, nemesis)?,
+        driver,
+        nodes: cluster.names(),
+        concurrency: plan.concurrency,
+        nemesis: adapt::actors(nemesis),
+        journal,
+        stop: wish.subscribe(),
+        progress: progress.clone(),
+        operation_deadline_ms: plan.database.operation_timeout_ms() + CLIENT_MARGIN_MS,
+        nemesis_deadline_ms: NEMESIS_DEADLINE_MS,
+    };
+    let ticker = ticker::start(progress);
+    // A task of its own: the runtime's workers serve a spawned task several times faster than the thread that blocks.
+    let ran = tokio::spawn(interpreter::run(inputs)).await;
+    ticker.end().await;
+    let summary = ran.map_err(|error| RunnerError::Internal(format!("the interpreter ended: {error}")))?;
+    let load = summary.phases.iter().find(|phase| phase.name == phases::LOAD);
+    record.load_ns = load.map_or(0, |phase| phase.end_ns - phase.start_ns);
+    match summary.error {
+        None => Ok(()),
+        Some(RunError::Journal(error)) => Err(journal_error(dir, &error.to_string())),
+        Some(error) => Err(RunnerError::Internal(error.to_string())),
     }
-    progress.end().await;
-    let end: LoadEnd = interpreter.finish().await?;
-    record.interrupted = stop.stage() > Stage::Run;
-    record.load_ns = end.load_ns;
-    ended
+}
+
+fn journal_error(dir: &RunDir, reason: &str) -> RunnerError {
+    RunnerError::Write { path: dir.history(), source: std::io::Error::other(reason.to_owned()) }
 }
 
 /// Logs, then the database down. Answers what went wrong; nothing of it hides the verdict.
@@ -178,13 +199,9 @@ async fn finish(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Databas
         }
     }
     if plan.setup {
-        let ended = on_all(cluster, |cluster, node| {
-            let db = database.db.clone();
-            async move { db.teardown(&cluster, &node).await }
-        })
-        .await;
+        let ended = on_all(cluster, database, Task::Wipe).await;
         trouble.extend(ended.into_iter().filter_map(|(node, answer)| {
-            answer.err().map(|error| format!("{} could not be taken down on {node}: {error}", plan.database.name()))
+            answer.err().map(|error| format!("{} could not be taken down on {node}: {error}", database.db.name()))
         }));
     }
     trouble
@@ -198,14 +215,4 @@ pub fn write_record(dir: &RunDir, record: &RunRecord) -> Result<(), RunnerError>
     let json = serde_json::to_vec_pretty(record)
         .map_err(|error| RunnerError::Internal(format!("a record has no JSON: {error}")))?;
     write_whole(&dir.info(), &json)
-}
-
-/// A part of the load.
-pub struct Phase {
-    /// For the log.
-    pub name: &'static str,
-    /// What it does.
-    pub generator: Box<dyn Generator>,
-    /// Whether it is left out, or ends early, when the load is stopped.
-    pub is_load: bool,
 }

@@ -140,7 +140,7 @@ pub fn resolve(
         concurrency: workers,
         rate_hz,
         time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
-        faults: resolve_faults(suite, overrides, nodes_count),
+        faults: resolve_faults(suite, overrides, nodes_count)?,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
         interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
         duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
@@ -161,9 +161,12 @@ pub fn resolve(
 }
 
 /// Shapes and targets that the suite leaves open become all that such a cluster and database allow.
-fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Vec<FaultSpec> {
+fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Result<Vec<FaultSpec>, RunnerError> {
+    let database =
+        schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let has_primaries = database.db.primaries().is_some();
     let faults = overrides.faults.as_ref().unwrap_or(&suite.faults);
-    faults.iter().map(|fault| fault.resolved(nodes_count, suite.database.has_primaries())).collect()
+    Ok(faults.iter().map(|fault| fault.resolved(nodes_count, has_primaries)).collect())
 }
 
 fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> Result<Vec<String>, RunnerError> {

@@ -121,8 +121,12 @@ fn parse_nodes(text: &str) -> Result<Nodes, RunnerError> {
     Ok(Nodes::Names(names))
 }
 
-fn workload_by_name(name: &str) -> Result<WorkloadSpec, RunnerError> {
-    WorkloadSpec::by_name(name).ok_or_else(|| {
+/// The workload of that name, with its defaults.
+///
+/// # Errors
+/// When there is none.
+pub fn workload_by_name(name: &str) -> Result<WorkloadSpec, RunnerError> {
+    WorkloadSpec::named(name).ok_or_else(|| {
         let names = schism_workloads::WORKLOADS.iter().map(|entry| entry.name);
         RunnerError::Usage(unknown("workload", name, names))
     })
@@ -163,8 +167,8 @@ pub fn describe(plan: &Plan) -> String {
     line(format!("ground       {}", plan.ground.describe()));
     line(format!("nodes        {}", plan.nodes.join(" ")));
     let setup = if plan.setup { "installed, started and wiped by schism" } else { "runs already; left as it is" };
-    line(format!("database     {} ({setup})", plan.database.name()));
-    line(format!("workload     {}", plan.workload.name()));
+    line(format!("database     {} ({setup})", plan.database.entry().name));
+    line(format!("workload     {}", plan.workload.entry().name));
     let rate = plan.rate_hz.map_or("as fast as they answer".to_owned(), |rate_hz| format!("{rate_hz} operations/s together"));
     line(format!("clients      {} workers, {rate}", plan.concurrency));
     line(format!(

@@ -1,72 +1,67 @@
 //! Ctrl-C: the first stops the load (the run is healed, judged and told all the same), the second only heals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
-/// How far the user wants to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Run.
-    Run,
-    /// No more load; heal, judge and report.
-    StopLoad,
-    /// Heal and end.
-    HealOnly,
+pub use crate::interpreter::Stop;
+
+/// What the user wants, for all who must know. Cloning shares.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    sender: Arc<watch::Sender<Stop>>,
 }
 
-/// Shared by all who must know. Cloning shares.
-#[derive(Debug, Clone, Default)]
-pub struct Stop {
-    stage: Arc<AtomicU8>,
-    changed: Arc<Notify>,
+impl Default for Wish {
+    fn default() -> Wish {
+        Wish { sender: Arc::new(watch::Sender::new(Stop::No)) }
+    }
 }
 
-impl Stop {
+impl Wish {
     /// What the user wants now.
-    pub fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::SeqCst) {
-            0 => Stage::Run,
-            1 => Stage::StopLoad,
-            _ => Stage::HealOnly,
-        }
+    pub fn now(&self) -> Stop {
+        *self.sender.borrow()
+    }
+
+    /// For the interpreter.
+    pub fn subscribe(&self) -> watch::Receiver<Stop> {
+        self.sender.subscribe()
     }
 
     /// One step further, as by a Ctrl-C.
-    pub fn step(&self) -> Stage {
-        let _ = self.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stage| (stage < 2).then_some(stage + 1));
-        self.changed.notify_waiters();
-        self.stage()
-    }
-
-    /// Waits until the stage is at least this.
-    pub async fn reached(&self, stage: Stage) {
-        loop {
-            let changed = self.changed.notified();
-            if self.stage() >= stage {
-                return;
+    pub fn step(&self) -> Stop {
+        self.sender.send_modify(|stop| {
+            *stop = match *stop {
+                Stop::No => Stop::Load,
+                Stop::Load | Stop::All => Stop::All,
             }
-            changed.await;
-        }
+        });
+        self.now()
     }
 
-    /// Takes SIGINT and SIGTERM from now on: each is a step. Says on standard error what it means.
+    /// Waits for the first wish to end.
+    pub async fn to_end(&self) {
+        // The sender lives as long as this wish, so waiting cannot fail.
+        let _ = self.subscribe().wait_for(|stop| *stop != Stop::No).await;
+    }
+
+    /// Takes SIGINT and SIGTERM from now on: each is a step. `say` tells the user what it means.
     ///
     /// # Errors
     /// When the signals cannot be taken.
-    pub fn on_signals(&self, say: impl Fn(Stage) + Send + 'static) -> std::io::Result<()> {
+    pub fn on_signals(&self, say: impl Fn(Stop) + Send + 'static) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let stop = self.clone();
+        let wish = self.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                say(stop.step());
+                say(wish.step());
             }
         });
         Ok(())
@@ -79,14 +74,15 @@ mod tests {
 
     #[tokio::test]
     async fn each_step_goes_one_further_and_wakes_who_waits() {
-        let stop = Stop::default();
+        let wish = Wish::default();
         let waiting = tokio::spawn({
-            let stop = stop.clone();
-            async move { stop.reached(Stage::HealOnly).await }
+            let wish = wish.clone();
+            async move { wish.to_end().await }
         });
-        assert_eq!(stop.step(), Stage::StopLoad);
-        assert_eq!(stop.step(), Stage::HealOnly);
-        assert_eq!(stop.step(), Stage::HealOnly);
+        assert_eq!(wish.now(), Stop::No);
+        assert_eq!(wish.step(), Stop::Load);
+        assert_eq!(wish.step(), Stop::All);
+        assert_eq!(wish.step(), Stop::All);
         waiting.await.expect("the waiter ends");
     }
 }

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use schism_checkers::{Budget, Checker, check_all};
-use schism_history::{History, RunFacts};
+use schism_history::{History, RunFacts, Seed};
 use schism_reports::{RunInfo, Story};
 
 use crate::cli::{BudgetArgs, CheckArgs, KeyedChoice};
@@ -13,6 +13,7 @@ use crate::commands::print;
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::judge::{self, Record};
+use crate::request;
 use crate::run_dir::RunDir;
 
 /// Judges.
@@ -88,10 +89,9 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
 
 fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
     if let Some(workload) = &args.workload {
-        let spec = schism_workloads::WorkloadSpec::by_name(workload)
-            .map_err(|error| RunnerError::Usage(format!("--workload: {error}")))?;
-        let names = schism_workloads::checkers(&spec);
-        return names.iter().map(|(name, model)| judge::build_checker(name, *model)).collect();
+        let spec = request::workload_by_name(workload)?;
+        let built = schism_workloads::build(&spec, Seed(0), 1).map_err(|error| RunnerError::Usage(error.to_string()))?;
+        return built.checker_names.iter().map(|(name, model)| judge::build_checker(name, *model)).collect();
     }
     let name = args.checker.as_deref().ok_or_else(|| {
         RunnerError::Usage(

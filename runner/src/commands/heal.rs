@@ -1,6 +1,6 @@
 //! `schism heal`, `schism status`: what a run left behind on its nodes.
 
-use schism_nemesis::{heal_all, heal_from_leases, list_leases};
+use schism_nemesis::{Leases, heal_all, heal_from_leases, list_leases};
 
 use crate::cli::{HealArgs, StatusArgs};
 use crate::commands::lab::describe;
@@ -34,13 +34,13 @@ pub fn heal(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
     let mut healed = 0;
     let mut failed: Vec<String> = Vec::new();
     if let Some(path) = ledger {
-        let report = runtime.block_on(heal_all(&path, &ready.cluster)).map_err(|error| RunnerError::Plan(error.to_string()))?;
+        let report = runtime.block_on(heal_all(&path, &ready.cluster, &Leases::default())).map_err(|error| RunnerError::Plan(error.to_string()))?;
         healed += report.healed.len();
-        failed.extend(report.failed.iter().map(ToString::to_string));
+        failed.extend(report.trouble());
     }
     let report = runtime.block_on(heal_from_leases(&ready.cluster));
     healed += report.healed.len();
-    failed.extend(report.failed.iter().map(ToString::to_string));
+    failed.extend(report.trouble());
     if failed.is_empty() {
         say(&match healed {
             0 => "nothing was left to heal".to_owned(),
@@ -78,17 +78,15 @@ pub fn status(args: &StatusArgs, verbose: u8) -> Result<Exit, RunnerError> {
 }
 
 fn show_leases(ready: &Ready) -> Result<Exit, RunnerError> {
-    let leases = runtime()?.block_on(list_leases(&ready.cluster));
-    let mut unreachable = false;
-    for (node, found) in leases {
-        match found {
-            Ok(found) if found.is_empty() => print(&format!("{node}  no lease\n")),
-            Ok(found) => print(&found.iter().map(|lease| format!("{node}  {lease}\n")).collect::<String>()),
-            Err(error) => {
-                unreachable = true;
-                say(&format!("schism: {error}"));
-            }
-        }
+    let (leases, errors) = runtime()?.block_on(list_leases(&ready.cluster));
+    for lease in &leases {
+        let what = lease.info.as_ref().map_or("an unknown fault", |info| info.label.as_str());
+        let left = lease.left_s.map_or("at an unknown time".to_owned(), |left_s| format!("in {left_s} s"));
+        print(&format!("{}  {what}; heals itself {left} ({})\n", lease.node, lease.name));
     }
-    Ok(if unreachable { Exit::Unavailable } else { Exit::Valid })
+    if leases.is_empty() && errors.is_empty() {
+        say("no fault is on");
+    }
+    errors.iter().for_each(|error| say(&format!("schism: {error}")));
+    Ok(if errors.is_empty() { Exit::Valid } else { Exit::Unavailable })
 }
