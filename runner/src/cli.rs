@@ -399,7 +399,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
         Command::List(args) => commands::list::list(args),
         Command::Doctor(args) => commands::doctor::doctor(args),
         Command::Completions { shell } => commands::list::completions(*shell),
-        Command::Packages { names } => commands::lab::packages(names),
+        Command::Packages { names } => commands::lab::fetch_packages(names),
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schism_cluster::inventory::Inventory;
+use schism_cluster::packages;
 use schism_cluster::ssh::{Auth, HostKeys, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
 use schism_lab::{Attachment, Lab, LabSpec, NamespaceGround};
 
-use crate::commands::{cache_folder, say};
+use crate::commands::say;
 use crate::error::RunnerError;
 use crate::plan::{GroundPlan, Plan};
 
@@ -25,9 +26,6 @@ pub struct Ready {
     /// While this is held, the lab's holder knows that somebody is there.
     _attachment: Option<Attachment>,
 }
-
-/// What lab nodes need beside the database: an sshd, the packet filter.
-const LAB_PACKAGES: &[&str] = &["openssh-server", "nftables"];
 
 /// This program's file, for the holder to run.
 ///
@@ -47,10 +45,8 @@ pub fn new_lab_id() -> String {
 /// # Errors
 /// When it cannot be had.
 pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
-    let mut names = LAB_PACKAGES.to_vec();
-    names.extend(more);
-    let cache = cache_folder()?;
-    Ok(schism_cluster::packages::fetch(&cache, &names, &mut |line| say(&format!("schism: {line}")))?.path)
+    let cache = packages::default_cache();
+    Ok(packages::fetch_for_nodes(&cache, more, &mut |line| say(&format!("schism: {line}")))?.path)
 }
 
 /// Makes or finds the ground of a plan and joins its network. Must be called while the process has one thread.

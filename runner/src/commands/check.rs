@@ -35,7 +35,9 @@ fn set_jobs(jobs: usize) -> Result<(), RunnerError> {
     if jobs == 0 {
         return Err(RunnerError::Usage("--jobs 0 leaves nobody to work; use 1 or more".to_owned()));
     }
-    schism_checkers::set_threads(jobs).map_err(RunnerError::Internal)
+    // A second setting in one process (a test) changes nothing, and the verdict does not depend on it.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
+    Ok(())
 }
 
 /// The budget of the command line over a default.

@@ -6,7 +6,7 @@ use std::process::Command as Process;
 use schism_cluster::Command;
 
 use crate::cli::DoctorArgs;
-use crate::commands::{cache_folder, print};
+use crate::commands::print;
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::{ground, request};
@@ -80,11 +80,21 @@ fn look_here() -> Vec<Look> {
         let good = Path::new("/proc/self/ns").join(name).exists();
         looks.push(look(&format!("{name} namespaces"), true, good, if good { "yes" } else { "no" }.to_owned()));
     }
-    match cache_folder() {
-        Ok(folder) => looks.push(look("cache", true, true, folder.display().to_string())),
-        Err(error) => looks.push(look("cache", true, false, error.to_string())),
-    }
+    let cache = schism_cluster::packages::default_cache();
+    let writable = std::fs::create_dir_all(&cache).and_then(|()| tempfile_in(&cache));
+    let found = match &writable {
+        Ok(()) => cache.display().to_string(),
+        Err(error) => format!("{} cannot be written ({error}); set SCHISM_CACHE to a folder for downloads", cache.display()),
+    };
+    looks.push(look("cache", true, writable.is_ok(), found));
     looks
+}
+
+/// Writes and removes a file, to see whether it can be done.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
 }
 
 fn find_tool(tool: &str) -> Option<String> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use schism_cluster::packages;
 use schism_lab::{Lab, LabSpec};
 
 use crate::cli::LabCommand;
-use crate::commands::{cache_folder, print, say};
+use crate::commands::{print, say};
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::ground;
@@ -110,10 +111,9 @@ fn exec(id: &str, node: Option<&str>, command: &[std::ffi::OsString]) -> Result<
 ///
 /// # Errors
 /// When they cannot be fetched.
-pub fn packages(names: &[String]) -> Result<Exit, RunnerError> {
+pub fn fetch_packages(names: &[String]) -> Result<Exit, RunnerError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let cache = cache_folder()?;
-    let tree = schism_cluster::packages::fetch(&cache, &names, &mut |line| say(&format!("schism: {line}")))?;
+    let tree = packages::fetch(&packages::default_cache(), &names, &mut |line| say(&format!("schism: {line}")))?;
     print(&format!("{}\n", tree.path.display()));
     Ok(Exit::Valid)
 }
