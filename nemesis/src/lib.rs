@@ -9,7 +9,9 @@
 //!   process.
 //! - [`nemesis`]: all of it at work ([`Nemesis`], [`Actor`]).
 //!
-//! What runs on nodes is in [`scripts`] alone.
+//! - [`links`], [`observe`]: what proves a fault.
+//!
+//! What runs on nodes is in [`scripts`] alone (and the probe in [`links`]).
 
 pub mod draw;
 pub mod fanout;
@@ -20,6 +22,7 @@ pub mod heal;
 pub mod intention;
 pub mod lease;
 pub mod ledger;
+pub mod links;
 pub mod nemesis;
 pub mod observe;
 pub mod package;

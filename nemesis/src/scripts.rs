@@ -32,6 +32,9 @@ pub fn nft_load() -> String {
 }
 
 /// The rules of one cut, for [`nft_load`]: our own table, replaced as a whole.
+///
+/// Neighbour discovery passes, as ARP does for IPv4: without it a cut of one way would silence both, because nobody
+/// would learn the link address of a neighbour whose answers are dropped.
 pub fn nft_rules(table: &str, from: &[IpAddr]) -> String {
     let (v4, v6) = by_family(from);
     let mut text = format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
@@ -41,10 +44,12 @@ pub fn nft_rules(table: &str, from: &[IpAddr]) -> String {
         }
     }
     text += "  chain input {\n    type filter hook input priority -300; policy accept;\n";
-    for (rule, addresses) in [("ip saddr @from4 drop", &v4), ("ip6 saddr @from6 drop", &v6)] {
-        if !addresses.is_empty() {
-            text += &format!("    {rule}\n");
-        }
+    if !v4.is_empty() {
+        text += "    ip saddr @from4 drop\n";
+    }
+    if !v6.is_empty() {
+        text += "    ip6 saddr @from6 meta l4proto != ipv6-icmp drop\n";
+        text += "    ip6 saddr @from6 icmpv6 type != { nd-neighbor-solicit, nd-neighbor-advert } drop\n";
     }
     text + "  }\n}\n"
 }
@@ -69,7 +74,8 @@ pub fn nft_leftover(table: &str) -> String {
     format!("{SBIN}nft list tables | grep -xF {}\ntrue\n", quote(&format!("table inet {table}")))
 }
 
-/// Cuts by iptables: our own chain, filled and hooked in one go for each family.
+/// Cuts by iptables: our own chain, filled and hooked in one go for each family. Neighbour discovery passes, see
+/// [`nft_rules`].
 pub fn iptables_install(chain: &str, from: &[IpAddr]) -> String {
     let (v4, v6) = by_family(from);
     let mut text = format!("{SBIN}set -e\n");
@@ -77,8 +83,14 @@ pub fn iptables_install(chain: &str, from: &[IpAddr]) -> String {
         if addresses.is_empty() {
             continue;
         }
-        let rules: String = addresses.iter().map(|address| format!("-A {chain} -s {address} -j DROP\n")).collect();
-        text += &format!("{tool} -w --noflush <<'END'\n*filter\n:{chain} - [0:0]\n{rules}");
+        text += &format!("{tool} -w --noflush <<'END'\n*filter\n:{chain} - [0:0]\n");
+        if tool == "ip6tables-restore" {
+            text += &format!("-A {chain} -p icmpv6 --icmpv6-type 135 -j RETURN\n");
+            text += &format!("-A {chain} -p icmpv6 --icmpv6-type 136 -j RETURN\n");
+        }
+        for address in addresses {
+            text += &format!("-A {chain} -s {address} -j DROP\n");
+        }
         text += &format!("-I INPUT 1 -j {chain}\nCOMMIT\nEND\n");
     }
     text

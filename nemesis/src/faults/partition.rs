@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
 use crate::grudge::Grudge;
-use crate::observe;
+use crate::links;
 use crate::scripts;
 use crate::tag::RunTag;
 
@@ -112,11 +112,11 @@ impl Partition {
     }
 
     async fn probed(&self, cluster: &Cluster, grudge: &Grudge) -> Result<Evidence, FaultError> {
-        let pairs = observe::ordered_pairs(&cluster.names());
+        let pairs = links::ordered_pairs(&cluster.names());
         let mut tries = 1;
         loop {
-            let probes = observe::reachability(cluster, &pairs).await?;
-            let mut evidence = observe::judge_links(grudge, &pairs, &probes);
+            let probes = links::reachability(cluster).await?;
+            let mut evidence = links::judge_links(grudge, &pairs, &probes);
             if evidence.proven || tries >= PROBE_TRIES {
                 evidence.measured["tries"] = json!(tries);
                 return Ok(evidence);
