@@ -9,8 +9,12 @@
 //! - [`figures`]: rates, quantiles and availability, computed from the history.
 
 pub mod figures;
+pub mod github;
+pub mod html;
+pub mod junit;
 pub mod phrase;
 pub mod sentence;
+pub mod terminal;
 pub mod words;
 
 use schism_checkers::Verdict;

@@ -51,9 +51,9 @@ pub fn label(history: &History, call: &Call) -> String {
 /// Who did what where, without times: `process 3 wrote 7 to key 5 on n2`.
 pub fn deed(history: &History, call: &Call) -> String {
     let who = actor(history.process(call.invoke));
-    let key = history.key(call.invoke).map(|key| format!("key {}", words::cut(&key.to_string(), 40)));
+    let key = history.key(call.invoke).map(|key| format!("key {}", words::name(&key.to_string())));
     let object = key.as_deref().unwrap_or("the register");
-    let node = history.node(call.invoke).map_or_else(String::new, |node| format!(" on {node}"));
+    let node = history.node(call.invoke).map_or_else(String::new, |node| format!(" on {}", words::name(node.as_str())));
     let value = words::value(told(history, call));
     let nothing = told(history, call).is_nil();
     match (history.f(call.invoke), told(history, call), call.outcome) {
@@ -81,20 +81,25 @@ pub fn deed(history: &History, call: &Call) -> String {
 }
 
 /// A whole sentence without its full stop: deed, times and, where it is not `ok`, what is known of the end.
-/// `decimals` as in [`words::moment`].
+/// `decimals` as in [`words::moment`]; a history without times tells the places of events instead.
 pub fn sentence(history: &History, call: &Call, decimals: usize) -> String {
     let deed = deed(history, call);
-    let begun = words::moment(history.time_ns(call.invoke), decimals);
+    let (begun_ns, ended_ns) = (history.time_ns(call.invoke), call.completion.map(|end| history.time_ns(end)));
+    let timeless = begun_ns == 0 && ended_ns.is_none_or(|ended| ended == 0);
+    let told = |index, ns| if timeless { format!("event {index}") } else { words::moment(ns, decimals) };
+    let begun = told(call.invoke, begun_ns);
     let Some(completion) = call.completion else {
         return format!("{deed} at {begun}, and was never answered; it may have taken effect at any time since");
     };
-    let ended = words::moment(history.time_ns(completion), decimals);
+    let ended = told(completion, history.time_ns(completion));
     let error = history.error(completion).map_or_else(String::new, |error| format!(" ({})", words::value(error)));
     match call.outcome {
         Kind::Ok | Kind::Invoke => format!("{deed} between {begun} and {ended}"),
         Kind::Fail => format!("{deed} between {begun} and {ended}, and certainly failed{error}"),
         Kind::Info => {
-            format!("{deed} at {begun} and did not learn how it ended{error}; it may have taken effect at any time since")
+            format!(
+                "{deed} at {begun} and did not learn how it ended{error}; it may have taken effect at any time since"
+            )
         }
     }
 }
@@ -122,8 +127,20 @@ mod tests {
     fn deeds_in_words() {
         let pair = Value::Pair([1, 2]);
         let cases = [
-            (F::Write, Value::Int(7), Some((Kind::Ok, Value::Int(7), None)), "process 3 wrote 7 to key 5 on n2", "write 7"),
-            (F::Read, Value::Nil, Some((Kind::Ok, Value::Int(6), None)), "process 3 read 6 from key 5 on n2", "read → 6"),
+            (
+                F::Write,
+                Value::Int(7),
+                Some((Kind::Ok, Value::Int(7), None)),
+                "process 3 wrote 7 to key 5 on n2",
+                "write 7",
+            ),
+            (
+                F::Read,
+                Value::Nil,
+                Some((Kind::Ok, Value::Int(6), None)),
+                "process 3 read 6 from key 5 on n2",
+                "read → 6",
+            ),
             (
                 F::Read,
                 Value::Nil,
@@ -131,7 +148,13 @@ mod tests {
                 "process 3 read key 5 on n2 and found nothing (nil)",
                 "read → nil",
             ),
-            (F::Read, Value::Nil, Some((Kind::Fail, Value::Nil, None)), "process 3 asked to read key 5 on n2", "read ?"),
+            (
+                F::Read,
+                Value::Nil,
+                Some((Kind::Fail, Value::Nil, None)),
+                "process 3 asked to read key 5 on n2",
+                "read ?",
+            ),
             (
                 F::Cas,
                 pair.clone(),
@@ -147,7 +170,13 @@ mod tests {
                 "cas 1 → 2 no match",
             ),
             (F::Write, Value::Int(7), None, "process 3 asked to write 7 to key 5 on n2", "write 7"),
-            (F::Add, Value::Int(7), Some((Kind::Ok, Value::Int(7), None)), "process 3 did add 7 on key 5 on n2", "add 7"),
+            (
+                F::Add,
+                Value::Int(7),
+                Some((Kind::Ok, Value::Int(7), None)),
+                "process 3 did add 7 on key 5 on n2",
+                "add 7",
+            ),
         ];
         for (f, asked, outcome, deed_text, label_text) in cases {
             let history = history(f, asked, outcome);

@@ -107,6 +107,11 @@ pub fn value(value: &Value) -> String {
     cut(&value.to_string(), VALUE_CHARS_MAX)
 }
 
+/// A name in a sentence (node, key, class, checker), short and visible.
+pub fn name(name: &str) -> String {
+    cut(name, 40)
+}
+
 /// A text cut to so many characters, the last of them `…` where it was longer; control characters become visible.
 pub fn cut(text: &str, chars_max: usize) -> String {
     let mut out = String::new();

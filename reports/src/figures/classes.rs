@@ -140,8 +140,7 @@ pub(super) fn measure(
     names.dedup();
     let classes = names.into_iter().map(|name| {
         let own = || windows.iter().filter(|window| window.class == *name);
-        let mut figures =
-            during(name.clone(), &merged(own().map(|window| window.on_ns).collect()), samples, &ok_ends);
+        let mut figures = during(name.clone(), &merged(own().map(|window| window.on_ns).collect()), samples, &ok_ends);
         let faults = || own().map(|window| &facts.faults[window.fault]);
         figures.injected = own().count() as u64;
         figures.landed = own().filter(|window| window.landed).count() as u64;

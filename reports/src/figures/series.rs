@@ -104,8 +104,7 @@ impl Scatter {
         if all.len() <= POINTS_MAX {
             return Scatter { points: all, of_count, all_not_ok: true };
         }
-        let (ok, not_ok): (Vec<usize>, Vec<usize>) =
-            (0..all.len()).partition(|&place| all[place].outcome == Kind::Ok);
+        let (ok, not_ok): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&place| all[place].outcome == Kind::Ok);
         let room_not_ok = (POINTS_MAX / 2).max(POINTS_MAX.saturating_sub(ok.len()));
         let all_not_ok = not_ok.len() <= room_not_ok;
         let mut chosen = evenly(&not_ok, room_not_ok);
@@ -153,7 +152,8 @@ mod tests {
 
     #[test]
     fn widths() {
-        for (end, width) in [(0, 1), (149, 1), (150, 2), (60_000_000_000, 500_000_000), (u64::MAX, 200_000_000_000_000_000)]
+        for (end, width) in
+            [(0, 1), (149, 1), (150, 2), (60_000_000_000, 500_000_000), (u64::MAX, 200_000_000_000_000_000)]
         {
             assert_eq!(width_ns(end), width, "{end}");
         }
@@ -168,9 +168,8 @@ mod tests {
 
     #[test]
     fn many_points_keep_what_stands_out() {
-        let mut samples: Vec<Sample> = (0..50_000)
-            .map(|place| sample(place, if place % 100 == 0 { Kind::Info } else { Kind::Ok }))
-            .collect();
+        let mut samples: Vec<Sample> =
+            (0..50_000).map(|place| sample(place, if place % 100 == 0 { Kind::Info } else { Kind::Ok })).collect();
         samples[31_337].ended_ns = Some(90_000_000_000);
         samples[40_001].ended_ns = None;
         let scatter = Scatter::of(&samples, 90_000_000_000);

@@ -15,34 +15,55 @@ pub struct GapWords {
 
 /// The gap in words.
 pub fn explain(gap: &Gap) -> GapWords {
+    let name = |text: &String| words::name(text);
     let (why, next) = match gap {
         Gap::NothingSucceeded => (
             "no operation at all succeeded, so there was nothing to judge".to_owned(),
-            "look at the errors in history.jsonl and the database's logs in nodes/; start with a run without faults".to_owned(),
+            "look at the errors in history.jsonl and the database's logs in nodes/; start with a run without faults"
+                .to_owned(),
         ),
-        Gap::FunctionNeverSucceeded { f, invoked_count } => (
-            format!("{f} never succeeded in {}", plural(*invoked_count, "attempt")),
-            format!("look at the errors of {f} in history.jsonl; does the database support it, and may the client do it?"),
-        ),
-        Gap::FaultNeverLanded { class, tried_count: 0 } => (
-            format!("the fault {class} was asked for and never tried"),
-            "run for longer, or shorten the interval between faults".to_owned(),
-        ),
-        Gap::FaultNeverLanded { class, tried_count } => (
-            format!(
-                "the fault {class} was asked for and tried {}, but never seen to take effect",
-                if *tried_count == 1 { "once".to_owned() } else { format!("{} times", count(*tried_count)) }
-            ),
-            format!("read the evidence of {class} under Faults, and schism doctor says what the nodes lack for it"),
-        ),
-        Gap::NoSuccessDuringFault { class } => (
-            format!("no operation succeeded while {class} was on, so its effect on answers was not seen"),
-            format!("harm fewer nodes at a time with {class}, or let it last longer than the client's timeout"),
-        ),
-        Gap::NoSuccessAfterFault { class, f } => (
-            format!("no {f} succeeded after the last {class} was healed, so recovery was not seen"),
-            "give the run a longer time to recover, and look in nodes/ whether the database came back at all".to_owned(),
-        ),
+        Gap::FunctionNeverSucceeded { f, invoked_count } => {
+            let f = name(f);
+            (
+                format!("{f} never succeeded in {}", plural(*invoked_count, "attempt")),
+                format!(
+                    "look at the errors of {f} in history.jsonl; does the database support it, and may the client do it?"
+                ),
+            )
+        }
+        Gap::FaultNeverLanded { class, tried_count: 0 } => {
+            let class = name(class);
+            (
+                format!("the fault {class} was asked for and never tried"),
+                "run for longer, or shorten the interval between faults".to_owned(),
+            )
+        }
+        Gap::FaultNeverLanded { class, tried_count } => {
+            let class = name(class);
+            (
+                format!(
+                    "the fault {class} was asked for and tried {}, but never seen to take effect",
+                    if *tried_count == 1 { "once".to_owned() } else { format!("{} times", count(*tried_count)) }
+                ),
+                format!("read the evidence of {class} under Faults, and schism doctor says what the nodes lack for it"),
+            )
+        }
+        Gap::NoSuccessDuringFault { class } => {
+            let class = name(class);
+            (
+                format!("no operation succeeded while {class} was on, so its effect on answers was not seen"),
+                format!("harm fewer nodes at a time with {class}, or let it last longer than the client's timeout"),
+            )
+        }
+        Gap::NoSuccessAfterFault { class, f } => {
+            let class = name(class);
+            let f = name(f);
+            (
+                format!("no {f} succeeded after the last {class} was healed, so recovery was not seen"),
+                "give the run a longer time to recover, and look in nodes/ whether the database came back at all"
+                    .to_owned(),
+            )
+        }
         Gap::TooMuchDoubt { info_count, count: of, percent_max } => (
             format!(
                 "{} of {} ended in doubt ({}, at most {percent_max} % are accepted); doubt hides violations",
@@ -52,23 +73,22 @@ pub fn explain(gap: &Gap) -> GapWords {
             ),
             "lengthen the client's timeout, lower the rate, or leave more time between faults".to_owned(),
         ),
-        Gap::Interrupted => (
-            "the load was stopped before its time".to_owned(),
-            "run it again to the end".to_owned(),
-        ),
-        Gap::FaultNotHealed { fault_id, class } => (
-            format!("fault {fault_id} ({class}) was never proven to be healed, so what came after it was not judged"),
-            "read its evidence under Faults, then run schism heal on this run before the next one".to_owned(),
-        ),
+        Gap::Interrupted => ("the load was stopped before its time".to_owned(), "run it again to the end".to_owned()),
+        Gap::FaultNotHealed { fault_id, class } => {
+            let class = name(class);
+            (
+                format!(
+                    "fault {fault_id} ({class}) was never proven to be healed, so what came after it was not judged"
+                ),
+                "read its evidence under Faults, then run schism heal on this run before the next one".to_owned(),
+            )
+        }
         Gap::BudgetSpent { .. } => budget(gap),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
             "choose the workload that made this history (--workload), or leave this checker out".to_owned(),
         ),
-        other => (
-            format!("the checker says: {}", words::cut(&as_json(other), 400)),
-            "read verdict.json".to_owned(),
-        ),
+        other => (format!("the checker says: {}", words::cut(&as_json(other), 400)), "read verdict.json".to_owned()),
     };
     GapWords { why, next }
 }
@@ -88,7 +108,12 @@ fn budget(gap: &Gap) -> (String, String) {
         "the search{on_key} went past its budget ({spent}); its first {} are proven good",
         plural(*prefix_events, "event")
     );
-    (why, format!("run schism check on this run with a larger {option}; fewer clients per key or shorter keys are easier to judge"))
+    (
+        why,
+        format!(
+            "run schism check on this run with a larger {option}; fewer clients per key or shorter keys are easier to judge"
+        ),
+    )
 }
 
 fn as_json(gap: &Gap) -> String {
@@ -111,7 +136,11 @@ mod tests {
         };
         let cases = [
             (Gap::NothingSucceeded, "no operation at all succeeded", "errors"),
-            (Gap::FunctionNeverSucceeded { f: "cas".into(), invoked_count: 1 }, "cas never succeeded in 1 attempt", "cas"),
+            (
+                Gap::FunctionNeverSucceeded { f: "cas".into(), invoked_count: 1 },
+                "cas never succeeded in 1 attempt",
+                "cas",
+            ),
             (Gap::FaultNeverLanded { class: "kill".into(), tried_count: 0 }, "never tried", "longer"),
             (Gap::FaultNeverLanded { class: "kill".into(), tried_count: 1 }, "tried once", "schism doctor"),
             (Gap::FaultNeverLanded { class: "kill".into(), tried_count: 1200 }, "tried 1,200 times", "schism doctor"),
@@ -126,7 +155,11 @@ mod tests {
             (Gap::FaultNotHealed { fault_id: 3, class: "kill".into() }, "fault 3 (kill)", "schism heal"),
             (budget(10, 0), "on key 5 went past its budget (10 steps); its first 42 events", "--max-steps"),
             (budget(3, 5 << 20), "(5 MiB of memory)", "--max-memory"),
-            (Gap::Unsupported { index: 9, reason: "no\u{7}".into() }, "event 9 has no meaning for the checker: no\\u{7}", "--workload"),
+            (
+                Gap::Unsupported { index: 9, reason: "no\u{7}".into() },
+                "event 9 has no meaning for the checker: no\\u{7}",
+                "--workload",
+            ),
         ];
         for (gap, why, next) in cases {
             let words = explain(&gap);

@@ -119,10 +119,13 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     }
     let gaps = gaps(story.verdict).len() as u64;
     if gaps > 0 {
-        paragraphs.push(format!("Beside this, {} left open; the reasons are below.", match gaps {
-            1 => "one question is".to_owned(),
-            gaps => format!("{} questions are", count(gaps)),
-        }));
+        paragraphs.push(format!(
+            "Beside this, {} left open; the reasons are below.",
+            match gaps {
+                1 => "one question is".to_owned(),
+                gaps => format!("{} questions are", count(gaps)),
+            }
+        ));
     }
     paragraphs
 }

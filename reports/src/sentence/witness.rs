@@ -28,9 +28,7 @@ pub fn counterexamples(verdict: &Verdict) -> Vec<Counterexample<'_>> {
     let mut all: Vec<Counterexample<'_>> = verdict
         .checkers
         .iter()
-        .flat_map(|(checker, finding)| {
-            finding.anomalies.iter().map(move |anomaly| Counterexample { checker, anomaly })
-        })
+        .flat_map(|(checker, finding)| finding.anomalies.iter().map(move |anomaly| Counterexample { checker, anomaly }))
         .collect();
     all.sort_by_key(|found| size(&found.anomaly.witness));
     all
@@ -78,7 +76,7 @@ pub struct Proof {
 
 /// The anomaly in words. Reads the history of its key once.
 pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
-    let key = anomaly.key.as_deref().map(|key| format!(" on key {}", words::cut(key, 40))).unwrap_or_default();
+    let key = anomaly.key.as_deref().map(|key| format!(" on key {}", words::name(key))).unwrap_or_default();
     let title = format!("{}{key}", words::cut(&anomaly.kind, 60));
     let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, .. } =
         &anomaly.witness
@@ -112,9 +110,17 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
 }
 
 fn note(smallest: bool, kept: usize, of: u64, scope: &str) -> String {
+    if smallest && kept as u64 == of {
+        return format!(
+            "all {of} operations of {scope} are needed: without any one of them the rest has an order that explains it"
+        );
+    }
     let kept = plural(kept as u64, "operation");
     if smallest {
-        format!("{kept} of the {} of {scope} are enough: without any one of them the rest has an order that explains it", count(of))
+        format!(
+            "{kept} of the {} of {scope} are enough: without any one of them the rest has an order that explains it",
+            count(of)
+        )
     } else {
         format!("{kept} of the {} of {scope}; whether fewer would do was not proven within the budget", count(of))
     }
@@ -122,8 +128,11 @@ fn note(smallest: bool, kept: usize, of: u64, scope: &str) -> String {
 
 /// Decimals of seconds that tell the ends of these calls apart.
 pub fn decimals<'a>(history: &History, calls: impl Iterator<Item = &'a Call>) -> usize {
-    let moments: Vec<u64> =
-        calls.flat_map(|call| [Some(call.invoke), call.completion]).flatten().map(|index| history.time_ns(index)).collect();
+    let moments: Vec<u64> = calls
+        .flat_map(|call| [Some(call.invoke), call.completion])
+        .flatten()
+        .map(|index| history.time_ns(index))
+        .collect();
     words::moment_decimals(&moments)
 }
 
@@ -180,11 +189,12 @@ fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initia
         return general();
     };
     let before = history.time_ns(read.invoke).saturating_sub(history.time_ns(ended));
-    let node = history.node(newer.invoke).map_or_else(String::new, |node| format!(" on {node}"));
+    let node =
+        history.node(newer.invoke).map_or_else(String::new, |node| format!(" on {}", words::name(node.as_str())));
+    let before = if before == 0 { String::new() } else { format!("{} ", words::span(before)) };
     format!(
-        "{deed} although {} had been written and confirmed {} before, by {}{node}",
+        "{deed} although {} had been written and confirmed {before}before, by {}{node}",
         leaves(history, newer).map_or_else(String::new, |left| words::value(&left)),
-        words::span(before),
         phrase::actor(history.process(newer.invoke)),
     )
 }
@@ -207,7 +217,7 @@ fn one_order(path: &Path, name: &impl Fn(OpIndex) -> String) -> String {
     let steps: Vec<String> = path
         .placed
         .iter()
-        .map(|placed| format!("{} (the value is then {})", name(placed.operation), words::cut(&placed.state, 40)))
+        .map(|placed| format!("{} (the value is then {})", name(placed.operation), words::name(&placed.state)))
         .collect();
     let start = match steps.as_slice() {
         [] => "Nothing can come first".to_owned(),
@@ -217,7 +227,8 @@ fn one_order(path: &Path, name: &impl Fn(OpIndex) -> String) -> String {
         }
         steps => format!("Take {}", steps.join(", then ")),
     };
-    let mut because: Vec<String> = path.illegal.iter().take(REASONS_MAX).map(|illegal| why_not(illegal, name)).collect();
+    let mut because: Vec<String> =
+        path.illegal.iter().take(REASONS_MAX).map(|illegal| why_not(illegal, name)).collect();
     if path.illegal.len() > REASONS_MAX {
         because.push(format!("{} more cannot follow either", path.illegal.len() - REASONS_MAX));
     }
@@ -229,8 +240,8 @@ fn why_not(illegal: &Illegal, name: &impl Fn(OpIndex) -> String) -> String {
     match &illegal.because {
         Because::State { state, observed } => format!(
             "{operation} cannot follow, since it was told {} while the value is {}",
-            words::cut(observed, 40),
-            words::cut(state, 40)
+            words::name(observed),
+            words::name(state)
         ),
         Because::RealTime { after } => {
             format!("{operation} cannot come yet, since {} had ended before {operation} began", name(*after))
