@@ -380,11 +380,8 @@ async fn a_login_comes_before_the_operation_and_is_made_anew_when_the_token_ends
     ];
     let server = Server::new(steps).await;
     // Any variable that is there will do for a password.
-    let login = EtcdOptions {
-        user: Some("tester".to_owned()),
-        password_env: Some("CARGO_MANIFEST_DIR".to_owned()),
-        ..options(server.port)
-    };
+    let login =
+        EtcdOptions { user: Some("tester".to_owned()), password_env: Some("PATH".to_owned()), ..options(server.port) };
     let mut client = client_of(login, "127.0.0.1").await;
     let write = operation(F::Write, Value::Int(7));
     assert_is_row("no login", &F::Write, "not-authenticated", &client.invoke(&write).await);
