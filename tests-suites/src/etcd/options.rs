@@ -1,6 +1,7 @@
 //! What can be chosen of etcd, and the same made ready for use: files read, passwords fetched.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl std::fmt::Debug for Login {
 /// The options made ready for use.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
-    /// Made once: making it reads the system's authorities (though it believes only the given ones), and takes some 25 ms.
+    /// Made once: making it reads the system's authorities (though it believes only the given ones): 25 ms.
     pub(crate) connector: native_tls::TlsConnector,
     pub(crate) tls: bool,
     pub(crate) login: Option<Login>,
@@ -161,23 +162,34 @@ impl Access {
 
 /// What speaks TLS for the clients. Believes no authority but the given ones.
 fn connector(tls: Option<&TlsOptions>) -> Result<native_tls::TlsConnector, OptionsError> {
+    /// For plain HTTP, where the HTTP client wants one all the same: it never speaks.
+    static SILENT: OnceLock<native_tls::TlsConnector> = OnceLock::new();
+    let built = |builder: &native_tls::TlsConnectorBuilder| {
+        let hint = "The TLS library could not be made ready; look at the options `tls`";
+        builder.build().map_err(|error| contradiction(format!("TLS cannot be used: {error}"), hint))
+    };
     let mut builder = native_tls::TlsConnector::builder();
     builder.disable_built_in_roots(true);
-    if let Some(tls) = tls {
-        let authorities = native_tls::Certificate::stack_from_pem(&read("tls.ca", &tls.ca)?);
-        let authorities = authorities.map_err(|error| content("tls.ca", &tls.ca, error))?;
-        if authorities.is_empty() {
-            return Err(content("tls.ca", &tls.ca, "no certificate in it"));
+    let Some(tls) = tls else {
+        if let Some(silent) = SILENT.get() {
+            return Ok(silent.clone());
         }
-        for authority in authorities {
-            builder.add_root_certificate(authority);
-        }
-        if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-            let identity = native_tls::Identity::from_pkcs8(&read("tls.cert", cert)?, &read("tls.key", key)?);
-            builder.identity(identity.map_err(|error| content("tls.cert and tls.key", cert, error))?);
-        }
+        let silent = built(&builder)?;
+        return Ok(SILENT.get_or_init(|| silent).clone());
+    };
+    let authorities = native_tls::Certificate::stack_from_pem(&read("tls.ca", &tls.ca)?);
+    let authorities = authorities.map_err(|error| content("tls.ca", &tls.ca, error))?;
+    if authorities.is_empty() {
+        return Err(content("tls.ca", &tls.ca, "no certificate in it"));
     }
-    builder.build().map_err(|error| contradiction(format!("TLS cannot be used: {error}"), "Look at the options `tls`"))
+    for authority in authorities {
+        builder.add_root_certificate(authority);
+    }
+    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+        let identity = native_tls::Identity::from_pkcs8(&read("tls.cert", cert)?, &read("tls.key", key)?);
+        builder.identity(identity.map_err(|error| content("tls.cert and tls.key", cert, error))?);
+    }
+    built(&builder)
 }
 
 /// An address as URLs have it.
