@@ -403,6 +403,33 @@ mod tests {
     }
 
     #[test]
+    fn these_are_certain_and_nothing_else() {
+        let certain: Vec<_> = TABLE.iter().filter(|row| row.ending == Ending::Fail).map(|row| row.name).collect();
+        let expected = [
+            "unsupported",
+            "no-client",
+            "not-authenticated",
+            "not-connected",
+            "connect-timeout",
+            "too-many-requests",
+            "request-too-large",
+            "no-key",
+            "value-provided",
+            "lease-provided",
+            "too-many-operations",
+            "duplicate-key",
+            "not-capable",
+            "learner",
+            "invalid-token",
+            "no-user",
+            "permission-denied",
+            "no-lease",
+            "proposal-dropped",
+        ];
+        assert_eq!(certain, expected);
+    }
+
+    #[test]
     fn the_page_is_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/etcd-errors.md");
         let stored = std::fs::read_to_string(path).unwrap_or_default();

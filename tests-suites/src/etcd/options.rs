@@ -1,6 +1,7 @@
 //! What can be chosen of etcd, and the same made ready for use: files read, passwords fetched.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -95,7 +96,7 @@ pub enum OptionsError {
         reason: String,
     },
     /// What a file holds cannot be used.
-    #[error("etcd: {field}: {} does not hold what it should: {reason}. It must be PEM", path.display())]
+    #[error("etcd: {field}: {} does not hold what it should: {reason}. It must be PEM, a key in PKCS #8", path.display())]
     Content {
         /// Which option.
         field: &'static str,
@@ -130,8 +131,8 @@ impl std::fmt::Debug for Login {
 /// The options made ready for use.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
-    pub(crate) authorities: Vec<reqwest::Certificate>,
-    pub(crate) identity: Option<reqwest::Identity>,
+    /// Made once: making it reads the system's authorities (though it believes only the given ones): 25 ms.
+    pub(crate) connector: native_tls::TlsConnector,
     pub(crate) tls: bool,
     pub(crate) login: Option<Login>,
     pub(crate) client_port: u16,
@@ -143,37 +144,52 @@ impl Access {
     /// Reads the files and the environment that the options name.
     pub(crate) fn new(options: &EtcdOptions) -> Result<Access, OptionsError> {
         check(options)?;
-        let mut access = Access {
-            authorities: Vec::new(),
-            identity: None,
+        Ok(Access {
+            connector: connector(options.tls.as_ref())?,
             tls: options.tls.is_some(),
             login: login(options)?,
             client_port: options.client_port,
             operation_timeout: Duration::from_millis(options.operation_timeout_ms),
             connect_timeout: Duration::from_millis(options.connect_timeout_ms),
-        };
-        let Some(tls) = &options.tls else { return Ok(access) };
-        access.authorities = reqwest::Certificate::from_pem_bundle(&read("tls.ca", &tls.ca)?)
-            .map_err(|error| content("tls.ca", &tls.ca, &error))?;
-        if access.authorities.is_empty() {
-            let (path, reason) = (tls.ca.clone(), "no certificate in it".to_owned());
-            return Err(OptionsError::Content { field: "tls.ca", path, reason });
-        }
-        access.identity = match (&tls.cert, &tls.key) {
-            (Some(cert), Some(key)) => {
-                let (cert_pem, key_pem) = (read("tls.cert", cert)?, read("tls.key", key)?);
-                let identity = reqwest::Identity::from_pkcs8_pem(&cert_pem, &key_pem);
-                Some(identity.map_err(|error| content("tls.key", key, &error))?)
-            }
-            _ => None,
-        };
-        Ok(access)
+        })
     }
 
     /// `https://[::1]:2379` for a node's address; an IPv6 address comes without brackets.
     pub(crate) fn url(&self, address: &str) -> String {
         format!("{}://{}:{}", if self.tls { "https" } else { "http" }, bracketed(address), self.client_port)
     }
+}
+
+/// What speaks TLS for the clients. Believes no authority but the given ones.
+fn connector(tls: Option<&TlsOptions>) -> Result<native_tls::TlsConnector, OptionsError> {
+    /// For plain HTTP, where the HTTP client wants one all the same: it never speaks.
+    static SILENT: OnceLock<native_tls::TlsConnector> = OnceLock::new();
+    let built = |builder: &native_tls::TlsConnectorBuilder| {
+        let hint = "The TLS library could not be made ready; look at the options `tls`";
+        builder.build().map_err(|error| contradiction(format!("TLS cannot be used: {error}"), hint))
+    };
+    let mut builder = native_tls::TlsConnector::builder();
+    builder.disable_built_in_roots(true);
+    let Some(tls) = tls else {
+        if let Some(silent) = SILENT.get() {
+            return Ok(silent.clone());
+        }
+        let silent = built(&builder)?;
+        return Ok(SILENT.get_or_init(|| silent).clone());
+    };
+    let authorities = native_tls::Certificate::stack_from_pem(&read("tls.ca", &tls.ca)?);
+    let authorities = authorities.map_err(|error| content("tls.ca", &tls.ca, error))?;
+    if authorities.is_empty() {
+        return Err(content("tls.ca", &tls.ca, "no certificate in it"));
+    }
+    for authority in authorities {
+        builder.add_root_certificate(authority);
+    }
+    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+        let identity = native_tls::Identity::from_pkcs8(&read("tls.cert", cert)?, &read("tls.key", key)?);
+        builder.identity(identity.map_err(|error| content("tls.cert and tls.key", cert, error))?);
+    }
+    built(&builder)
 }
 
 /// An address as URLs have it.
@@ -249,8 +265,8 @@ fn read(field: &'static str, path: &PathBuf) -> Result<Vec<u8>, OptionsError> {
     std::fs::read(path).map_err(|error| OptionsError::File { field, path: path.clone(), reason: error.to_string() })
 }
 
-fn content(field: &'static str, path: &std::path::Path, error: &reqwest::Error) -> OptionsError {
-    OptionsError::Content { field, path: path.to_owned(), reason: super::wire::whole_reason(error) }
+fn content(field: &'static str, path: &std::path::Path, reason: impl std::fmt::Display) -> OptionsError {
+    OptionsError::Content { field, path: path.to_owned(), reason: reason.to_string() }
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Wire {
     }
 
     fn connect(&self) -> Result<reqwest::Client, Failure> {
-        let mut builder = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -105,11 +105,7 @@ impl Wire {
             .tcp_nodelay(true)
             .pool_max_idle_per_host(1)
             .connect_timeout(self.access.connect_timeout)
-            // The system's authorities are not read: they take time, and nobody but the given ones is believed.
-            .tls_certs_only(self.access.authorities.iter().cloned());
-        if let Some(identity) = &self.access.identity {
-            builder = builder.identity(identity.clone());
-        }
+            .tls_backend_preconfigured(self.access.connector.clone());
         builder.build().map_err(|error| Failure::seen(Trouble::NoClient, &whole_reason(&error)))
     }
 }
@@ -171,7 +167,7 @@ fn beginning(bytes: &[u8]) -> String {
 }
 
 /// An error with all its causes, and without the URL (which is the node's, and known).
-pub(crate) fn whole_reason(error: &reqwest::Error) -> String {
+fn whole_reason(error: &reqwest::Error) -> String {
     let mut reason = String::new();
     let mut cause = error.source();
     while let Some(inner) = cause {
