@@ -12,6 +12,7 @@ use schism_history::Node;
 use schism_lab::{Attachment, Lab, LabSpec, NamespaceGround};
 
 use crate::commands::say;
+use crate::entropy;
 use crate::error::RunnerError;
 use crate::plan::{GroundPlan, Plan};
 
@@ -36,8 +37,11 @@ pub fn own_executable() -> Result<PathBuf, RunnerError> {
 }
 
 /// An id that no other lab has.
-pub fn new_lab_id() -> String {
-    format!("{:08x}", rand::random::<u32>())
+///
+/// # Errors
+/// When the kernel gives no chance.
+pub fn new_lab_id() -> Result<String, RunnerError> {
+    Ok(format!("{:08x}", entropy::fresh()?))
 }
 
 /// Fetches what lab nodes need, and more, into the cache.
@@ -58,7 +62,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
         GroundPlan::Namespaces => {
             let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
-                id: new_lab_id(),
+                id: new_lab_id()?,
                 nodes: plan.nodes.clone(),
                 trees: vec![tree],
                 lease: Some(Duration::from_millis(plan.lease_ms)),

@@ -6,6 +6,7 @@ pub mod actors;
 pub mod adapt;
 pub mod cli;
 pub mod commands;
+pub mod entropy;
 pub mod environment;
 pub mod error;
 pub mod exit;

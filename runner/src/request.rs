@@ -12,6 +12,7 @@ use schism_workloads::WorkloadSpec;
 
 use crate::cli::SuiteArgs;
 use crate::commands::check::budget_over;
+use crate::entropy;
 use crate::error::RunnerError;
 use crate::plan::{self, GroundPlan, Overrides, Plan};
 use crate::suite::{self, Nodes};
@@ -44,7 +45,10 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
         lease_ms: duration_ms("--lease", args.lease.as_deref())?,
         budget: budget_over(Budget::default(), &args.budget),
     };
-    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from(entropy::fresh()?),
+    };
     plan::resolve(&name, &suite, ground, &overrides, Seed(seed), repeat_command(args, seed))
 }
 

@@ -30,7 +30,7 @@ fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) ->
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     let tree = ground::fetch_packages(&names)?;
     let spec = LabSpec {
-        id: ground::new_lab_id(),
+        id: ground::new_lab_id()?,
         nodes: (1..=nodes_count).map(|number| format!("n{number}")).collect(),
         trees: vec![tree],
         lease,

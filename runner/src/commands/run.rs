@@ -65,7 +65,7 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 }
 
 fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
-    let short_id = ground::new_lab_id();
+    let short_id = ground::new_lab_id()?;
     let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
     logging::start(verbose, Some(&dir.log()))?;
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
