@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use schism_cluster::inventory::Inventory;
 use schism_cluster::packages;
-use schism_cluster::ssh::{Auth, HostKeys, SshRemote, SshTarget};
+use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
 use schism_lab::{Attachment, Lab, LabSpec, NamespaceGround};
 
 use crate::commands::say;
-use crate::entropy;
 use crate::error::RunnerError;
 use crate::plan::{GroundPlan, Plan};
 
@@ -36,14 +35,6 @@ pub fn own_executable() -> Result<PathBuf, RunnerError> {
     std::env::current_exe().map_err(|error| RunnerError::Internal(format!("the own program is not known: {error}")))
 }
 
-/// An id that no other lab has.
-///
-/// # Errors
-/// When the kernel gives no chance.
-pub fn new_lab_id() -> Result<String, RunnerError> {
-    Ok(format!("{:08x}", entropy::fresh()?))
-}
-
 /// Fetches what lab nodes need, and more, into the cache.
 ///
 /// # Errors
@@ -62,12 +53,11 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
         GroundPlan::Namespaces => {
             let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
-                id: new_lab_id()?,
                 nodes: plan.nodes.clone(),
                 trees: vec![tree],
                 lease: Some(Duration::from_millis(plan.lease_ms)),
                 run: Some(run.to_owned()),
-                ..LabSpec::default()
+                ..LabSpec::new(LabSpec::fresh_id(), plan.nodes.len())
             };
             let lab = schism_lab::up(&spec, &own_executable()?)?;
             enter(lab, &plan.nodes, true)
@@ -106,8 +96,8 @@ pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerErro
         };
         let mut target = SshTarget::new(Node::new(name), &found.address);
         target.user = lab.ssh_user.clone();
-        target.auth = vec![Auth::KeyMemory { private: lab.private_key_openssh.clone(), passphrase: None }];
-        target.host_keys = HostKeys::Known(lab.known_hosts.clone());
+        target.auth = vec![Auth::KeyMemory { private: Secret::new(&lab.private_key_openssh), passphrase: None }];
+        target.host_keys = HostKeys::Known(host_key(&lab, name)?);
         nodes.push(NodeHandle {
             node: Node::new(name),
             address: found.address.clone(),
@@ -117,6 +107,13 @@ pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerErro
     let ground = Arc::new(NamespaceGround { id: lab.id.clone() });
     let cluster = Cluster { nodes, ground };
     Ok(Ready { cluster, lab: Some(lab), lab_is_ours: ours, _attachment: Some(attachment) })
+}
+
+/// The public key of a node's sshd, as the lab made it.
+fn host_key(lab: &Lab, name: &str) -> Result<String, RunnerError> {
+    let lines = lab.known_hosts.lines().filter_map(|line| line.split_once(' '));
+    let key = lines.filter(|(hosts, _)| hosts.split(',').any(|host| host == name)).map(|(_, key)| key.to_owned()).next();
+    key.ok_or_else(|| RunnerError::Internal(format!("the lab {} knows no host key of {name}", lab.id)))
 }
 
 /// Machines of an inventory (all of them if `names` is empty).

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
+use schism_history::tail::Tail;
 use schism_history::{History, RunFacts};
 use schism_reports::{RunInfo, Story};
 use schism_workloads::Workload;
@@ -64,11 +65,21 @@ pub fn read_history(path: &Path) -> Result<History, RunnerError> {
     let file = File::open(path).map_err(|error| RunnerError::read(path, error))?;
     let (history, tail) = schism_history::jsonl::read(BufReader::with_capacity(1 << 20, file))
         .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-    if let Some(note) = tail.note() {
-        tracing::warn!("{}: {note}", path.display());
-        crate::commands::say(&format!("schism: {}: {note}", path.display()));
-    }
+    tell_tail(path, &tail);
     Ok(history)
+}
+
+/// Says it if a file ended in mid-event: no error, but nobody should have to find it out.
+pub fn tell_tail(path: &Path, tail: &Tail) {
+    if let Some(torn) = &tail.torn {
+        crate::commands::say(&format!(
+            "schism: {}: line {} (byte {}) is torn: its {} bytes are left out, everything before them counts",
+            path.display(),
+            torn.line,
+            torn.offset,
+            torn.bytes_count
+        ));
+    }
 }
 
 /// Reads a run's folder. `run.json` may be missing (the controller died): the report then says less.
@@ -167,8 +178,8 @@ pub fn judge_and_tell(dir: &RunDir, record: &Record, budget: &Budget) -> Result<
 /// When the folder cannot be written.
 pub fn tell(dir: &RunDir, record: &Record, verdict: &Verdict) -> Result<(), RunnerError> {
     let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict };
-    write_whole(&dir.report(), schism_reports::html(&story).as_bytes())?;
-    let junit = schism_reports::junit(&story).map_err(|error| RunnerError::Internal(error.to_string()))?;
+    write_whole(&dir.report(), schism_reports::html::page(&story).as_bytes())?;
+    let junit = schism_reports::junit::junit(&story).map_err(|error| RunnerError::Internal(error.to_string()))?;
     write_whole(&dir.junit(), junit.as_bytes())
 }
 

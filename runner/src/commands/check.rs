@@ -1,11 +1,11 @@
 //! `schism check`: judges a run or a history again.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use schism_checkers::{Budget, Checker, check_all};
+use schism_history::edn::Keyed;
 use schism_history::{History, RunFacts, Seed};
+use schism_reports::terminal::{Look, summary};
 use schism_reports::{RunInfo, Story};
 
 use crate::cli::{BudgetArgs, CheckArgs, KeyedChoice};
@@ -57,8 +57,8 @@ fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
         print(&format!("{}\n", verdict.to_json()));
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
-        print(&schism_reports::terminal(&story, color));
-        print(&format!("\nreport: {}\n", dir.report().display()));
+        let report = dir.report().display().to_string();
+        print(&summary(&story, Look { color, report_path: Some(&report) }));
     }
     Ok(judge::exit_of(&record, &verdict))
 }
@@ -81,7 +81,7 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
         print(&format!("{}\n", verdict.to_json()));
     } else {
         let story = Story { info: &info, history: &history, facts: &facts, verdict: &verdict };
-        print(&schism_reports::terminal(&story, color));
+        print(&summary(&story, Look { color, report_path: None }));
     }
     if history.client_calls().next().is_none() {
         return Ok(Exit::NothingTested);
@@ -107,13 +107,15 @@ fn read(path: &Path, keyed: KeyedChoice) -> Result<History, RunnerError> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("edn") => {
             let keyed = match keyed {
-                KeyedChoice::Yes => schism_history::edn::Keyed::Yes,
-                KeyedChoice::No => schism_history::edn::Keyed::No,
-                KeyedChoice::Auto => schism_history::edn::Keyed::Auto,
+                KeyedChoice::Yes => Keyed::Yes,
+                KeyedChoice::No => Keyed::No,
+                KeyedChoice::Auto => Keyed::Auto,
             };
-            let file = File::open(path).map_err(|error| RunnerError::read(path, error))?;
-            schism_history::edn::read(BufReader::with_capacity(1 << 20, file), keyed)
-                .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })
+            let bytes = std::fs::read(path).map_err(|error| RunnerError::read(path, error))?;
+            let (history, tail) = schism_history::edn::read(&bytes, keyed)
+                .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
+            judge::tell_tail(path, &tail);
+            Ok(history)
         }
         Some("jsonl") => judge::read_history(path),
         other => Err(RunnerError::Usage(format!(

@@ -29,13 +29,8 @@ fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) ->
     let lease = duration_ms("--lease", lease)?.map(Duration::from_millis);
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     let tree = ground::fetch_packages(&names)?;
-    let spec = LabSpec {
-        id: ground::new_lab_id()?,
-        nodes: (1..=nodes_count).map(|number| format!("n{number}")).collect(),
-        trees: vec![tree],
-        lease,
-        ..LabSpec::default()
-    };
+    let spec =
+        LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
         print(&format!("{}\n", describe_json(&lab)));

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use schism_checkers::Outcome;
 use schism_reports::Story;
+use schism_reports::terminal::{Look, summary};
 use time::OffsetDateTime;
 
 use crate::cli::RunArgs;
@@ -12,7 +13,7 @@ use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::run_dir::{RunDir, write_whole};
-use crate::{ground, judge, lifecycle, logging, request};
+use crate::{entropy, ground, judge, lifecycle, logging, request};
 
 /// Runs a suite once, or repeatedly with successive seeds.
 ///
@@ -65,7 +66,7 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 }
 
 fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
-    let short_id = ground::new_lab_id()?;
+    let short_id = format!("{:08x}", entropy::fresh()?);
     let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
     logging::start(verbose, Some(&dir.log()))?;
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
@@ -93,8 +94,8 @@ fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, R
         print(&format!("{}\n", verdict.to_json()));
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
-        print(&schism_reports::terminal(&story, color));
-        print(&format!("\nreport: {}\n", dir.report().display()));
+        let report = dir.report().display().to_string();
+        print(&summary(&story, Look { color, report_path: Some(&report) }));
     }
     let exit = judge::exit_of(&record, &verdict);
     if verdict.outcome() != Outcome::Invalid && record.facts.interrupted && record.history.is_empty() {
