@@ -215,7 +215,10 @@ fn fetch_by_apt(base: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> 
             Err(error @ PackageError::Cache { .. }) => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, ?lists, "packages not had from these lists");
-                last = Some(error);
+                // "No such package" says more than the failed attempt to renew the lists that follows it without network.
+                if !matches!(last, Some(PackageError::Unknown { .. })) {
+                    last = Some(error);
+                }
             }
         }
     }
