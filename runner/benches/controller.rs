@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,14 +39,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let memory = peak_memory_kib()?;
 
     let begun = Instant::now();
-    let events = count_lines(&path)?;
+    let (history, tail) = schism_history::jsonl::read(BufReader::new(File::open(&path)?))?;
+    let events = history.len() as u64;
     let read_seconds = begun.elapsed().as_secs_f64();
-    println!("seed {SEED}, {workers} workers, {} runtime", if multi { "multi-thread" } else { "current-thread" });
-    println!("{operations} operations in {seconds:.3} s: {:.0} operations/s", operations as f64 / seconds);
-    println!("journal: {events} events, {} MiB, counted again in {read_seconds:.3} s", bytes >> 20);
-    println!("peak memory: {} MiB", memory >> 10);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "seed {SEED}, {workers} workers, {} runtime", if multi { "multi-thread" } else { "current-thread" })?;
+    writeln!(out, "{operations} operations in {seconds:.3} s: {:.0} operations/s", operations as f64 / seconds)?;
+    writeln!(out, "journal: {events} events, {} MiB, read again in {read_seconds:.3} s", bytes >> 20)?;
+    writeln!(out, "peak memory: {} MiB", memory >> 10)?;
     assert_eq!(summary.error, None);
     assert_eq!(summary.counts.invoked, operations);
+    assert!(tail.torn.is_none(), "the file ends with a whole line");
     assert_eq!(events, summary.events, "the file holds every event");
     assert_eq!(events, 2 * operations, "every operation has its two events");
     Ok(())
@@ -73,17 +76,6 @@ async fn measured(path: &Path, operations: u64, workers: u32) -> Result<RunSumma
         nemesis_deadline_ms: 10_000,
     };
     Ok(run(inputs).await)
-}
-
-fn count_lines(path: &Path) -> std::io::Result<u64> {
-    let mut reader = BufReader::new(File::open(path)?);
-    let (mut buffer, mut lines) = (vec![0; 1 << 20], 0);
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(lines),
-            read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count() as u64,
-        }
-    }
 }
 
 /// The highest resident memory of this process so far.

@@ -2,7 +2,7 @@
 //!
 //! The interpreter hands over batches in the order of their indices; the thread writes them in that order and flushes
 //! at most [`FLUSH_NS`] later. So any prefix of the file is a sound history, whatever ends the controller. After the
-//! first error nothing more is written: a line after a torn one would be garbage in the middle.
+//! first error no further event is written: the history must have no hole.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use schism_history::Op;
+use schism_history::jsonl::JsonlWriter;
 use tokio::sync::oneshot;
 
 /// How long a written event may stay in memory, in the journal's own part of the way; the interpreter's part is as long.
@@ -20,8 +21,6 @@ pub const FLUSH_NS: u64 = 5_000_000;
 
 /// Batches that may wait for the disk; beyond it the controller waits too.
 const BATCHES_MAX: usize = 128;
-
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// Why the history could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,11 +54,11 @@ pub trait Sink: Write + Send + 'static {
     ///
     /// # Errors
     /// As the system says.
-    fn sync(&mut self) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
 }
 
 impl Sink for File {
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
 }
@@ -98,7 +97,7 @@ impl Journal {
         let failure = Arc::new(OnceLock::new());
         let mut writer = Writer {
             path: path.to_owned(),
-            lines: JsonLines { buffer: Vec::with_capacity(BUFFER_BYTES + 4096), sink },
+            lines: JsonlWriter::new(sink),
             events: 0,
             failure: failure.clone(),
             recycle,
@@ -157,7 +156,7 @@ fn failed(path: &Path, events: u64, error: &io::Error) -> JournalError {
 /// The journal's thread.
 struct Writer {
     path: PathBuf,
-    lines: JsonLines,
+    lines: JsonlWriter<Box<dyn Sink>>,
     events: u64,
     failure: Arc<OnceLock<JournalError>>,
     recycle: SyncSender<Vec<Op>>,
@@ -177,22 +176,22 @@ impl Writer {
                     flush_at.get_or_insert_with(|| Instant::now() + Duration::from_nanos(FLUSH_NS));
                 }
                 Ok(Message::Sync(done)) => {
-                    self.attempt(JsonLines::sync);
+                    self.attempt(sync);
                     flush_at = None;
                     let _ = done.send(self.events);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.attempt(JsonLines::flush);
+                    self.attempt(JsonlWriter::flush);
                     flush_at = None;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if flush_at.is_some_and(|at| at <= Instant::now()) {
-                self.attempt(JsonLines::flush);
+                self.attempt(JsonlWriter::flush);
                 flush_at = None;
             }
         }
-        self.attempt(JsonLines::sync);
+        self.attempt(sync);
     }
 
     fn write(&mut self, mut batch: Vec<Op>) {
@@ -203,72 +202,16 @@ impl Writer {
         let _ = self.recycle.try_send(batch);
     }
 
-    fn attempt(&mut self, act: impl FnOnce(&mut JsonLines) -> io::Result<()>) {
+    fn attempt(&mut self, act: impl FnOnce(&mut JsonlWriter<Box<dyn Sink>>) -> io::Result<()>) {
         if self.failure.get().is_none()
             && let Err(error) = act(&mut self.lines)
         {
             let _ = self.failure.set(failed(&self.path, self.events, &error));
-            // What is still in the buffer belongs after what could not be written.
-            self.lines.forget();
         }
     }
 }
 
-/// Lines on their way to the sink. Buffered here and not by a `BufWriter`, which would write its rest when dropped, even
-/// after an error.
-struct JsonLines {
-    buffer: Vec<u8>,
-    sink: Box<dyn Sink>,
-}
-
-impl JsonLines {
-    fn write(&mut self, op: &Op) -> io::Result<()> {
-        encode(op, &mut self.buffer)?;
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.write_all(&self.buffer)?;
-        self.buffer.clear();
-        self.sink.flush()
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.flush()?;
-        self.sink.sync()
-    }
-
-    fn forget(&mut self) {
-        self.buffer.clear();
-    }
-}
-
-/// One line.
-fn encode(op: &Op, out: &mut Vec<u8>) -> io::Result<()> {
-    let process = match &op.process {
-        schism_history::Process::Client(number) => number.to_string(),
-        nemesis => format!("\"{nemesis}\""),
-    };
-    write!(
-        out,
-        "{{\"index\":{},\"time\":{},\"process\":{process},\"type\":\"{}\",\"f\":\"{}\"",
-        op.index, op.time_ns, op.kind, op.f
-    )?;
-    if let Some(key) = &op.key {
-        write!(out, ",\"key\":{}", schism_history::Value::from(key).to_json())?;
-    }
-    write!(out, ",\"value\":{}", op.value.to_json())?;
-    if let Some(node) = &op.node {
-        write!(out, ",\"node\":\"{node}\"")?;
-    }
-    if let Some(matched) = op.matched {
-        write!(out, ",\"matched\":{matched}")?;
-    }
-    if let Some(fault_id) = op.fault_id {
-        write!(out, ",\"fault_id\":{fault_id}")?;
-    }
-    if let Some(error) = &op.error {
-        write!(out, ",\"error\":{}", error.to_json())?;
-    }
-    out.write_all(b"}\n")
+fn sync(lines: &mut JsonlWriter<Box<dyn Sink>>) -> io::Result<()> {
+    lines.flush()?;
+    lines.get_ref().map_or(Ok(()), |sink| sink.sync())
 }
