@@ -294,7 +294,7 @@ pub enum LabCommand {
         node: Option<String>,
         /// The command.
         #[arg(required = true, last = true)]
-        command: Vec<OsString>,
+        command: Vec<String>,
     },
 }
 
@@ -340,7 +340,8 @@ pub struct DoctorArgs {
 /// Reads a number of bytes: `4GiB`, `500MB`, `1000`.
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits_end].parse().map_err(|_| format!("`{text}` is no number of bytes, such as 4GiB"))?;
+    let number: u64 =
+        text[..digits_end].parse().map_err(|_| format!("`{text}` is no number of bytes, such as 4GiB"))?;
     let unit: u64 = match text[digits_end..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
         "k" | "kib" => 1 << 10,

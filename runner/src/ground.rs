@@ -63,7 +63,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
             enter(lab, &plan.nodes, true)
         }
         GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
-        GroundPlan::Machines { inventory } => machines(inventory, &plan.nodes),
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
     }
 }
 
@@ -75,7 +75,18 @@ pub fn find(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     match &plan.ground {
         GroundPlan::Namespaces => enter(schism_lab::find(run)?, &plan.nodes, false),
         GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
-        GroundPlan::Machines { inventory } => machines(inventory, &plan.nodes),
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
+    }
+}
+
+/// All machines of a ground that was read from an inventory.
+///
+/// # Errors
+/// When the inventory is wrong.
+pub fn all_machines(ground: &GroundPlan) -> Result<Ready, RunnerError> {
+    match ground {
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &[]),
+        _ => Err(RunnerError::Internal("a lab is no inventory".to_owned())),
     }
 }
 
@@ -112,24 +123,33 @@ pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerErro
 /// The public key of a node's sshd, as the lab made it.
 fn host_key(lab: &Lab, name: &str) -> Result<String, RunnerError> {
     let lines = lab.known_hosts.lines().filter_map(|line| line.split_once(' '));
-    let key = lines.filter(|(hosts, _)| hosts.split(',').any(|host| host == name)).map(|(_, key)| key.to_owned()).next();
+    let key =
+        lines.filter(|(hosts, _)| hosts.split(',').any(|host| host == name)).map(|(_, key)| key.to_owned()).next();
     key.ok_or_else(|| RunnerError::Internal(format!("the lab {} knows no host key of {name}", lab.id)))
+}
+
+/// How SSH reaches each machine of an inventory, and its address as clients see it.
+///
+/// # Errors
+/// When names repeat, or a variable that holds a secret is not set.
+pub fn targets(inventory: &Inventory) -> Result<Vec<(SshTarget, String)>, RunnerError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    inventory.targets(&variable).map_err(|error| RunnerError::Usage(error.to_string()))
 }
 
 /// Machines of an inventory (all of them if `names` is empty).
 ///
 /// # Errors
-/// When the inventory has no such machine.
-pub fn machines(inventory: &Inventory, names: &[String]) -> Result<Ready, RunnerError> {
+/// When the inventory is wrong.
+pub fn machines(inventory: &serde_json::Value, names: &[String]) -> Result<Ready, RunnerError> {
+    let inventory: Inventory = serde_json::from_value(inventory.clone())
+        .map_err(|error| RunnerError::Usage(format!("the inventory is wrong: {error}")))?;
     let mut nodes = Vec::new();
-    for target in &inventory.nodes {
+    for (target, address) in targets(&inventory)? {
         if names.is_empty() || names.iter().any(|name| name == target.node.as_str()) {
-            nodes.push(NodeHandle {
-                node: target.node.clone(),
-                address: target.address.clone(),
-                remote: Arc::new(SshRemote::new(target.clone())),
-            });
+            nodes.push(NodeHandle { node: target.node.clone(), address, remote: Arc::new(SshRemote::new(target)) });
         }
     }
-    Ok(Ready { cluster: Cluster { nodes, ground: Arc::new(NoGround) }, lab: None, lab_is_ours: false, _attachment: None })
+    let cluster = Cluster { nodes, ground: Arc::new(NoGround) };
+    Ok(Ready { cluster, lab: None, lab_is_ours: false, _attachment: None })
 }

@@ -92,11 +92,7 @@ pub fn read(dir: &RunDir) -> Result<Record, RunnerError> {
     let record = match std::fs::read(dir.info()) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|error| RunnerError::Malformed { path: dir.info(), reason: error.to_string() })?,
-        Err(_) => RunRecord {
-            info: info_of_plan(&plan, dir),
-            interrupted: true,
-            load_ns: 0,
-        },
+        Err(_) => RunRecord { info: info_of_plan(&plan, dir), interrupted: true, load_ns: 0 },
     };
     let facts = facts_of(&plan, &history, &record)?;
     Ok(Record { plan, info: record.info, history, facts })

@@ -84,12 +84,19 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
 fn tell(stop: Stop) {
     match stop {
         Stop::No => {}
-        Stop::Load => say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)"),
+        Stop::Load => {
+            say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)")
+        }
         Stop::All => say("schism: healing only"),
     }
 }
 
-fn make_nemesis(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Database) -> Result<Arc<Nemesis>, RunnerError> {
+fn make_nemesis(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Cluster,
+    database: &Database,
+) -> Result<Arc<Nemesis>, RunnerError> {
     let ledger = Ledger::open(&dir.ledger())
         .map_err(|error| RunnerError::Write { path: dir.ledger(), source: std::io::Error::other(error.to_string()) })?;
     let mut options = NemesisOptions::new(RunTag::new(&dir.name()));

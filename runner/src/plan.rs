@@ -1,7 +1,6 @@
 //! A plan: a suite resolved, with no option left open. What `run` does and `plan` shows; kept in the run folder.
 
 use schism_checkers::Budget;
-use schism_cluster::inventory::Inventory;
 use schism_history::Seed;
 use schism_nemesis::{DurationText, FaultSpec};
 use schism_tests_suites::DatabaseSpec;
@@ -71,8 +70,10 @@ pub enum GroundPlan {
     },
     /// Machines of an inventory.
     Machines {
-        /// The inventory, without secrets.
-        inventory: Inventory,
+        /// The inventory as written; it holds no secrets, only the names of variables that do.
+        inventory: serde_json::Value,
+        /// Names of its nodes.
+        names: Vec<String>,
     },
 }
 
@@ -121,11 +122,11 @@ pub fn resolve(
     }
     let rate_hz = overrides.rate_hz.or(suite.rate_hz);
     if let Some(rate_hz) = rate_hz.filter(|rate_hz| !rate_hz.is_finite() || *rate_hz <= 0.0) {
-        return Err(RunnerError::Plan(format!("a rate of {rate_hz} operations per second makes no sense; it must be above 0")));
+        return Err(RunnerError::Plan(format!(
+            "a rate of {rate_hz} operations per second makes no sense; it must be above 0"
+        )));
     }
-    let ms = |text: Option<DurationText>, default_ms: u64| {
-        text.map_or(default_ms, |text| text.ms)
-    };
+    let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
     let nodes_count = nodes.len();
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
@@ -162,8 +163,7 @@ pub fn resolve(
 
 /// Shapes and targets that the suite leaves open become all that such a cluster and database allow.
 fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Result<Vec<FaultSpec>, RunnerError> {
-    let database =
-        schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let database = schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
     let has_primaries = database.db.primaries().is_some();
     let faults = overrides.faults.as_ref().unwrap_or(&suite.faults);
     Ok(faults.iter().map(|fault| fault.resolved(nodes_count, has_primaries)).collect())
@@ -175,16 +175,15 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
         _ => None,
     });
     let named = |count: u32| (1..=count).map(|number| format!("n{number}")).collect::<Vec<_>>();
-    let GroundPlan::Machines { inventory } = ground else {
+    let GroundPlan::Machines { names: known, .. } = ground else {
         return Ok(match asked {
             Some(Nodes::Names(names)) => names.clone(),
             Some(Nodes::Count(count)) => named(*count),
             None => named(5),
         });
     };
-    let known: Vec<String> = inventory.nodes.iter().map(|target| target.node.as_str().to_owned()).collect();
     match asked {
-        None => Ok(known),
+        None => Ok(known.clone()),
         Some(Nodes::Count(count)) if *count as usize <= known.len() => Ok(known[..*count as usize].to_vec()),
         Some(Nodes::Count(count)) => {
             Err(RunnerError::Plan(format!("{count} nodes were asked for, but the inventory has {}", known.len())))
@@ -213,9 +212,11 @@ impl GroundPlan {
     /// In words.
     pub fn describe(&self) -> String {
         match self {
-            GroundPlan::Namespaces => "a lab of namespaces on this machine, made for the run and gone after it".to_owned(),
+            GroundPlan::Namespaces => {
+                "a lab of namespaces on this machine, made for the run and gone after it".to_owned()
+            }
             GroundPlan::Lab { id } => format!("the lab {id}"),
-            GroundPlan::Machines { inventory } => format!("{} machines of an inventory", inventory.nodes.len()),
+            GroundPlan::Machines { names, .. } => format!("{} machines of an inventory", names.len()),
         }
     }
 }
@@ -235,7 +236,8 @@ impl Plan {
     /// # Errors
     /// When it cannot be written as JSON, which would be a defect.
     pub fn to_json(&self) -> Result<String, RunnerError> {
-        serde_json::to_string_pretty(self).map_err(|error| RunnerError::Internal(format!("a plan has no JSON: {error}")))
+        serde_json::to_string_pretty(self)
+            .map_err(|error| RunnerError::Internal(format!("a plan has no JSON: {error}")))
     }
 
     /// SHA-256 of the plan's JSON, in hexadecimal.

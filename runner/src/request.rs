@@ -14,6 +14,7 @@ use crate::cli::SuiteArgs;
 use crate::commands::check::budget_over;
 use crate::entropy;
 use crate::error::RunnerError;
+use crate::ground;
 use crate::plan::{self, GroundPlan, Overrides, Plan};
 use crate::suite::{self, Nodes};
 
@@ -25,7 +26,7 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
     let (name, yaml) = suite::find(&args.suite)?;
     let suite = suite::parse(&name, &yaml, &args.sets)?;
     let ground = match (&args.inventory, args.lab.as_deref()) {
-        (Some(path), _) => GroundPlan::Machines { inventory: read_inventory(path)? },
+        (Some(path), _) => read_inventory(path)?,
         (None, None | Some("namespaces")) => GroundPlan::Namespaces,
         (None, Some(id)) => GroundPlan::Lab { id: id.to_owned() },
     };
@@ -81,18 +82,25 @@ fn repeat_command(args: &SuiteArgs, seed: u64) -> String {
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { schism_cluster::shell::quote(word) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        schism_cluster::shell::quote(word).into_owned()
+    }
 }
 
-/// Reads an inventory.
+/// Reads an inventory, and the variables that it names.
 ///
 /// # Errors
 /// When it cannot be read or is wrong; with its place.
-pub fn read_inventory(path: &Path) -> Result<Inventory, RunnerError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        RunnerError::Usage(format!("the inventory {} cannot be read: {error}", path.display()))
-    })?;
-    Ok(suite::parse_yaml(&path.display().to_string(), &text)?)
+pub fn read_inventory(path: &Path) -> Result<GroundPlan, RunnerError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| RunnerError::Usage(format!("the inventory {} cannot be read: {error}", path.display())))?;
+    let file = path.display().to_string();
+    let inventory: Inventory = suite::parse_yaml(&file, &text)?;
+    let targets = ground::targets(&inventory)?;
+    let names = targets.iter().map(|(target, _)| target.node.to_string()).collect();
+    Ok(GroundPlan::Machines { inventory: suite::parse_yaml(&file, &text)?, names })
 }
 
 /// Reads a duration of the command line.
@@ -101,8 +109,7 @@ pub fn read_inventory(path: &Path) -> Result<Inventory, RunnerError> {
 /// When it is none.
 pub fn duration_ms(flag: &str, text: Option<&str>) -> Result<Option<u64>, RunnerError> {
     text.map(|text| {
-        let duration: DurationText =
-            text.parse().map_err(|error| RunnerError::Usage(format!("{flag}: {error}")))?;
+        let duration: DurationText = text.parse().map_err(|error| RunnerError::Usage(format!("{flag}: {error}")))?;
         Ok(duration.ms)
     })
     .transpose()
@@ -173,7 +180,8 @@ pub fn describe(plan: &Plan) -> String {
     let setup = if plan.setup { "installed, started and wiped by schism" } else { "runs already; left as it is" };
     line(format!("database     {} ({setup})", plan.database.entry().name));
     line(format!("workload     {}", plan.workload.entry().name));
-    let rate = plan.rate_hz.map_or("as fast as they answer".to_owned(), |rate_hz| format!("{rate_hz} operations/s together"));
+    let rate =
+        plan.rate_hz.map_or("as fast as they answer".to_owned(), |rate_hz| format!("{rate_hz} operations/s together"));
     line(format!("clients      {} workers, {rate}", plan.concurrency));
     line(format!(
         "load         {} s, then all faults are healed, then {} s of recovery",

@@ -139,7 +139,8 @@ impl std::str::FromStr for Concurrency {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Concurrency, String> {
-        let wrong = || format!("`{text}` is no concurrency; write a number such as 10, or 2n for twice the number of nodes");
+        let wrong =
+            || format!("`{text}` is no concurrency; write a number such as 10, or 2n for twice the number of nodes");
         let (digits, per_node) = text.strip_suffix('n').map_or((text, false), |digits| (digits, true));
         let count: u32 = if per_node && digits.is_empty() { 1 } else { digits.parse().map_err(|_| wrong())? };
         if count == 0 || count > WORKERS_MAX {
@@ -316,7 +317,9 @@ pub fn find(name: &str) -> Result<(String, String), SuiteError> {
         Err(error) => Err(SuiteError {
             file: name.to_owned(),
             position: None,
-            message: format!("there is neither an embedded suite of that name nor a file ({error}); `schism list suites` shows the embedded ones"),
+            message: format!(
+                "there is neither an embedded suite of that name nor a file ({error}); `schism list suites` shows the embedded ones"
+            ),
             hint: nearest(name, schism_tests_suites::SUITES.iter().map(|entry| entry.name)),
         }),
     }

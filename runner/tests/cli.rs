@@ -47,8 +47,18 @@ fn histories_are_judged_with_the_right_exit() {
         ("garbage.jsonl", &garbage, 65, "line 3"),
         ("empty.jsonl", "", 4, ""),
         ("history.txt", VALID, 64, "end in .jsonl or .edn"),
-        ("valid.edn", "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n", 0, ""),
-        ("stale.edn", "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n{:process 1 :type :invoke :f :read :value nil}\n{:process 1 :type :ok :f :read :value 2}\n", 1, ""),
+        (
+            "valid.edn",
+            "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n",
+            0,
+            "",
+        ),
+        (
+            "stale.edn",
+            "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n{:process 1 :type :invoke :f :read :value nil}\n{:process 1 :type :ok :f :read :value 2}\n",
+            1,
+            "",
+        ),
         ("broken.edn", "{:process 0 :type :invoke", 65, ""),
     ];
     for (name, text, expected, message) in cases {

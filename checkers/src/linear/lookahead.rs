@@ -186,9 +186,11 @@ impl Lookahead {
             if future || self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class)) {
                 return None;
             }
-            let mut behind = view.window.movers.iter().filter(|mover| {
-                view.needs(mover) == state && !has(row, mover.slot) && Some(mover.slot) != except
-            });
+            let mut behind = view
+                .window
+                .movers
+                .iter()
+                .filter(|mover| view.needs(mover) == state && !has(row, mover.slot) && Some(mover.slot) != except);
             match (behind.next(), behind.next()) {
                 (None, _) => return Some(end),
                 (Some(&only), None) => next = only,

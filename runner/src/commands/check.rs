@@ -92,12 +92,14 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
 fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
     if let Some(workload) = &args.workload {
         let spec = request::workload_by_name(workload)?;
-        let built = schism_workloads::build(&spec, Seed(0), 1).map_err(|error| RunnerError::Usage(error.to_string()))?;
+        let built =
+            schism_workloads::build(&spec, Seed(0), 1).map_err(|error| RunnerError::Usage(error.to_string()))?;
         return built.checker_names.iter().map(|(name, model)| judge::build_checker(name, *model)).collect();
     }
     let name = args.checker.as_deref().ok_or_else(|| {
         RunnerError::Usage(
-            "a history alone does not say how to judge it; add --checker (`schism list checkers`) or --workload".to_owned(),
+            "a history alone does not say how to judge it; add --checker (`schism list checkers`) or --workload"
+                .to_owned(),
         )
     })?;
     Ok(vec![judge::build_checker(name, args.model.as_deref())?])

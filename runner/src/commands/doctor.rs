@@ -52,7 +52,8 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit, RunnerError> {
 }
 
 fn look_here() -> Vec<Look> {
-    let look = |what: &str, needed: bool, good: bool, found: String| Look { what: what.to_owned(), good, needed, found };
+    let look =
+        |what: &str, needed: bool, good: bool, found: String| Look { what: what.to_owned(), good, needed, found };
     let root = nix::unistd::geteuid().is_root();
     let mut looks = vec![look(
         "root",
@@ -84,7 +85,9 @@ fn look_here() -> Vec<Look> {
     let writable = std::fs::create_dir_all(&cache).and_then(|()| tempfile_in(&cache));
     let found = match &writable {
         Ok(()) => cache.display().to_string(),
-        Err(error) => format!("{} cannot be written ({error}); set SCHISM_CACHE to a folder for downloads", cache.display()),
+        Err(error) => {
+            format!("{} cannot be written ({error}); set SCHISM_CACHE to a folder for downloads", cache.display())
+        }
     };
     looks.push(look("cache", true, writable.is_ok(), found));
     looks
@@ -122,8 +125,7 @@ say kernel yes "$(uname -sr)"
 "#;
 
 fn look_at_nodes(path: &Path) -> Result<Vec<Look>, RunnerError> {
-    let inventory = request::read_inventory(path)?;
-    let ready = ground::machines(&inventory, &[])?;
+    let ready = ground::all_machines(&request::read_inventory(path)?)?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
     let mut looks = Vec::new();

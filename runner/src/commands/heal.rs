@@ -23,7 +23,7 @@ pub fn heal(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
     logging::start(verbose, None)?;
     let (ready, ledger) = match (&args.lab, &args.inventory) {
         (Some(id), _) => (ground::enter(schism_lab::find(id)?, &[], false)?, None),
-        (None, Some(path)) => (ground::machines(&request::read_inventory(path)?, &[])?, None),
+        (None, Some(path)) => (ground::all_machines(&request::read_inventory(path)?)?, None),
         (None, None) => {
             let dir = RunDir::open(&args.runs, &args.run)?;
             let plan = judge::read_plan(&dir)?;
@@ -34,7 +34,9 @@ pub fn heal(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
     let mut healed = 0;
     let mut failed: Vec<String> = Vec::new();
     if let Some(path) = ledger {
-        let report = runtime.block_on(heal_all(&path, &ready.cluster, &Leases::default())).map_err(|error| RunnerError::Plan(error.to_string()))?;
+        let report = runtime
+            .block_on(heal_all(&path, &ready.cluster, &Leases::default()))
+            .map_err(|error| RunnerError::Plan(error.to_string()))?;
         healed += report.healed.len();
         failed.extend(report.trouble());
     }
@@ -63,7 +65,7 @@ pub fn status(args: &StatusArgs, verbose: u8) -> Result<Exit, RunnerError> {
     logging::start(verbose, None)?;
     let ready = match (&args.lab, &args.inventory) {
         (Some(id), _) => ground::enter(schism_lab::find(id)?, &[], false)?,
-        (None, Some(path)) => ground::machines(&request::read_inventory(path)?, &[])?,
+        (None, Some(path)) => ground::all_machines(&request::read_inventory(path)?)?,
         (None, None) => {
             let labs = schism_lab::list();
             print(&labs.iter().map(describe).collect::<String>());

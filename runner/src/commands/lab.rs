@@ -29,8 +29,7 @@ fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) ->
     let lease = duration_ms("--lease", lease)?.map(Duration::from_millis);
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     let tree = ground::fetch_packages(&names)?;
-    let spec =
-        LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
+    let spec = LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
         print(&format!("{}\n", describe_json(&lab)));
@@ -95,7 +94,7 @@ fn describe_json(lab: &Lab) -> serde_json::Value {
     })
 }
 
-fn exec(id: &str, node: Option<&str>, command: &[std::ffi::OsString]) -> Result<Exit, RunnerError> {
+fn exec(id: &str, node: Option<&str>, command: &[String]) -> Result<Exit, RunnerError> {
     let lab = schism_lab::find(id)?;
     let status = schism_lab::exec(&lab, node, command)?;
     // The command's own status is the answer here, as with `ssh` and `env`.

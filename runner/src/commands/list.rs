@@ -16,7 +16,8 @@ use crate::exit::Exit;
 pub fn list(args: &ListArgs) -> Result<Exit, RunnerError> {
     let rows = rows(args.what);
     if args.json {
-        let items: Vec<_> = rows.iter().map(|(name, about)| serde_json::json!({"name": name, "about": about})).collect();
+        let items: Vec<_> =
+            rows.iter().map(|(name, about)| serde_json::json!({"name": name, "about": about})).collect();
         print(&format!("{}\n", serde_json::json!({"schema_version": 1, "items": items})));
         return Ok(Exit::Valid);
     }
@@ -29,7 +30,9 @@ fn rows(what: ListWhat) -> Vec<(String, String)> {
     let row = |name: &str, about: &str| (name.to_owned(), about.to_owned());
     match what {
         ListWhat::Suites => schism_tests_suites::SUITES.iter().map(|entry| row(entry.name, entry.about)).collect(),
-        ListWhat::Databases => schism_tests_suites::DATABASES.iter().map(|entry| row(entry.name, entry.about)).collect(),
+        ListWhat::Databases => {
+            schism_tests_suites::DATABASES.iter().map(|entry| row(entry.name, entry.about)).collect()
+        }
         ListWhat::Workloads => schism_workloads::WORKLOADS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         ListWhat::Faults => schism_nemesis::FAULTS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         ListWhat::Checkers => schism_checkers::CHECKERS.iter().map(|entry| row(entry.name, entry.about)).collect(),

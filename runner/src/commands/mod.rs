@@ -28,4 +28,3 @@ pub fn say(text: &str) {
 pub fn complain(error: &RunnerError) {
     say(&format!("schism: {error}"));
 }
-

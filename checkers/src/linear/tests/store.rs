@@ -70,7 +70,8 @@ fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction
 /// Changes one value or moves one operation in time.
 fn edit(random: &mut impl Rng, operations: &mut [Operation<RegisterAction>]) {
     let place = random.random_range(0..operations.len());
-    let values: Vec<Atom> = operations.iter().flat_map(|operation| atoms(&operation.action)).chain([Atom::Nil]).collect();
+    let values: Vec<Atom> =
+        operations.iter().flat_map(|operation| atoms(&operation.action)).chain([Atom::Nil]).collect();
     let other = values[random.random_range(0..values.len())].clone();
     let chosen = &mut operations[place];
     match random.random_range(0..8) {
