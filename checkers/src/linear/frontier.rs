@@ -110,7 +110,8 @@ impl Frontier {
 
     /// Whether the first used no more of any class than the second.
     fn beats(&self, first: &[u32], second: &[u32]) -> bool {
-        let (first, second) = if self.mutation.is(Mutant::AntichainReversed) { (second, first) } else { (first, second) };
+        let (first, second) =
+            if self.mutation.is(Mutant::AntichainReversed) { (second, first) } else { (first, second) };
         first.iter().zip(second).all(|(a, b)| a <= b)
     }
 

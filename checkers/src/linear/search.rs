@@ -191,10 +191,8 @@ impl<M: Model> Search<'_, '_, M> {
     }
 
     fn spend(&mut self) -> Result<(), Spent> {
-        let bytes = self.rows.capacity() as u64 * 4
-            + self.seen.bytes()
-            + self.done.bytes()
-            + self.problem.steps.bytes();
+        let bytes =
+            self.rows.capacity() as u64 * 4 + self.seen.bytes() + self.done.bytes() + self.problem.steps.bytes();
         self.cost.bytes_peak = self.cost.bytes_peak.max(bytes);
         let spent = self.cost.steps > self.budget.steps_max || bytes > self.budget.memory_bytes_max;
         if spent { Err(Spent) } else { Ok(()) }

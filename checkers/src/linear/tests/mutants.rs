@@ -48,18 +48,34 @@ fn agrees_with_every_order() {
 fn every_mutant_is_noticed() {
     use Mutant::*;
     let mutants = [
-        NoDoubt, DoubtMustHappen, DoubtExpires, ClassCountOffByOne, AntichainReversed, UsedNotCounted, RealTimeIgnored,
-        ReturnsEarly, CasAlwaysMatches, MissTellsNothing, WritesGreedy, ReadsAnything, WindowOverflow, SlotNotCleared,
-        DoomedTooEager, AbsorbIgnoresFuture, AbsorbIgnoresMisses, DoubtOnlyForReads, LatestDeadlineFirst,
+        NoDoubt,
+        DoubtMustHappen,
+        DoubtExpires,
+        ClassCountOffByOne,
+        AntichainReversed,
+        UsedNotCounted,
+        RealTimeIgnored,
+        ReturnsEarly,
+        CasAlwaysMatches,
+        MissTellsNothing,
+        WritesGreedy,
+        ReadsAnything,
+        WindowOverflow,
+        SlotNotCleared,
+        DoomedTooEager,
+        AbsorbIgnoresFuture,
+        AbsorbIgnoresMisses,
+        DoubtOnlyForReads,
+        LatestDeadlineFirst,
     ];
     let mut random = ChaCha8Rng::seed_from_u64(11);
     let histories: Vec<_> = (0..60_000).map(|round| history(&mut random, SHAPES[round % SHAPES.len()])).collect();
     let mut survivors = Vec::new();
     for mutant in mutants {
         let mutation = Mutation { mutant: Some(mutant) };
-        let noticed = histories.iter().position(|operations| {
-            judge(operations, mutation) != brute::linearizable(&MODEL, operations)
-        });
+        let noticed = histories
+            .iter()
+            .position(|operations| judge(operations, mutation) != brute::linearizable(&MODEL, operations));
         println!("{mutant:?}: noticed at {noticed:?}");
         if noticed.is_none() {
             survivors.push(mutant);
