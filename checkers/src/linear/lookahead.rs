@@ -36,6 +36,9 @@ pub(crate) struct Lookahead {
     refusals: Vec<(u32, u32)>,
     /// How many of them have begun.
     refusals_begun: usize,
+    /// Of each operation without doubt that changes the state, in order of invocation: its invocation, and the earliest
+    /// completion among it and all later ones.
+    overwritten: Vec<(u32, u32)>,
     mutation: Mutation,
 }
 
@@ -63,6 +66,7 @@ impl Lookahead {
             doubts_leaving: vec![Vec::new(); problem.states],
             refusals: Vec::new(),
             refusals_begun: 0,
+            overwritten: Vec::new(),
             mutation,
         };
         for task in problem.tasks.iter().filter(|task| task.end != OPEN) {
@@ -71,6 +75,14 @@ impl Lookahead {
             if class.refuses != ANY {
                 lookahead.refusals.push((task.begin, class.refuses));
             }
+            if !class.observes_only {
+                lookahead.overwritten.push((task.begin, task.end));
+            }
+        }
+        let mut earliest = OPEN;
+        for (_, end) in lookahead.overwritten.iter_mut().rev() {
+            earliest = earliest.min(*end);
+            *end = earliest;
         }
         for (number, class) in problem.classes.iter().enumerate().filter(|&(number, _)| problem.doubts[number] > 0) {
             if class.needs != ANY {
@@ -199,16 +211,19 @@ impl Lookahead {
         }
     }
 
-    /// Whether an operation that refuses a state which may stand (`after`, or one that can still come) overlaps a
-    /// block that ends at `end`: such an operation may need the block elsewhere.
+    /// Whether an operation that refuses a state which may stand (`after`, or one that can still come) may see a
+    /// block that ends at `end`, or what stands in its place: such an operation may need the block elsewhere. None that
+    /// begins after something which began after `end` has ended can.
     fn is_refusal_near(&self, view: View<'_>, row: &[u32], end: u32, after: u32) -> bool {
         if self.mutation.is(Mutant::AbsorbIgnoresMisses) {
             return false;
         }
+        let next = self.overwritten.partition_point(|&(begin, _)| begin < end);
+        let horizon = self.overwritten.get(next).map_or(OPEN, |&(_, end)| end);
         let may_stand = |state: u32| state == after || self.can_come(view, row, state);
         let open = view.window.readers.iter().filter(|reader| !has(row, reader.slot));
         let open = open.map(|reader| view.classes[reader.class as usize].refuses).filter(|&state| state != ANY);
-        let coming = self.refusals[self.refusals_begun..].iter().take_while(|&&(begin, _)| begin < end);
+        let coming = self.refusals[self.refusals_begun..].iter().take_while(|&&(begin, _)| begin < horizon);
         open.chain(coming.map(|&(_, state)| state)).any(may_stand)
     }
 }

@@ -3,3 +3,4 @@
 mod brute;
 mod mutants;
 mod store;
+mod witness;

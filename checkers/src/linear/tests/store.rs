@@ -19,7 +19,7 @@ pub struct Shape {
 /// A history, and whether it was edited.
 pub fn history(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction>> {
     let mut operations = simulate(random, shape);
-    if random.random_bool(0.85) {
+    if random.random_bool(0.95) {
         edit(random, &mut operations);
     }
     operations.sort_by_key(|operation| operation.invoke);
@@ -28,8 +28,8 @@ pub fn history(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAct
 
 /// Every operation gets a point at which it takes effect, an invocation before and a completion after it.
 fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction>> {
-    let count = random.random_range(1..=shape.operations_max);
-    let spread = [1, 2, 3, 6, 12, 40][random.random_range(0..6)];
+    let count = random.random_range(1..=shape.operations_max).max(random.random_range(1..=shape.operations_max));
+    let spread = [1, 1, 1, 2, 3, 10][random.random_range(0..6)];
     let mut state = Atom::Nil;
     let (mut doubts, mut fresh) = (0, 0);
     let mut operations = Vec::new();
@@ -40,11 +40,11 @@ fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction
             fresh += 1;
             Atom::Int(if shape.values == 0 { fresh } else { Rng::next_u32(random) as i64 % shape.values })
         };
-        let doubtful = doubts < shape.doubts_max && random.random_bool(0.3);
+        let doubtful = doubts < shape.doubts_max && random.random_bool(0.25);
         let happened = !doubtful || random.random_bool(0.5);
         let action = match random.random_range(0..10) {
-            0..4 if !doubtful => RegisterAction::Read(state.clone()),
-            0..7 => RegisterAction::Write(value(random)),
+            0..5 if !doubtful => RegisterAction::Read(state.clone()),
+            0..8 => RegisterAction::Write(value(random)),
             _ => {
                 let hit = random.random_bool(0.6);
                 let old = if hit { state.clone() } else { seen[random.random_range(0..seen.len())].clone() };
@@ -69,9 +69,17 @@ fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction
 
 /// Changes one value or moves one operation in time.
 fn edit(random: &mut impl Rng, operations: &mut [Operation<RegisterAction>]) {
-    let place = random.random_range(0..operations.len());
-    let values: Vec<Atom> =
-        operations.iter().flat_map(|operation| atoms(&operation.action)).chain([Atom::Nil]).collect();
+    let reads = |place: &usize| matches!(operations[*place].action, RegisterAction::Read(_));
+    let reading: Vec<usize> = (0..operations.len()).filter(reads).collect();
+    let place = match reading.is_empty() || random.random_bool(0.3) {
+        true => random.random_range(0..operations.len()),
+        false => reading[random.random_range(0..reading.len())],
+    };
+    let now = atoms(&operations[place].action)[0].clone();
+    let mut values: Vec<Atom> = operations.iter().flat_map(|operation| atoms(&operation.action)).collect();
+    values.push(Atom::Nil);
+    values.retain(|value| *value != now);
+    values.push(Atom::Int(99));
     let other = values[random.random_range(0..values.len())].clone();
     let chosen = &mut operations[place];
     match random.random_range(0..8) {

@@ -1,0 +1,282 @@
+//! From a key's history that has no order to the smallest set of operations that shows it.
+//!
+//! Leaving out a write could *make* a contradiction: a read of its value would then have nothing to read from. So only
+//! *closed* sets are looked at. An operation's **sources** are those operations of the whole history that may have left
+//! the state it observed, as far as real time tells:
+//!
+//! - for one that needs state `v` (a read of `v`, a compare-and-set from `v`): every operation that leaves `v` and was
+//!   invoked before the observer ended, unless it had ended before another one, which left `v` too, was invoked, and that
+//!   other one had ended before the observer was invoked;
+//! - for one that refuses `v` ("no match"): every operation that leaves another state, was invoked before the observer
+//!   ended, and had not ended before something began that ended before the observer was invoked.
+//!
+//! A set is closed if it holds all sources of each of its operations. If the whole history had an order, the same order
+//! restricted to a closed set would be legal: what an observer saw was left by the last change before it, that change
+//! is among its sources (or, for a refusal, the state is another one or the refused state never stood before it), and
+//! dropping others does not put anything between them. So a closed set without an order proves
+//! that the whole has none. And a closed subset of a closed set with an order has one.
+//!
+//! **Leaving out** an operation therefore means the largest closed subset without it: the operation goes, and with it
+//! whatever may have observed it, and so on. A set is *smallest* if it is closed, has no order, and leaving out any one
+//! of its operations gives a set that has one. `verify` proves it again by other means.
+
+use rustc_hash::FxHashMap;
+use schism_history::OpIndex;
+
+use super::model::{Cell, Model};
+use super::mutant::Mutation;
+use super::problem::{Event, Problem};
+use super::search::{Decision, decide};
+use super::split::{OPEN, Operation};
+use crate::checker::Budget;
+
+/// The set, and where the contradiction came to light.
+pub(crate) struct Reduced {
+    /// Places of the operations kept, in order of invocation.
+    pub kept: Vec<usize>,
+    /// Whether it is proven that none can be left out.
+    pub smallest: bool,
+    /// Place of the operation at whose completion the kept ones first have no order.
+    pub blocked: usize,
+    /// The completion at which the whole first has no order.
+    pub failed_at: OpIndex,
+}
+
+/// Bookkeeping of the checks that a reduction makes.
+struct Judge<'a, M: Model> {
+    model: &'a M,
+    steps_left: u64,
+    memory_bytes_max: u64,
+    /// Whether some question went unanswered.
+    spent: bool,
+}
+
+impl<M: Model> Judge<'_, M> {
+    /// Whether operations have no order, and if so a completion not after the first one at which they have none.
+    /// `None` also when the budget does not suffice to know.
+    fn impossible(&mut self, operations: &[Operation<M::Action>]) -> Option<OpIndex> {
+        let budget = Budget { steps_max: self.steps_left, memory_bytes_max: self.memory_bytes_max };
+        let mut problem = Problem::new(self.model, operations, Mutation::default());
+        let (decision, cost) = decide(&mut problem, budget, Mutation::default());
+        // The making of the problem costs too, or a long history without any branching would be for nothing.
+        self.steps_left = self.steps_left.saturating_sub(cost.steps + operations.len() as u64);
+        match decision {
+            Decision::Impossible(place) => match problem.events[place] {
+                Event::Return(task) | Event::Invoke(task) => Some(problem.tasks[task as usize].end),
+            },
+            Decision::Linearizable => None,
+            Decision::Spent(_) => {
+                self.spent = true;
+                None
+            }
+        }
+    }
+
+    /// The first completion at which operations have no order; they have none, and `no_later` is not after it.
+    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> OpIndex {
+        let mut ends: Vec<OpIndex> =
+            operations.iter().map(|operation| operation.end).filter(|&end| end != OPEN && end >= not_before).collect();
+        ends.sort_unstable();
+        // Usually it is the first; so the stride grows from there.
+        let (mut good, mut stride) = (0, 1);
+        let mut bad = ends.len().saturating_sub(1);
+        while good < bad {
+            let probe = (good + stride - 1).min(usize::midpoint(good, bad));
+            if self.impossible(&prefix(operations, ends[probe])).is_some() {
+                bad = probe;
+            } else {
+                good = probe + 1;
+                stride *= 2;
+            }
+        }
+        ends.get(bad).copied().unwrap_or(not_before)
+    }
+}
+
+/// What had happened until a completion: what was open then is in doubt.
+fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operation<A>> {
+    let begun = operations.iter().take_while(|operation| operation.invoke <= until);
+    begun
+        .map(|operation| Operation {
+            end: if operation.end > until { OPEN } else { operation.end },
+            ..operation.clone()
+        })
+        .collect()
+}
+
+/// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
+/// `2 · kept · log(operations)` searches, which together may take the budget's steps.
+pub(crate) fn reduce<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Action>],
+    found: OpIndex,
+    budget: Budget,
+) -> Reduced {
+    let mut judge =
+        Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
+    let failed_at = judge.first_failure(operations, found);
+    let mut begun: Vec<bool> = operations.iter().map(|operation| operation.invoke <= failed_at).collect();
+    let kept = match Sources::new(model, operations) {
+        Some(sources) => {
+            sources.close_upward(&mut begun);
+            let kept = places(&begun);
+            let observers = sources.observers(&kept, operations.len());
+            shrink(&mut judge, operations, kept, &observers)
+        }
+        None => {
+            judge.spent = true;
+            places(&begun)
+        }
+    };
+    let few = pick(operations, &kept);
+    let not_before = judge.impossible(&few).unwrap_or(0);
+    let blocked_at = judge.first_failure(&few, not_before);
+    let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
+    let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
+    Reduced { kept, smallest: !judge.spent, blocked, failed_at }
+}
+
+fn places(chosen: &[bool]) -> Vec<usize> {
+    (0..chosen.len()).filter(|&place| chosen[place]).collect()
+}
+
+fn pick<A: Clone>(operations: &[Operation<A>], kept: &[usize]) -> Vec<Operation<A>> {
+    kept.iter().map(|&place| operations[place].clone()).collect()
+}
+
+/// Leaves out ever smaller runs of operations while the rest has no order. One pass with runs of one is enough: what
+/// could not be left out of a larger closed set cannot be left out of a smaller one.
+fn shrink<M: Model>(
+    judge: &mut Judge<'_, M>,
+    operations: &[Operation<M::Action>],
+    mut kept: Vec<usize>,
+    observers: &[Vec<u32>],
+) -> Vec<usize> {
+    let mut run = kept.len().div_ceil(2).max(1);
+    loop {
+        let mut at = 0;
+        while at < kept.len() {
+            let first = kept[at];
+            let rest = without(&kept, &kept[at..(at + run).min(kept.len())], observers, operations.len());
+            if rest.len() < kept.len() && judge.impossible(&pick(operations, &rest)).is_some() {
+                at = rest.partition_point(|&place| place < first);
+                kept = rest;
+            } else {
+                at += run;
+            }
+        }
+        if run == 1 {
+            return kept;
+        }
+        run = run.div_ceil(2);
+    }
+}
+
+/// The largest closed subset without some operations.
+fn without(kept: &[usize], left_out: &[usize], observers: &[Vec<u32>], count: usize) -> Vec<usize> {
+    let mut gone = vec![false; count];
+    let mut next: Vec<usize> = left_out.to_vec();
+    while let Some(place) = next.pop() {
+        if !std::mem::replace(&mut gone[place], true) {
+            next.extend(observers[place].iter().map(|&observer| observer as usize));
+        }
+    }
+    kept.iter().copied().filter(|&place| !gone[place]).collect()
+}
+
+/// Who may have left what an operation observed.
+struct Sources<'a, M: Model> {
+    operations: &'a [Operation<M::Action>],
+    cells: Vec<Cell<M::State>>,
+    /// Places of the operations that leave a state, in order of invocation.
+    leaving: FxHashMap<M::State, Vec<usize>>,
+    /// Places of all operations that change the state, in order of invocation, and the longest that one of them with
+    /// an end took.
+    changing: Vec<usize>,
+    length_max: u32,
+    /// The same, in doubt.
+    changing_in_doubt: Vec<usize>,
+}
+
+impl<'a, M: Model> Sources<'a, M> {
+    fn new(model: &M, operations: &'a [Operation<M::Action>]) -> Option<Sources<'a, M>> {
+        let cells: Vec<Cell<M::State>> =
+            operations.iter().map(|operation| model.cell(&operation.action)).collect::<Option<_>>()?;
+        let mut leaving: FxHashMap<M::State, Vec<usize>> = FxHashMap::default();
+        let (mut changing, mut changing_in_doubt, mut length_max) = (Vec::new(), Vec::new(), 0);
+        for (place, (cell, operation)) in cells.iter().zip(operations).enumerate() {
+            let Some(state) = &cell.leaves else { continue };
+            leaving.entry(state.clone()).or_default().push(place);
+            if operation.in_doubt() {
+                changing_in_doubt.push(place);
+            } else {
+                changing.push(place);
+                length_max = length_max.max(operation.end - operation.invoke);
+            }
+        }
+        Some(Sources { operations, cells, leaving, changing, length_max, changing_in_doubt })
+    }
+
+    /// The sources of an operation.
+    fn of(&self, place: usize) -> Vec<usize> {
+        let (cell, observer) = (&self.cells[place], &self.operations[place]);
+        match (&cell.needs, &cell.refuses) {
+            (Some(state), _) => {
+                let all = self.leaving.get(state).map_or(&[][..], Vec::as_slice);
+                self.candidates(observer, all, 0).filter(|&source| source != place).collect()
+            }
+            (None, Some(state)) => {
+                let early = self.last_overwrite(observer, &self.changing).saturating_sub(self.length_max);
+                let from = self.changing.partition_point(|&source| self.operations[source].invoke < early);
+                let ended = self.candidates(observer, &self.changing, from);
+                let doubtful = self.changing_in_doubt.iter().copied();
+                let doubtful = doubtful.filter(|&source| self.operations[source].invoke < observer.end);
+                ended.chain(doubtful).filter(|&source| self.cells[source].leaves.as_ref() != Some(state)).collect()
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Those that began before the observer ended, and had not ended before another of them began that ended before
+    /// the observer began. Looks only at `all[from..]`.
+    fn candidates<'s>(
+        &'s self,
+        observer: &'s Operation<M::Action>,
+        all: &'s [usize],
+        from: usize,
+    ) -> impl Iterator<Item = usize> + 's {
+        let overwritten = self.last_overwrite(observer, all);
+        let to = all.partition_point(|&source| self.operations[source].invoke < observer.end);
+        all[from.min(to)..to].iter().copied().filter(move |&source| self.operations[source].end >= overwritten)
+    }
+
+    /// The latest invocation of one that ended before the observer began; 0 if there is none.
+    fn last_overwrite(&self, observer: &Operation<M::Action>, all: &[usize]) -> OpIndex {
+        let to = all.partition_point(|&source| self.operations[source].invoke < observer.invoke);
+        let before = all[..to].iter().rev().map(|&source| &self.operations[source]);
+        before.filter(|source| source.end < observer.invoke).map(|source| source.invoke).next().unwrap_or(0)
+    }
+
+    /// Adds sources until the set is closed.
+    fn close_upward(&self, chosen: &mut [bool]) {
+        let mut next = places(chosen);
+        while let Some(place) = next.pop() {
+            for source in self.of(place) {
+                if !std::mem::replace(&mut chosen[source], true) {
+                    next.push(source);
+                }
+            }
+        }
+    }
+
+    /// For each operation those kept ones that may have observed it.
+    fn observers(&self, kept: &[usize], count: usize) -> Vec<Vec<u32>> {
+        let mut observers = vec![Vec::new(); count];
+        for &place in kept {
+            for source in self.of(place) {
+                observers[source].push(place as u32);
+            }
+        }
+        observers
+    }
+}
