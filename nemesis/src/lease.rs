@@ -198,7 +198,9 @@ mod tests {
     #[test]
     fn lines_of_leases() {
         let node = Node::new("n1");
-        let cases: &[(&str, Option<(Option<&str>, Option<i64>)>)] = &[
+        /// Label and seconds left.
+        type Found<'a> = (Option<&'a str>, Option<i64>);
+        let cases: &[(&str, Option<Found<'_>>)] = &[
             (
                 "t-1 100 90 {\"class\":\"kill\",\"label\":\"kill: n1\",\"lease_s\":30}",
                 Some((Some("kill: n1"), Some(20))),

@@ -106,8 +106,13 @@ for tool in iptables ip6tables; do
   while [ \"$tries\" -lt 20 ] && \"$tool\" -w -D INPUT -j \"$chain\" 2>/dev/null; do tries=$((tries + 1)); done
   \"$tool\" -w -F \"$chain\" 2>/dev/null
   \"$tool\" -w -X \"$chain\" 2>/dev/null
-  if \"$tool\" -w -S \"$chain\" >/dev/null 2>&1; then
-    echo \"the $tool chain $chain is still there\" >&2
+  if rules=$(\"$tool\" -w -S 2>/dev/null); then
+    if printf '%s\\n' \"$rules\" | grep -qxF -e \"-N $chain\"; then
+      echo \"the $tool chain $chain is still there\" >&2
+      left=1
+    fi
+  elif [ \"$tool\" = iptables ]; then
+    echo \"$tool does not say what rules there are\" >&2
     left=1
   fi
 done

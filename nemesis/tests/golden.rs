@@ -55,7 +55,7 @@ impl Db for Scripted {
 impl Kill for Scripted {
     async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
         let running = [ProcessId { pid: 41, start_ticks: 700 }, ProcessId { pid: 42, start_ticks: 701 }];
-        Ok(if *self.down.lock().unwrap() { Vec::new() } else { running.to_vec() })
+        Ok(if *self.down.lock().expect("the set-up of a test") { Vec::new() } else { running.to_vec() })
     }
     fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
         format!("start-scripted --name {}\n", on.node)
@@ -87,11 +87,11 @@ struct Bench {
 
 impl Bench {
     fn new(names: &[&str], primaries: &[&str]) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("the set-up of a test");
         let (cluster, log) = scripted_cluster(names);
         let primaries = primaries.iter().map(|name| Node::new(name)).collect();
         let db = Arc::new(Scripted { primaries, ..Scripted::default() });
-        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).unwrap();
+        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let options = NemesisOptions::new(RunTag::new("k3f9"));
         let classes = ["kill", "partition", "pause"];
         let nemesis = Nemesis::new(cluster.clone(), Arc::clone(&db) as _, ledger, options, &classes);
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     fn actor(&self, class: &str) -> Actor {
-        self.nemesis.actor(class).unwrap()
+        self.nemesis.actor(class).expect("the set-up of a test")
     }
 
     async fn inject(&self, class: &str, intention: Json) -> Answer {
@@ -127,7 +127,8 @@ impl Bench {
             };
             text += &format!("=== {} as {user}\n{script}", entry.node);
             if !command.stdin.is_empty() {
-                text += &format!("--- standard input\n{}", String::from_utf8(command.stdin).unwrap());
+                text +=
+                    &format!("--- standard input\n{}", String::from_utf8(command.stdin).expect("the set-up of a test"));
             }
         }
         text
@@ -137,7 +138,7 @@ impl Bench {
 fn golden(name: &str, found: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::write(&path, found).unwrap();
+        std::fs::write(&path, found).expect("the set-up of a test");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
@@ -148,7 +149,9 @@ async fn kill() {
     let bench = Bench::new(&["n1", "n2", "n3"], &["n2"]);
     let db = Arc::clone(&bench.db);
     bench.log.with(move |_, command| {
-        *db.down.lock().unwrap() = command.script.contains("kill -s KILL");
+        let started = command.script.contains("undo=$(cat)");
+        let mut down = db.down.lock().unwrap();
+        *down = !started && (*down || command.script.contains("kill -s KILL"));
         None
     });
     let answer = bench.inject("kill", json!({"target": "primaries", "duration_ms": 8000})).await;

@@ -93,25 +93,39 @@ impl Net {
     }
 }
 
+/// A test that cannot run here says so.
+#[allow(clippy::print_stdout)]
+fn skipped(reason: &str) {
+    println!("skipped: {reason}");
+}
+
 /// Runs a test with three nodes, or says why it cannot.
 async fn with_net(six: bool, filter: &str, test: impl AsyncFnOnce(&Cluster, &Arc<Nemesis>)) {
     let net = match Net::new(3) {
         Ok(net) => net,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return skipped(&reason),
     };
     let cluster = net.cluster(six);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the set-up of a test");
     let db = Sleepers::new(folder.path());
-    let found = cluster.nodes[0].remote.run(&Command::new(schism_nemesis::scripts::which_filter())).await.unwrap();
-    let tools = cluster.nodes[0].remote.run(&Command::new(schism_nemesis::scripts::missing_tools())).await.unwrap();
+    let found = cluster.nodes[0]
+        .remote
+        .run(&Command::new(schism_nemesis::scripts::which_filter()))
+        .await
+        .expect("the set-up of a test");
+    let tools = cluster.nodes[0]
+        .remote
+        .run(&Command::new(schism_nemesis::scripts::missing_tools()))
+        .await
+        .expect("the set-up of a test");
     if found.text() != filter || !tools.text().is_empty() {
-        return println!("skipped: wanted {filter}, found `{}`; missing: `{}`", found.text(), tools.text());
+        return skipped(&format!("wanted {filter}, found `{}`; missing: `{}`", found.text(), tools.text()));
     }
-    let spec = schism_nemesis::FaultSpec::named("partition").unwrap();
-    check_needs(&[spec], &cluster, &*db).await.unwrap();
+    let spec = schism_nemesis::FaultSpec::named("partition").expect("the set-up of a test");
+    check_needs(&[spec], &cluster, &*db).await.expect("the set-up of a test");
     let leases = Leases::within(&folder.path().join("leases").display().to_string());
     let options = NemesisOptions { leases, ..NemesisOptions::new(RunTag::new("t")) };
-    let ledger = Ledger::open(&folder.path().join("faults.jsonl")).unwrap();
+    let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
     let nemesis = Nemesis::new(cluster.clone(), db, ledger, options, &["partition"]);
     test(&cluster, &nemesis).await;
 }
@@ -119,7 +133,7 @@ async fn with_net(six: bool, filter: &str, test: impl AsyncFnOnce(&Cluster, &Arc
 async fn invoke(nemesis: &Arc<Nemesis>, f: F, value: Json) -> Json {
     let value = Value::from_json(&value);
     let invocation = Invocation { process: Who::nemesis("partition"), f, key: None, value };
-    let answer = nemesis.actor("partition").unwrap().invoke(&invocation, 3).await;
+    let answer = nemesis.actor("partition").expect("the set-up of a test").invoke(&invocation, 3).await;
     assert_eq!(answer.error, None, "{answer:?}");
     let told = answer.value.to_json();
     assert_eq!(told["evidence"]["proven"], true, "{told:#}");
@@ -128,16 +142,16 @@ async fn invoke(nemesis: &Arc<Nemesis>, f: F, value: Json) -> Json {
 
 /// Received counts of a pair, as the evidence tells them.
 fn received(told: &Json, from: &str, to: &str) -> u64 {
-    let probes = told["evidence"]["measured"]["probes"].as_array().unwrap();
-    let probe = probes.iter().find(|probe| probe["from"] == from && probe["to"] == to).unwrap();
-    probe["received"].as_u64().unwrap()
+    let probes = told["evidence"]["measured"]["probes"].as_array().expect("the set-up of a test");
+    let probe = probes.iter().find(|probe| probe["from"] == from && probe["to"] == to).expect("the set-up of a test");
+    probe["received"].as_u64().expect("the set-up of a test")
 }
 
 async fn rules(cluster: &Cluster) -> String {
     let mut all = String::new();
     for handle in &cluster.nodes {
         let script = "PATH=$PATH:/usr/sbin:/sbin; nft list ruleset 2>/dev/null; iptables -w -S; ip6tables -w -S; true";
-        all += &handle.remote.run(&Command::new(script)).await.unwrap().text();
+        all += &handle.remote.run(&Command::new(script)).await.expect("the set-up of a test").text();
     }
     all
 }

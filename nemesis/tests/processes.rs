@@ -30,13 +30,13 @@ impl Drop for Bench {
 
 impl Bench {
     async fn new(margin_s: u64) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("the set-up of a test");
         let cluster = local_cluster(3);
         let db = Sleepers::new(folder.path());
         for handle in &cluster.nodes {
             db.start(handle).await;
         }
-        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).unwrap();
+        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let leases = Leases::within(&folder.path().join("leases").display().to_string());
         let options = NemesisOptions {
             tag: RunTag::new("t"),
@@ -49,7 +49,7 @@ impl Bench {
     }
 
     fn actor(&self, class: &str) -> Actor {
-        self.nemesis.actor(class).unwrap()
+        self.nemesis.actor(class).expect("the set-up of a test")
     }
 
     fn state(&self, node: &str) -> Option<char> {
@@ -58,11 +58,15 @@ impl Bench {
 
     fn lease_files(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.path().join("leases"));
-        files.into_iter().flatten().map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+        files
+            .into_iter()
+            .flatten()
+            .map(|file| file.expect("the set-up of a test").file_name().into_string().expect("the set-up of a test"))
+            .collect()
     }
 
     fn ledger_states(&self) -> Vec<(u32, State)> {
-        let text = ledger::read(&self.folder.path().join("faults.jsonl")).unwrap();
+        let text = ledger::read(&self.folder.path().join("faults.jsonl")).expect("the set-up of a test");
         text.entries.iter().map(|entry| (entry.fault_id, entry.state)).collect()
     }
 }

@@ -33,7 +33,7 @@ impl Remote for LocalRemote {
             reason: reason.to_string(),
             hint: "None".to_owned(),
         };
-        let mut child = tokio::process::Command::new(words.next().unwrap())
+        let mut child = tokio::process::Command::new(words.next().expect("the set-up of a test"))
             .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -41,7 +41,7 @@ impl Remote for LocalRemote {
             .kill_on_drop(true)
             .spawn()
             .map_err(trouble)?;
-        let mut stdin = child.stdin.take().unwrap();
+        let mut stdin = child.stdin.take().expect("the set-up of a test");
         // A script that reads nothing closes the pipe early: no trouble.
         let _ = stdin.write_all(&command.stdin).await;
         drop(stdin);
@@ -87,7 +87,7 @@ impl Sleepers {
     /// Starts it on a node. Detached, so that it is reaped by init and not a child of the test.
     pub async fn start(&self, on: &NodeHandle) {
         let cluster = Cluster { nodes: vec![on.clone()], ground: Arc::new(NoGround) };
-        on.remote.run(&Command::new(self.start_script(&cluster, on))).await.unwrap();
+        on.remote.run(&Command::new(self.start_script(&cluster, on))).await.expect("the set-up of a test");
     }
 
     /// Ends what is left of it, by number.
@@ -112,7 +112,7 @@ impl Sleepers {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
             let sleeps = stat.contains("(sleep)") && fields[0] != "Z";
-            sleeps.then(|| ProcessId { pid, start_ticks: fields[19].parse().unwrap() })
+            sleeps.then(|| ProcessId { pid, start_ticks: fields[19].parse().expect("the set-up of a test") })
         });
         found.into_iter().collect()
     }
@@ -173,6 +173,6 @@ impl Pause for Sleepers {
 #[async_trait]
 impl Primaries for Sleepers {
     async fn primaries(&self, _: &Cluster) -> Vec<Node> {
-        self.primaries.lock().unwrap().clone()
+        self.primaries.lock().expect("the set-up of a test").clone()
     }
 }
