@@ -1,5 +1,7 @@
 //! What the etcd database tells nodes, word for word, against a recording remote.
 
+#![allow(clippy::unwrap_used)]
+
 use schism_cluster::script::{ended, said, scripted_cluster};
 use schism_cluster::{Cluster, Db, DbError};
 use schism_history::Node;
