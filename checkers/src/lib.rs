@@ -3,6 +3,7 @@
 
 pub mod anomaly;
 pub mod checker;
+pub mod linear;
 pub mod verdict;
 
 pub use anomaly::{Anomaly, Placed, Witness};

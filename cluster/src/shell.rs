@@ -130,6 +130,22 @@ pub fn signal_script(signal: &str, processes: &[ProcessId]) -> String {
     script
 }
 
+/// Writes exactly `bytes` bytes of standard input to a file, by a temporary name beside it and a rename; makes its
+/// folder. `mode` is octal (`0o644`). Leaves the old file where not all bytes came.
+pub fn receive_script(to: &str, mode: u32, bytes: usize) -> String {
+    let (path, folder) = (quote_path(to), quote_path(parent(to)));
+    format!(
+        "mkdir -p {folder} || exit 1\n\
+         if [ -d {path} ]; then echo 'there is a folder of that name' >&2; exit 1; fi\n\
+         new={path}.new.$$\ntrap 'rm -f \"$new\"' EXIT\numask 077\n\
+         cat > \"$new\" || exit 1\n\
+         count=$(wc -c < \"$new\")\n\
+         [ \"$count\" -eq {bytes} ] || {{ echo \"only $count of {bytes} bytes arrived\" >&2; exit 1; }}\n\
+         chmod {:o} \"$new\" && mv -f \"$new\" {path}\n",
+        mode & 0o7777,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Output, Stdio};

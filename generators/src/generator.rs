@@ -31,6 +31,19 @@ pub enum Next {
     Exhausted,
 }
 
+impl Next {
+    /// Nothing before the next event.
+    pub const WAIT: Next = Next::Pending { until_ns: None };
+}
+
+/// The earlier of two times to ask again; `None` is "after the next event", which always comes first anyhow.
+pub(crate) fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Decides which operation comes next. A value: cloning it forks the future.
 ///
 /// Rules: `next` is deterministic in the generator's state and the context; it gives operations only to processes that

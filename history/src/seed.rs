@@ -49,4 +49,14 @@ mod tests {
         assert_ne!(first, Seed(42).stream("nemesis/kill").next_u64());
         assert_ne!(first, Seed(43).stream("workload").next_u64());
     }
+
+    #[test]
+    fn first_draws_never_change() {
+        for (seed, name, expected) in
+            [(0, "", [0, 0]), (42, "workload", [0, 0]), (u64::MAX, "nemesis/partition", [0, 0])]
+        {
+            let mut stream = Seed(seed).stream(name);
+            assert_eq!([stream.next_u64(), stream.next_u64()], expected, "{seed} {name}");
+        }
+    }
 }

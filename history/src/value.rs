@@ -1,7 +1,9 @@
 //! What operations carry.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use crate::json;
 
 /// An independent key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +32,59 @@ pub struct Mop {
     pub key: Key,
     /// What is written, or what was read (`Nil` before the answer).
     pub value: Value,
+}
+
+impl Mop {
+    /// A micro-operation. The common names (`append`, `r`, `w`) share their memory.
+    pub fn new(f: &str, key: Key, value: Value) -> Mop {
+        static COMMON: LazyLock<[Arc<str>; 3]> = LazyLock::new(|| ["append", "r", "w"].map(Arc::from));
+        let f = COMMON.iter().find(|name| ***name == *f).cloned().unwrap_or_else(|| Arc::from(f));
+        Mop { f, key, value }
+    }
+
+    /// The micro-operation that a list `[name, key, value]` stands for, if it does.
+    fn from_value(value: &mut Value) -> Option<Mop> {
+        let Value::List(items) = value else { return None };
+        let [Value::Str(f) | Value::Keyword(f), key, value] = items.as_mut_slice() else { return None };
+        let key = Key::from_value(key)?;
+        Some(Mop::new(f, key, std::mem::take(value)))
+    }
+
+    /// Whether a value is a list `[name, key, value]`.
+    fn is_shaped(value: &Value) -> bool {
+        matches!(value, Value::List(items)
+            if matches!(items.as_slice(), [Value::Str(_) | Value::Keyword(_), key, _] if Key::is_shaped(key)))
+    }
+
+    /// Whether a value is a list of lists `[name, key, value]`, at least one.
+    pub(crate) fn are_shaped(value: &Value) -> bool {
+        matches!(value, Value::List(items) if !items.is_empty() && items.iter().all(Mop::is_shaped))
+    }
+}
+
+impl Key {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Key::Int(_) => 0,
+            Key::Str(name) => 16 + name.len(),
+        }
+    }
+
+    /// Whether a value can be a key.
+    fn is_shaped(value: &Value) -> bool {
+        matches!(value, Value::Int(_) | Value::Str(_) | Value::Keyword(_))
+    }
+
+    /// The key that a value can be: an integer or a text. An EDN keyword `:x` is the text `:x`, so that it can be
+    /// written as a keyword again.
+    pub fn from_value(value: &Value) -> Option<Key> {
+        match value {
+            Value::Int(number) => Some(Key::Int(*number)),
+            Value::Str(name) => Some(Key::Str(name.clone())),
+            Value::Keyword(name) => Some(Key::Str(format!(":{name}").into())),
+            _ => None,
+        }
+    }
 }
 
 /// A value. Lists of exactly two integers are always [`Value::Pair`] (see [`Value::list`]), so that a compare-and-set
@@ -72,9 +127,33 @@ impl Value {
         }
     }
 
+    /// A list whose items are all `[name, key, value]` becomes a transaction; any other value stays what it is.
+    pub fn into_txn(mut self) -> Value {
+        let Value::List(items) = &mut self else { return self };
+        if !items.iter().all(Mop::is_shaped) {
+            return self;
+        }
+        Value::Txn(Box::new(items.iter_mut().filter_map(Mop::from_value).collect()))
+    }
+
     /// A text.
     pub fn str(text: &str) -> Value {
         Value::Str(Arc::from(text))
+    }
+
+    /// The value of a map's key, a text or a keyword; `None` where there is none or this is no map.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let Value::Map(entries) = self else { return None };
+        let named = |key: &Value| matches!(key, Value::Str(text) | Value::Keyword(text) if **text == *name);
+        entries.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+    }
+
+    /// The text, if it is one (or a keyword).
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) | Value::Keyword(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// The integer, if it is one.
@@ -82,6 +161,28 @@ impl Value {
         match self {
             Value::Int(number) => Some(*number),
             _ => None,
+        }
+    }
+
+    /// About how many bytes it takes beside its own 24.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        /// Two counters before a shared text.
+        const SHARED: usize = 16;
+        let each = size_of::<Value>();
+        match self {
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Pair(_) => 0,
+            Value::Big(digits) => digits.len(),
+            Value::Str(text) | Value::Keyword(text) => SHARED + text.len(),
+            Value::List(items) | Value::Set(items) => {
+                each + items.iter().map(|item| each + item.heap_bytes()).sum::<usize>()
+            }
+            Value::Map(entries) => {
+                each + entries.iter().map(|(a, b)| 2 * each + a.heap_bytes() + b.heap_bytes()).sum::<usize>()
+            }
+            Value::Txn(mops) => {
+                let mop = |mop: &Mop| size_of::<Mop>() + mop.key.heap_bytes() + mop.value.heap_bytes();
+                each + mops.iter().map(mop).sum::<usize>()
+            }
         }
     }
 
@@ -123,7 +224,7 @@ impl Value {
         }
     }
 
-    /// To JSON: keywords become texts, sets become lists, keys of maps become texts.
+    /// To JSON: keywords become texts, sets become lists, keys of maps become texts; so do integers beyond 64 bits.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::{Value as Json, json};
         match self {
@@ -131,7 +232,7 @@ impl Value {
             Value::Bool(flag) => json!(flag),
             Value::Int(number) => json!(number),
             Value::Float(number) => json!(number),
-            Value::Big(digits) => json!(digits),
+            Value::Big(digits) => digits.parse::<u64>().map_or_else(|_| json!(digits), |number| json!(number)),
             Value::Pair([a, b]) => json!([a, b]),
             Value::Str(text) | Value::Keyword(text) => json!(text),
             Value::List(items) | Value::Set(items) => Json::Array(items.iter().map(Value::to_json).collect()),
@@ -160,7 +261,11 @@ impl fmt::Display for Value {
         match self {
             Value::Nil => f.write_str("nil"),
             Value::Str(text) | Value::Keyword(text) => f.write_str(text),
-            other => write!(f, "{}", other.to_json()),
+            other => {
+                let mut out = Vec::new();
+                json::write_value(&mut out, other);
+                f.write_str(&String::from_utf8_lossy(&out))
+            }
         }
     }
 }

@@ -1,1 +1,46 @@
 //! The clusters that schism makes on this machine: namespaces with an sshd in each, held by a process of their own.
+//!
+//! A lab is one process, the **holder**, and what its death takes away: it is the first process of a pid namespace and
+//! keeps everything else (a bridge, the nodes, the controller's side of the network, all files) in namespaces and a
+//! tmpfs of its own. Nothing of it is in the machine's network, firewall, mounts or disk, so there is nothing to clean
+//! up: SIGKILL to the holder is how a lab is taken down. Labs do not see each other, so all use the same addresses.
+//!
+//! A **node** has its own network (`eth0`, 10.77.0.11 and up), mounts, processes, host name and IPC. It sees this
+//! machine's files, with the unpacked packages laid over them, and writes into a tmpfs of its own; the folders `/root`
+//! and `/home`, password hashes and SSH keys of the machine are hidden. Inside, a few dozen lines of init keep an sshd
+//! running. A node is root on this kernel: it is walled off against accidents (it cannot set the machine's clock, load
+//! modules or reach a network), not against malice.
+//!
+//! The holder outlives the controller: for its lease (counted while nobody is attached), or until `down`. It is found
+//! again by reading `/proc`, as there is no state on disk.
+//!
+//! Processes of a lab are this very program, started again under other names: a program that makes labs calls
+//! [`holder_main_if_asked`] first thing in `main`. Needs root (`CAP_SYS_ADMIN`), iproute2, and a kernel with overlayfs,
+//! tmpfs, bridge and veth; rootless labs are not there yet.
+
+mod enter;
+mod error;
+mod files;
+mod find;
+mod ground;
+mod holder;
+mod init;
+mod lab;
+mod net;
+mod node;
+mod process;
+mod serve;
+mod spec;
+mod sshd;
+mod sys;
+mod tree;
+mod users;
+mod wire;
+
+pub use enter::{Attachment, attach, enter, exec};
+pub use error::LabError;
+pub use find::{find, list};
+pub use ground::NamespaceGround;
+pub use lab::{Holder, Lab, LabNode, down, down_all, up};
+pub use process::holder_main_if_asked;
+pub use spec::{LabSpec, LabUser, Sudoers};

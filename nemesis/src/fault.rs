@@ -34,7 +34,7 @@ pub struct Evidence {
 }
 
 /// Why a fault could not be injected, seen or healed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultError {
     /// A node did not obey.
@@ -59,6 +59,48 @@ pub enum FaultError {
         /// What happened.
         reason: String,
     },
+    /// The ledger could not be read.
+    #[error("the ledger {path} cannot be read: {reason}. Heal from the nodes' leases instead")]
+    LedgerUnread {
+        /// Its path.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The harm would reach what must not be harmed, or cannot be done here; nothing was harmed.
+    #[error("{class} on node {node}: refused, nothing was harmed: {reason}. {hint}")]
+    Refused {
+        /// Which class.
+        class: String,
+        /// Where.
+        node: Node,
+        /// Why.
+        reason: String,
+        /// What to do next.
+        hint: String,
+    },
+    /// What was asked of the nemesis makes no sense.
+    #[error("{class}: this cannot be done: {reason}")]
+    Intention {
+        /// Which class.
+        class: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl FaultError {
+    /// One word for the kind of trouble, the first element of an operation's error.
+    pub fn word(&self) -> &'static str {
+        match self {
+            FaultError::Remote(_) => "remote",
+            FaultError::Db(_) => "db",
+            FaultError::NoTarget { .. } => "no-target",
+            FaultError::Ledger { .. } | FaultError::LedgerUnread { .. } => "ledger",
+            FaultError::Refused { .. } => "refused",
+            FaultError::Intention { .. } => "intention",
+        }
+    }
 }
 
 /// One harm, fully decided: concrete nodes, no chance left in it.
@@ -73,8 +115,8 @@ pub trait Fault: Send + Sync {
     /// Nodes that it harms.
     fn nodes(&self) -> Vec<Node>;
 
-    /// The value of its operation in the history.
-    fn value(&self) -> schism_history::Value;
+    /// What it adds to the value of its operation in the history: the grudge, the processes.
+    fn details(&self) -> serde_json::Map<String, serde_json::Value>;
 
     /// How it is undone. Asked, and written to the ledger, before [`Fault::inject`]. May look at the nodes (which
     /// processes are there), but changes nothing.

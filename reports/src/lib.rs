@@ -1,5 +1,21 @@
 //! Telling: from a history, the facts of its run and a verdict to a terminal summary, a page, plots and JUnit. Pure:
 //! returns text; who asked writes the file. Never judges.
+//!
+//! - [`terminal::summary`]: a short summary for a terminal.
+//! - [`junit::junit`]: `junit.xml`, a test case per checker.
+//! - [`html::page`]: `report.html`, one self-contained file.
+//! - [`github`]: an annotation and a step summary for GitHub Actions.
+//! - [`sentence`], [`phrase`], [`words`]: prose from data, shared by all of them.
+//! - [`figures`]: rates, quantiles and availability, computed from the history.
+
+pub mod figures;
+pub mod github;
+pub mod html;
+pub mod junit;
+pub mod phrase;
+pub mod sentence;
+pub mod terminal;
+pub mod words;
 
 use schism_checkers::Verdict;
 use schism_history::{History, RunFacts};

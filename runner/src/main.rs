@@ -1,3 +1,9 @@
 //! The command `schism`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A lab's holder and its nodes are this same program, started anew.
+    schism_lab::holder_main_if_asked();
+    ExitCode::from(schism::cli::main(std::env::args_os()).code())
+}

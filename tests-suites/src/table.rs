@@ -42,6 +42,13 @@ impl DatabaseSpec {
             DatabaseSpec::Etcd(_) => &DATABASES[0],
         }
     }
+
+    /// How long its clients wait for an answer, milliseconds.
+    pub fn operation_timeout_ms(&self) -> u64 {
+        match self {
+            DatabaseSpec::Etcd(options) => options.operation_timeout_ms,
+        }
+    }
 }
 
 /// Makes the clients' driver for a cluster. Sends nothing.

@@ -1,0 +1,34 @@
+# make demo   a five-node etcd cluster under partitions, kills and pauses, to a report
+# make test   everything that must pass before a change lands
+# make bench  benchmarks, with their generators and seeds
+
+CARGO ?= cargo
+SUITE ?= etcd/register
+
+.PHONY: demo test test-fast test-long bench setup lint build clean-cache
+
+demo: setup
+	$(CARGO) build --locked --release -p schism
+	target/release/schism run $(SUITE)
+
+test: setup lint
+	scripts/test.sh
+
+test-fast:
+	$(CARGO) test --locked --workspace
+
+test-long: setup
+	scripts/test-long.sh
+
+bench: setup
+	$(CARGO) bench --locked -p schism --bench controller
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+setup:
+	scripts/setup.sh
+
+clean-cache:
+	rm -rf "$${SCHISM_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/schism}"

@@ -1,0 +1,229 @@
+//! What the search may know of the future where the state is one cell that every change overwrites.
+//!
+//! Three rules, each exact (a configuration that can be completed leads to one that is kept and can be completed):
+//!
+//! 1. **Doomed.** Who leaves a state that an operation without doubt still needs, while nothing can bring that state
+//!    again, can never be completed.
+//! 2. **Blocks.** A *block* is an open write, with the open operations that observe it and a chain of open
+//!    compare-and-sets behind it, such that nothing else, now or later, needs any state of the block. It may stand
+//!    directly before any other blind change: nothing after it can tell. So it is placed there at once, instead of trying
+//!    every subset. (Where some operation answered "no match", a block may be what explains it: then the block is
+//!    placed only if no such operation can need it.)
+//! 3. **Useful doubt.** An operation in doubt happens only where something open becomes legal by it that was not legal
+//!    before; otherwise it may as well not have happened.
+//!
+//! With values that are unique these leave about as many configurations as operations are open; without them the number
+//! of subsets of all open operations would have to be walked.
+
+use super::model::Model;
+use super::mutant::{Mutant, Mutation};
+use super::problem::{ANY, Class, Problem, Steps};
+use super::split::OPEN;
+use super::window::{Opened, Window, has, set};
+
+/// What has not begun yet, by state.
+#[derive(Debug)]
+pub(crate) struct Lookahead {
+    /// Operations without doubt that need a state and are yet to begin.
+    needs_to_come: Vec<u32>,
+    /// Operations without doubt that leave a state and are yet to begin.
+    leaves_to_come: Vec<u32>,
+    /// Classes with operations in doubt that need a state.
+    doubts_needing: Vec<Vec<u32>>,
+    /// Classes with operations in doubt that leave a state.
+    doubts_leaving: Vec<Vec<u32>>,
+    /// Invocation and refused state of operations that refuse a state, in order of invocation.
+    refusals: Vec<(u32, u32)>,
+    /// How many of them have begun.
+    refusals_begun: usize,
+    mutation: Mutation,
+}
+
+/// What the rules look at.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// What is open.
+    pub window: &'a Window,
+    /// All classes.
+    pub classes: &'a [Class],
+    /// Operations in doubt of each class.
+    pub doubts: &'a [u32],
+}
+
+impl Lookahead {
+    /// Before the first event; `None` for models that are no cell.
+    pub fn new<M: Model>(problem: &Problem<'_, M>, mutation: Mutation) -> Option<Lookahead> {
+        if !matches!(problem.steps, Steps::Cell) {
+            return None;
+        }
+        let mut lookahead = Lookahead {
+            needs_to_come: vec![0; problem.states],
+            leaves_to_come: vec![0; problem.states],
+            doubts_needing: vec![Vec::new(); problem.states],
+            doubts_leaving: vec![Vec::new(); problem.states],
+            refusals: Vec::new(),
+            refusals_begun: 0,
+            mutation,
+        };
+        for task in problem.tasks.iter().filter(|task| task.end != OPEN) {
+            let class = problem.classes[task.class as usize];
+            lookahead.count(class, 1);
+            if class.refuses != ANY {
+                lookahead.refusals.push((task.begin, class.refuses));
+            }
+        }
+        for (number, class) in problem.classes.iter().enumerate().filter(|&(number, _)| problem.doubts[number] > 0) {
+            if class.needs != ANY {
+                lookahead.doubts_needing[class.needs as usize].push(number as u32);
+            }
+            if class.leaves != ANY {
+                lookahead.doubts_leaving[class.leaves as usize].push(number as u32);
+            }
+        }
+        Some(lookahead)
+    }
+
+    fn count(&mut self, class: Class, by: i32) {
+        if class.needs != ANY {
+            let count = &mut self.needs_to_come[class.needs as usize];
+            *count = count.saturating_add_signed(by);
+        }
+        if class.leaves != ANY {
+            let count = &mut self.leaves_to_come[class.leaves as usize];
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    /// An operation without doubt begins.
+    pub fn begin(&mut self, class: Class) {
+        self.count(class, -1);
+        self.refusals_begun += usize::from(class.refuses != ANY);
+    }
+
+    /// Whether a configuration that has just left a state can never be completed (rule 1).
+    pub fn is_doomed(&self, view: View<'_>, row: &[u32], left: u32) -> bool {
+        let open = |opened: &Opened| view.needs(opened) == left && !has(row, opened.slot);
+        let needed = self.needs_to_come[left as usize] > 0
+            || view.window.readers.iter().any(open)
+            || view.window.movers.iter().any(open);
+        needed && (self.mutation.is(Mutant::DoomedTooEager) || !self.can_come(view, row, left))
+    }
+
+    /// Whether an operation that was not placed yet can leave this state.
+    fn can_come(&self, view: View<'_>, row: &[u32], state: u32) -> bool {
+        self.leaves_to_come[state as usize] > 0
+            || view.window.movers.iter().any(|mover| view.leaves(mover) == state && !has(row, mover.slot))
+            || self.doubts_leaving[state as usize].iter().any(|&class| view.is_left(row, class))
+    }
+
+    /// Whether it is of any use that the state becomes `after` by an operation in doubt (rule 3).
+    pub fn is_useful(&self, view: View<'_>, row: &[u32], after: u32) -> bool {
+        let reader = |reader: &Opened| {
+            let class = view.classes[reader.class as usize];
+            let legal = class.needs == after || (class.needs == ANY && class.refuses != after);
+            legal && !has(row, reader.slot)
+        };
+        if view.window.readers.iter().any(reader) {
+            return true;
+        }
+        if self.mutation.is(Mutant::DoubtOnlyForReads) {
+            return false;
+        }
+        let column = |place: usize| {
+            let column = view.window.columns[place];
+            view.classes[column.class as usize].needs == after && row[view.window.head + place] < column.available
+        };
+        view.window.movers.iter().any(|mover| view.needs(mover) == after && !has(row, mover.slot))
+            || (0..view.window.columns.len()).any(column)
+    }
+
+    /// Places all blocks that may stand before a blind change which leaves `after` and has the bit `except` (rule 2).
+    /// Adds one to `cost` for each operation tried.
+    pub fn place_blocks<M: Model>(
+        &self,
+        view: View<'_>,
+        row: &mut Vec<u32>,
+        (except, after): (Option<u32>, u32),
+        steps: &mut Steps<'_, M>,
+        cost: &mut u64,
+    ) {
+        let mut trial: Vec<u32> = Vec::new();
+        for first in &view.window.movers {
+            if view.needs(first) != ANY || Some(first.slot) == except || has(row, first.slot) {
+                continue;
+            }
+            trial.clone_from(row);
+            let ends = self.try_block(view, &mut trial, *first, except, steps, cost);
+            if ends.is_some_and(|end| !self.is_refusal_near(view, &trial, end, after)) {
+                std::mem::swap(row, &mut trial);
+            }
+        }
+    }
+
+    /// Places a block; `None` if it is no block. The latest deadline of its operations.
+    fn try_block<M: Model>(
+        &self,
+        view: View<'_>,
+        row: &mut [u32],
+        first: Opened,
+        except: Option<u32>,
+        steps: &mut Steps<'_, M>,
+        cost: &mut u64,
+    ) -> Option<u32> {
+        let mut next = first;
+        let mut end = 0;
+        loop {
+            *cost += 1;
+            let state = view.leaves(&next);
+            set(row, next.slot);
+            row[0] = state;
+            end = end.max(next.end);
+            for reader in view.window.readers.iter().filter(|reader| view.needs(reader) == state) {
+                end = end.max(reader.end);
+            }
+            view.window.place_readers(row, view.classes, steps);
+            let future = self.needs_to_come[state as usize] > 0 && !self.mutation.is(Mutant::AbsorbIgnoresFuture);
+            if future || self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class)) {
+                return None;
+            }
+            let mut behind = view
+                .window
+                .movers
+                .iter()
+                .filter(|mover| view.needs(mover) == state && !has(row, mover.slot) && Some(mover.slot) != except);
+            match (behind.next(), behind.next()) {
+                (None, _) => return Some(end),
+                (Some(&only), None) => next = only,
+                (Some(_), Some(_)) => return None,
+            }
+        }
+    }
+
+    /// Whether an operation that refuses a state which may stand (`after`, or one that can still come) overlaps a
+    /// block that ends at `end`: such an operation may need the block elsewhere.
+    fn is_refusal_near(&self, view: View<'_>, row: &[u32], end: u32, after: u32) -> bool {
+        if self.mutation.is(Mutant::AbsorbIgnoresMisses) {
+            return false;
+        }
+        let may_stand = |state: u32| state == after || self.can_come(view, row, state);
+        let open = view.window.readers.iter().filter(|reader| !has(row, reader.slot));
+        let open = open.map(|reader| view.classes[reader.class as usize].refuses).filter(|&state| state != ANY);
+        let coming = self.refusals[self.refusals_begun..].iter().take_while(|&&(begin, _)| begin < end);
+        open.chain(coming.map(|&(_, state)| state)).any(may_stand)
+    }
+}
+
+impl View<'_> {
+    fn needs(&self, opened: &Opened) -> u32 {
+        self.classes[opened.class as usize].needs
+    }
+
+    fn leaves(&self, opened: &Opened) -> u32 {
+        self.classes[opened.class as usize].leaves
+    }
+
+    /// Whether some operation in doubt of a class, begun or not, was not used yet.
+    fn is_left(&self, row: &[u32], class: u32) -> bool {
+        self.window.used(row, class) < self.doubts[class as usize]
+    }
+}

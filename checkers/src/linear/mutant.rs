@@ -1,0 +1,68 @@
+//! Named ways to break the search, for tests alone: the suite must notice each of them. In a build without tests no
+//! mutant can be chosen, and the questions compile to `false`.
+
+/// One defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Mutant {
+    /// Operations in doubt never happened.
+    NoDoubt,
+    /// Operations in doubt must have happened.
+    DoubtMustHappen,
+    /// An operation in doubt may happen only until the next completion.
+    DoubtExpires,
+    /// One more operation in doubt of each class than there is.
+    ClassCountOffByOne,
+    /// Of two configurations the one that used more is kept.
+    AntichainReversed,
+    /// Used operations in doubt are not counted.
+    UsedNotCounted,
+    /// An operation may be placed after its completion.
+    RealTimeIgnored,
+    /// A completion is taken before the invocations that stand before it.
+    ReturnsEarly,
+    /// A compare-and-set needs nothing.
+    CasAlwaysMatches,
+    /// A compare-and-set that answered "no match" tells nothing.
+    MissTellsNothing,
+    /// Writes are placed as soon as they change nothing, as reads are.
+    WritesGreedy,
+    /// Reads are placed at once whether they are legal or not.
+    ReadsAnything,
+    /// Operations beyond the first two that are open share a bit.
+    WindowOverflow,
+    /// The bit of a completed operation stays for the next one in its place.
+    SlotNotCleared,
+    /// A state may be left only if nothing needs it any more, even if it can come again.
+    DoomedTooEager,
+    /// A pending block is placed although something in the future needs its value.
+    AbsorbIgnoresFuture,
+    /// A pending block is placed although a "no match" may need its value.
+    AbsorbIgnoresMisses,
+    /// An operation in doubt is placed only where a read follows.
+    DoubtOnlyForReads,
+    /// Equal operations are placed the latest deadline first.
+    LatestDeadlineFirst,
+}
+
+/// Which mutant is chosen; none outside of tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mutation {
+    #[cfg(test)]
+    pub mutant: Option<Mutant>,
+}
+
+impl Mutation {
+    /// Whether that defect is wanted.
+    #[cfg(test)]
+    pub fn is(self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Whether that defect is wanted: never.
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub fn is(self, _mutant: Mutant) -> bool {
+        false
+    }
+}

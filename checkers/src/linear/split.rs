@@ -1,0 +1,76 @@
+//! From a history to the operations of each key.
+
+use schism_history::{History, Kind, OpIndex};
+
+use super::model::Model;
+
+/// The end of an operation that has none.
+pub(crate) const OPEN: OpIndex = OpIndex::MAX;
+
+/// One operation that is judged: `ok`, or in doubt (then `end` is [`OPEN`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Operation<A> {
+    /// Its invocation.
+    pub invoke: OpIndex,
+    /// Its completion with `ok`.
+    pub end: OpIndex,
+    /// What it did.
+    pub action: A,
+}
+
+impl<A> Operation<A> {
+    /// Whether it may have happened at any time after its invocation, or never.
+    pub fn in_doubt(&self) -> bool {
+        self.end == OPEN
+    }
+}
+
+/// The client events of one key, in order.
+#[derive(Debug)]
+pub(crate) struct KeyEvents {
+    /// The key's number; `None`: events without a key.
+    pub key: Option<u32>,
+    /// The invocations.
+    pub invocations: Vec<OpIndex>,
+}
+
+/// What a key's events say.
+pub(crate) struct KeyOperations<A> {
+    /// Operations in order of invocation.
+    pub operations: Vec<Operation<A>>,
+    /// The first event that the model has no meaning for, and why.
+    pub unsupported: Option<(OpIndex, String)>,
+}
+
+/// Sorts invocations by key: first those without a key, if there are any, then keys in order of appearance. Linear.
+pub(crate) fn by_key(history: &History) -> Vec<KeyEvents> {
+    let mut keys: Vec<KeyEvents> = Vec::with_capacity(history.keys().len() + 1);
+    keys.push(KeyEvents { key: None, invocations: Vec::new() });
+    keys.extend((0..history.keys().len() as u32).map(|key| KeyEvents { key: Some(key), invocations: Vec::new() }));
+    for call in history.client_calls() {
+        let place = history.key_id(call.invoke).map_or(0, |key| key as usize + 1);
+        keys[place].invocations.push(call.invoke);
+    }
+    keys.retain(|key| !key.invocations.is_empty());
+    keys
+}
+
+/// The operations of a key in the model's terms. Failed calls are left out: nothing happened.
+pub(crate) fn operations<M: Model>(model: &M, history: &History, key: &KeyEvents) -> KeyOperations<M::Action> {
+    let mut operations = Vec::with_capacity(key.invocations.len());
+    for &invoke in &key.invocations {
+        let call = history.call(invoke);
+        if call.outcome == Kind::Fail {
+            continue;
+        }
+        match model.action(history, call) {
+            Ok(Some(action)) => {
+                let end = call.completion.filter(|_| call.outcome == Kind::Ok).unwrap_or(OPEN);
+                operations.push(Operation { invoke, end, action });
+            }
+            Ok(None) => {}
+            Err(reason) => return KeyOperations { operations, unsupported: Some((invoke, reason)) },
+        }
+    }
+    KeyOperations { operations, unsupported: None }
+}

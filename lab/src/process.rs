@@ -1,0 +1,75 @@
+//! The processes of a lab are this program under other names: the names, and how they are started.
+
+use std::env;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde::Serialize;
+
+use crate::{enter, holder, init, node};
+
+/// The holder; arguments: lab id, stage.
+pub(crate) const HOLDER: &str = "schism-lab-holder";
+/// A node's builder, which leaves the node's init behind; arguments: lab id, node.
+pub(crate) const NODE: &str = "schism-lab-node";
+/// A node's init; arguments: lab id, node.
+pub(crate) const INIT: &str = "schism-lab-init";
+/// A command's way into a lab; arguments: process whose namespaces to enter, stage, the command.
+pub(crate) const EXEC: &str = "schism-lab-exec";
+
+/// The holder before it has namespaces.
+pub(crate) const OUTER: &str = "outer";
+/// The holder inside its namespaces.
+pub(crate) const INNER: &str = "inner";
+
+/// This program, wherever its file went meanwhile.
+pub(crate) const SELF: &str = "/proc/self/exe";
+
+/// Where commands are looked for, in holders and nodes.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Does the work of a lab's process if this process was started as one, and does not return then. Call it first thing in
+/// `main` (of tests too), before threads exist and before arguments are parsed.
+pub fn holder_main_if_asked() {
+    let mut args = env::args_os().map(|arg| arg.to_string_lossy().into_owned());
+    let name = args.next().unwrap_or_default();
+    let code = match name.as_str() {
+        HOLDER => holder::main(&args.collect::<Vec<_>>()),
+        NODE => node::main(&args.collect::<Vec<_>>()),
+        INIT => init::main(),
+        EXEC => enter::exec_main(),
+        _ => return,
+    };
+    std::process::exit(code);
+}
+
+/// Starts this program (or the one at `program`) under another name, hands it a value through standard input, and reads
+/// its standard output through a pipe. The environment is not passed on: it may hold secrets, and a node can read that of
+/// its init.
+pub(crate) fn start(program: &Path, name: &str, args: &[&str], plan: &impl Serialize) -> io::Result<Child> {
+    let plan = serde_json::to_vec(plan).map_err(io::Error::other)?;
+    let mut child = Command::new(program)
+        .arg0(name)
+        .args(args)
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A child that dies early tells more through its standard output, or by its silence there.
+        let _ = io::Write::write_all(&mut stdin, &plan);
+    }
+    Ok(child)
+}
+
+/// Goes on as another stage of the same: standard input and output stay, the answer is the new process's number.
+pub(crate) fn hand_over(name: &str, args: &[&str]) -> io::Result<u32> {
+    let child = Command::new(SELF).arg0(name).args(args).stderr(Stdio::null()).spawn()?;
+    Ok(child.id())
+}

@@ -1,0 +1,168 @@
+//! What a lab shall be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::LabError;
+
+/// The longest lab: addresses 10.77.0.11 to 10.77.0.250.
+const NODES_MAX: usize = 240;
+
+/// What a lab shall be. Checked by [`crate::up`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabSpec {
+    /// Its name on this machine: lower-case letters, digits and `-`, at most 32.
+    pub id: String,
+    /// Names of the nodes, in order; also their host names.
+    pub nodes: Vec<String>,
+    /// Package trees to lay over this machine's files, the first on top.
+    pub trees: Vec<PathBuf>,
+    /// How long it lives while nobody is attached; for ever (until `down`) where there is none.
+    pub lease: Option<Duration>,
+    /// The run that it belongs to (name of the run folder), by which it can be found.
+    pub run: Option<String>,
+    /// Further users of every node, for tests of logging in. All may log in with the lab's key.
+    pub users: Vec<LabUser>,
+    /// How much a node may write, in bytes (it is memory).
+    pub disk_bytes_max: u64,
+}
+
+/// A user of the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabUser {
+    /// Login name.
+    pub name: String,
+    /// Password; with one, the nodes' sshd accepts passwords.
+    pub password: Option<String>,
+    /// Whether the user may use sudo (the package `sudo` must be on the machine or in a tree).
+    pub sudo: Sudoers,
+}
+
+/// What sudo lets a user do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Sudoers {
+    /// Nothing.
+    #[default]
+    No,
+    /// Everything, after giving the password.
+    WithPassword,
+    /// Everything, unasked.
+    WithoutPassword,
+}
+
+impl LabSpec {
+    /// A lab of `nodes` nodes, `n1` and so on, with a lease of 30 seconds and nothing laid over.
+    pub fn new(id: impl Into<String>, nodes: usize) -> LabSpec {
+        LabSpec {
+            id: id.into(),
+            nodes: (1..=nodes).map(|number| format!("n{number}")).collect(),
+            trees: Vec::new(),
+            lease: Some(Duration::from_secs(30)),
+            run: None,
+            users: Vec::new(),
+            disk_bytes_max: 3 << 30,
+        }
+    }
+
+    /// A short id that no other lab has, in all likelihood (24 random bits, from the kernel).
+    pub fn fresh_id() -> String {
+        let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+        let hex: String = uuid.chars().filter(char::is_ascii_hexdigit).take(6).collect();
+        format!("l{hex}")
+    }
+
+    /// Whether it can be fulfilled, as far as names and numbers tell.
+    pub(crate) fn check(&self) -> Result<(), LabError> {
+        let wrong = |what, found: &str, expected: &str| {
+            Err(LabError::Spec { what, found: found.to_owned(), expected: expected.to_owned() })
+        };
+        if !is_host_name(&self.id) || self.id.len() > 32 {
+            return wrong("id", &self.id, "lower-case letters, digits and `-` inside, at most 32");
+        }
+        if self.nodes.is_empty() || self.nodes.len() > NODES_MAX {
+            return wrong("number of nodes", &self.nodes.len().to_string(), "1 to 240");
+        }
+        for (at, name) in self.nodes.iter().enumerate() {
+            if !is_host_name(name) || name == "localhost" || name == "controller" {
+                return wrong("node name", name, "a host name of lower-case letters, digits and `-`, such as n1");
+            }
+            if self.nodes[..at].contains(name) {
+                return wrong("node name", name, "another name for each node");
+            }
+        }
+        for user in &self.users {
+            if !is_user_name(&user.name) || user.name == "root" {
+                return wrong("user name", &user.name, "a user name of lower-case letters, digits, `-` and `_`");
+            }
+            let password = user.password.as_deref().unwrap_or("x");
+            if password.is_empty() || password.chars().any(char::is_control) {
+                return wrong("password", "(not shown)", "some characters, none of them a control character");
+            }
+        }
+        for tree in &self.trees {
+            if !tree.is_dir() {
+                return wrong("package tree", &tree.to_string_lossy(), "a folder");
+            }
+        }
+        if self.disk_bytes_max < 1 << 20 {
+            return wrong("disk_bytes_max", &self.disk_bytes_max.to_string(), "at least 1 MiB");
+        }
+        Ok(())
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+fn is_user_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    (1..=32).contains(&name.len())
+        && name.bytes().all(inner)
+        && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str, password: Option<&str>) -> LabUser {
+        LabUser { name: name.into(), password: password.map(str::to_owned), sudo: Sudoers::No }
+    }
+
+    #[test]
+    fn what_can_be_fulfilled_and_what_cannot() {
+        let base = || LabSpec::new("lab-1", 3);
+        assert!(base().check().is_ok());
+        assert!(LabSpec { users: vec![user("tess", Some("a:b ö"))], ..base() }.check().is_ok());
+        for (spec, what) in [
+            (LabSpec { id: String::new(), ..base() }, "id"),
+            (LabSpec { id: "a/b".into(), ..base() }, "id"),
+            (LabSpec { id: "x".repeat(33), ..base() }, "id"),
+            (LabSpec { nodes: vec![], ..base() }, "number of nodes"),
+            (LabSpec::new("x", 241), "number of nodes"),
+            (LabSpec { nodes: vec!["n1".into(), "n1".into()], ..base() }, "node name"),
+            (LabSpec { nodes: vec!["N 1".into()], ..base() }, "node name"),
+            (LabSpec { nodes: vec!["-n".into()], ..base() }, "node name"),
+            (LabSpec { users: vec![user("root", None)], ..base() }, "user name"),
+            (LabSpec { users: vec![user("a:b", None)], ..base() }, "user name"),
+            (LabSpec { users: vec![user("a", Some("x\ny"))], ..base() }, "password"),
+            (LabSpec { trees: vec!["/no/such/tree".into()], ..base() }, "package tree"),
+            (LabSpec { disk_bytes_max: 5, ..base() }, "disk_bytes_max"),
+        ] {
+            match spec.check() {
+                Err(LabError::Spec { what: found, .. }) => assert_eq!(found, what),
+                other => panic!("{what}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_fresh_id_is_a_good_id() {
+        let id = LabSpec::fresh_id();
+        assert!(id.len() == 7 && LabSpec::new(id, 1).check().is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! Healing from the ledger alone: what a second process does after the first one died.
+
+use std::path::Path;
+use std::time::Duration;
+
+use schism_cluster::Cluster;
+
+use crate::fault::{FaultError, Undo};
+use crate::lease::{HealReport, Leases};
+use crate::ledger::{self, Entry, Ledger, State};
+
+/// How often an undo is tried.
+const TRIES: u32 = 3;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(700);
+
+/// Undoes every fault that the ledger does not call healed, the latest first, and writes down what became of it.
+///
+/// It knows nothing of the database or of how a fault is verified, so "healed" here means that every undo of the fault
+/// ended with success (each undo checks its own result).
+///
+/// # Errors
+/// [`FaultError::LedgerUnread`] only. A ledger that cannot be written does not stop the healing.
+pub async fn heal_all(path: &Path, cluster: &Cluster, leases: &Leases) -> Result<HealReport, FaultError> {
+    let text = ledger::read(path)?;
+    let mut report = HealReport::default();
+    for line in &text.damaged_lines {
+        report.notes.push(format!(
+            "line {line} of {} is damaged: if it planned a fault, only the nodes' leases know how to heal it",
+            path.display()
+        ));
+    }
+    let open = ledger::outstanding(&text.entries);
+    if open.is_empty() {
+        return Ok(report);
+    }
+    let ledger = match Ledger::open(path) {
+        Ok(ledger) => Some(ledger),
+        Err(error) => {
+            report.notes.push(format!("healing is not written down: {error}"));
+            None
+        }
+    };
+    for fault in open {
+        let healed = heal_one(&fault, cluster, leases, &mut report).await;
+        let state = if healed { State::Healed } else { State::Failed };
+        if let Some(ledger) = &ledger
+            && let Err(error) = ledger.append_async(fault.now(state)).await
+        {
+            report.notes.push(format!("the healing of fault {} is not written down: {error}", fault.fault_id));
+        }
+    }
+    Ok(report)
+}
+
+/// Undoes one fault, with retries; adds to the report; answers whether all of it is undone.
+async fn heal_one(fault: &Entry, cluster: &Cluster, leases: &Leases, report: &mut HealReport) -> bool {
+    let what = format!("fault {} ({})", fault.fault_id, fault.label);
+    let mut healed = true;
+    for undo in &fault.undo {
+        if let Undo::Irreversible { reason } = undo {
+            report.failed.push((what.clone(), format!("it cannot be undone: {reason}")));
+            healed = false;
+        }
+    }
+    if fault.undo.is_empty() {
+        report.failed.push((what, "the line of the ledger that says how is lost".to_owned()));
+        return false;
+    }
+    let (done, failed) = undo_with_retries(cluster, leases, &fault.run_tag.lease(fault.fault_id), &fault.undo).await;
+    report.healed.extend(done.iter().map(|node| format!("{what} on {node}")));
+    healed &= failed.is_empty();
+    report.failed.extend(failed.into_iter().map(|(node, reason)| (format!("{what} on {node}"), reason)));
+    healed
+}
+
+/// Runs undos until each succeeded or had its tries. Answers nodes that succeeded, and nodes that did not with the
+/// last reason.
+pub(crate) async fn undo_with_retries(
+    cluster: &Cluster,
+    leases: &Leases,
+    lease: &str,
+    undo: &[Undo],
+) -> (Vec<schism_history::Node>, Vec<(schism_history::Node, String)>) {
+    let mut left: Vec<Undo> = undo.to_vec();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for attempt in 1..=TRIES {
+        failed.clear();
+        for (node, answer) in leases.undo(cluster, lease, &left).await {
+            match answer {
+                Ok(()) => done.push(node),
+                Err(error) => failed.push((node, error.to_string())),
+            }
+        }
+        if failed.is_empty() {
+            break;
+        }
+        left.retain(|one| matches!(one, Undo::OnNode { node, .. } if failed.iter().any(|(bad, _)| bad == node)));
+        if attempt < TRIES {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    (done, failed)
+}

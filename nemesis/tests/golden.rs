@@ -1,0 +1,363 @@
+//! The exact commands of each fault, against nodes that only remember what they were told; and what happens when a
+//! node does not obey. `SCHISM_BLESS=1` writes the golden files anew.
+
+mod support;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
+use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, Pause, Primaries, ProcessId};
+use schism_generators::Invocation;
+use schism_history::{F, Node, Process, Value};
+use schism_nemesis::{
+    Actor, Answer, FaultSpec, LeaseInfo, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, check_needs, heal_all,
+};
+use serde_json::{Value as Json, json};
+
+/// A database of two processes a node, which runs until it is told otherwise.
+#[derive(Default)]
+struct Scripted {
+    down: Mutex<bool>,
+    primaries: Vec<Node>,
+}
+
+#[async_trait]
+impl Db for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
+        Ok("1".to_owned())
+    }
+    fn kill(&self) -> Option<&dyn Kill> {
+        Some(self)
+    }
+    fn pause(&self) -> Option<&dyn Pause> {
+        Some(self)
+    }
+    fn primaries(&self) -> Option<&dyn Primaries> {
+        (!self.primaries.is_empty()).then_some(self)
+    }
+}
+
+#[async_trait]
+impl Kill for Scripted {
+    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
+        let running = [ProcessId { pid: 41, start_ticks: 700 }, ProcessId { pid: 42, start_ticks: 701 }];
+        Ok(if *self.down.lock().unwrap() { Vec::new() } else { running.to_vec() })
+    }
+    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
+        format!("start-scripted --name {}\n", on.node)
+    }
+}
+
+#[async_trait]
+impl Pause for Scripted {
+    async fn processes(&self, on: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
+        Kill::processes(self, on).await
+    }
+}
+
+#[async_trait]
+impl Primaries for Scripted {
+    async fn primaries(&self, _: &Cluster) -> Vec<Node> {
+        self.primaries.clone()
+    }
+}
+
+/// A scripted cluster with a nemesis and its ledger.
+struct Bench {
+    folder: tempfile::TempDir,
+    cluster: Cluster,
+    log: Arc<Log>,
+    db: Arc<Scripted>,
+    nemesis: Arc<Nemesis>,
+}
+
+impl Bench {
+    fn new(names: &[&str], primaries: &[&str]) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let (cluster, log) = scripted_cluster(names);
+        let primaries = primaries.iter().map(|name| Node::new(name)).collect();
+        let db = Arc::new(Scripted { primaries, ..Scripted::default() });
+        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).unwrap();
+        let options = NemesisOptions::new(RunTag::new("k3f9"));
+        let classes = ["kill", "partition", "pause"];
+        let nemesis = Nemesis::new(cluster.clone(), Arc::clone(&db) as _, ledger, options, &classes);
+        Bench { folder, cluster, log, db, nemesis }
+    }
+
+    fn actor(&self, class: &str) -> Actor {
+        self.nemesis.actor(class).unwrap()
+    }
+
+    async fn inject(&self, class: &str, intention: Json) -> Answer {
+        self.invoke(class, F::Inject, Value::from_json(&intention)).await
+    }
+
+    async fn heal(&self, class: &str) -> Answer {
+        self.invoke(class, F::Heal, Value::Nil).await
+    }
+
+    async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
+        let invocation = Invocation { process: Process::nemesis(class), f, key: None, value };
+        self.actor(class).invoke(&invocation, 3).await
+    }
+
+    /// Everything the nodes were told, with standard input in full; probes are named only.
+    fn told(&self) -> String {
+        let mut text = String::new();
+        for entry in self.log.entries() {
+            let Deed::Run(command) = entry.deed else { continue };
+            let user = format!("{:?}", command.user).to_lowercase();
+            let script = match command.script.starts_with("exec perl") {
+                true => "(probe of links)\n".to_owned(),
+                false => command.script,
+            };
+            text += &format!("=== {} as {user}\n{script}", entry.node);
+            if !command.stdin.is_empty() {
+                text += &format!("--- standard input\n{}", String::from_utf8(command.stdin).unwrap());
+            }
+        }
+        text
+    }
+}
+
+fn golden(name: &str, found: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("SCHISM_BLESS").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn kill() {
+    let bench = Bench::new(&["n1", "n2", "n3"], &["n2"]);
+    let db = Arc::clone(&bench.db);
+    bench.log.with(move |_, command| {
+        *db.down.lock().unwrap() = command.script.contains("kill -s KILL");
+        None
+    });
+    let answer = bench.inject("kill", json!({"target": "primaries", "duration_ms": 8000})).await;
+    assert_eq!(answer.error, None);
+    let value = answer.value.to_json();
+    assert_eq!(value["label"], "kill: n2 (primaries)");
+    assert_eq!(value["view"], json!({"primaries": ["n2"]}));
+    assert_eq!(bench.heal("kill").await.error, None);
+    golden("kill.txt", &bench.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause() {
+    let bench = Bench::new(&["n1", "n2"], &[]);
+    bench.log.once("echo \"$pid $1\"", said("41 T\n42 T\n"));
+    let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
+    assert_eq!(answer.value.to_json()["evidence"]["proven"], true);
+    assert_eq!(bench.heal("pause").await.error, None);
+    golden("pause.txt", &bench.told());
+}
+
+/// Answers every probe as if the network were whole.
+fn whole(log: &Log, count: usize) {
+    let all: Vec<String> = (0..count).map(|place| format!("sent {place} 15\nreceived {place} 15\n")).collect();
+    log.on("exec perl", said(&all.concat()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn partition_by_nft() {
+    let bench = Bench::new(&["n1", "n2", "n3"], &[]);
+    bench.log.on("echo nft", said("nft\n"));
+    // The whole cut of n1 and what is left of the probes: n1 hears nobody, the others hear each other.
+    for heard in ["", "received 2 15\n", "received 1 15\n"] {
+        bench.log.once("exec perl", said(&format!("sent 0 15\nsent 1 15\nsent 2 15\n{heard}")));
+    }
+    whole(&bench.log, 3);
+    let answer = bench.inject("partition", json!({"shape": "halves", "direction": "both", "duration_ms": 9001})).await;
+    assert_eq!(answer.error, None);
+    assert_eq!(answer.value.to_json()["evidence"]["proven"], true, "{answer:?}");
+    assert_eq!(bench.heal("partition").await.error, None);
+    golden("partition-nft.txt", &bench.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn partition_by_iptables_one_way_and_over_ipv6() {
+    let mut bench = Bench::new(&["n1", "n2", "n3"], &[]);
+    bench.cluster.nodes[1].address = "fd00::2".to_owned();
+    let cluster = bench.cluster.clone();
+    let mut fault = schism_nemesis::faults::partition::Partition::new(
+        serde_json::from_value(json!({"n1": ["n2", "n3"]})).unwrap(),
+        "links".to_owned(),
+        &RunTag::new("k3f9"),
+        3,
+    );
+    bench.log.on("echo nft", said("iptables\n"));
+    use schism_nemesis::Fault;
+    let undo = fault.prepare(&cluster, &*bench.db).await.unwrap();
+    fault.inject(&cluster, &*bench.db).await.unwrap();
+    for (_, answer) in Leases::default().undo(&cluster, "k3f9-3", &undo).await {
+        answer.unwrap();
+    }
+    whole(&bench.log, 3);
+    assert!(fault.verify_healed(&cluster, &*bench.db).await.unwrap().proven);
+    golden("partition-iptables.txt", &bench.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_harmed_safely_is_refused_before_anything_is_done() {
+    let halves = || json!({"shape": "halves", "direction": "both", "duration_ms": 1});
+    let cases: &[(&str, &str, &str)] = &[
+        ("SSH_CONNECTION", "10.0.0.2", "it would drop 10.0.0.2, from where we are logged in (node n2)"),
+        ("SSH_CONNECTION", "::ffff:10.0.0.2", "it would drop 10.0.0.2"),
+        ("echo nft", "", "neither nft nor iptables works there as root. Install nftables"),
+    ];
+    for (contains, answer, expected) in cases {
+        let bench = Bench::new(&["n1", "n2"], &[]);
+        bench.log.on(contains, said(answer));
+        bench.log.on("echo nft", said("nft"));
+        let answer = bench.inject("partition", halves()).await;
+        let error = answer.error.unwrap().to_json();
+        assert_eq!(error[0], "refused");
+        assert!(error[1].as_str().unwrap().contains(expected), "{error}");
+        assert!(!bench.told().contains("lease") && !bench.told().contains("nft -f"), "{}", bench.told());
+        assert_eq!(std::fs::read(bench.folder.path().join("faults.jsonl")).unwrap(), b"");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_fails_in_the_middle_is_healed_at_once() {
+    for step in ["setsid sh -c", "kill -s STOP"] {
+        let bench = Bench::new(&["n1", "n2"], &[]);
+        bench.log.on_node("n2", step, ended(1, "no space left"));
+        let answer = bench.inject("pause", json!({"target": "all", "duration_ms": 1})).await;
+        let error = answer.error.unwrap().to_json();
+        assert_eq!(error[0], "remote");
+        assert!(
+            error[1].as_str().unwrap().contains("on node n2") && error[1].as_str().unwrap().contains("no space left")
+        );
+        let value = answer.value.to_json();
+        assert_eq!((&value["evidence"]["proven"], &value["nodes"]), (&json!(false), &json!(["n1", "n2"])));
+        for node in ["n1", "n2"] {
+            assert!(bench.log.lines_of(node).iter().any(|line| line.contains("<<< (") && line.contains("undo=$(cat)")));
+        }
+        assert_eq!(bench.nemesis.open_faults().list(), []);
+        // Its heal is asked for all the same, and the class goes on.
+        assert_eq!(bench.heal("pause").await.value.to_json()["evidence"]["proven"], true);
+        assert_eq!(bench.nemesis.heal_everything().await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heal_that_fails_is_tried_again_told_and_never_forgotten() {
+    let bench = Bench::new(&["n1", "n2"], &[]);
+    bench.log.once("echo \"$pid $1\"", said("41 T\n42 T\n"));
+    assert_eq!(bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await.error, None);
+    let broken = Arc::new(Mutex::new(true));
+    let switch = Arc::clone(&broken);
+    bench.log.with(move |_, command| {
+        (*switch.lock().unwrap() && command.script.contains("undo=$(cat)")).then(|| Ok(ended(9, "out of order")))
+    });
+    bench.log.clear();
+    let error = bench.heal("pause").await.error.unwrap().to_json();
+    assert_eq!(error[0], "heal");
+    let text = error[1].as_str().unwrap();
+    assert!(text.starts_with("fault 3 (pause: n1) is not healed: the undo on n1 failed: on node n1:"), "{text}");
+    assert_eq!(bench.log.lines().iter().filter(|line| line.contains("undo=$(cat)")).count(), 6, "2 rounds of 3 tries");
+    // Nothing is harmed on top of it.
+    let error = bench.inject("pause", json!({"target": ["n2"], "duration_ms": 1})).await.error.unwrap().to_json();
+    assert!(error[1].as_str().unwrap().contains("fault 3 (pause: n1) is not healed"), "{error}");
+    let trouble = bench.nemesis.heal_everything().await;
+    assert!(trouble[0].starts_with("pause: fault 3 (pause: n1) is not healed"), "{trouble:?}");
+    assert!(trouble[1].starts_with("fault 3 (pause: n1) on n1 could not be healed: on node n1:"), "{trouble:?}");
+    *broken.lock().unwrap() = false;
+    assert_eq!(bench.nemesis.heal_everything().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_seen_to_be_gone_is_not_healed() {
+    let bench = Bench::new(&["n1"], &[]);
+    bench.log.on("echo \"$pid $1\"", said("41 T\n42 S\n"));
+    let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
+    assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(false)), "42 runs");
+    let answer = bench.heal("pause").await;
+    assert!(answer.error.unwrap().to_string().contains("the harm is not seen to be gone"));
+    assert_eq!(answer.value.to_json()["evidence"]["proven"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_or_foreign_ledger_is_told() {
+    let bench = Bench::new(&["n1"], &[]);
+    let path = bench.folder.path().join("faults.jsonl");
+    assert_eq!(bench.inject("kill", json!({"target": ["n1"], "duration_ms": 1})).await.error, None);
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"n1\"", "\"n7\"");
+    std::fs::write(&path, format!("garbage\n{text}")).unwrap();
+    let report = heal_all(&path, &bench.cluster, &Leases::default()).await.unwrap();
+    let trouble = report.trouble();
+    assert!(
+        trouble[0].contains("on n7 could not be healed") && trouble[0].contains("no node of that name"),
+        "{trouble:?}"
+    );
+    assert!(trouble[1].starts_with("line 1 of ") && trouble[1].contains("is damaged"), "{trouble:?}");
+    let undo = [Undo::Irreversible { reason: "the disk is gone".to_owned() }];
+    let info = LeaseInfo { class: "kill".to_owned(), label: "x".to_owned(), lease_s: 1 };
+    bench.log.clear();
+    Leases::default().arm(&bench.cluster, "a", &info, &undo).await.unwrap();
+    assert!(bench.log.lines().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn needs_are_asked_before_the_run() {
+    let bench = Bench::new(&["n1", "n2"], &[]);
+    bench.log.on_node("n2", "command -v \"$tool\"", said("perl\n"));
+    let specs: Vec<FaultSpec> = [
+        json!({"partition": {"shapes": ["leader", "bridge"]}}),
+        json!({"kill": {"targets": ["minority", ["n9"]]}}),
+        json!("pause"),
+    ]
+    .into_iter()
+    .map(|spec| serde_json::from_value(spec).unwrap())
+    .collect();
+    let unmet = check_needs(&specs, &bench.cluster, &*bench.db).await.unwrap_err();
+    let texts: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+    let expected = [
+        "neither nft nor iptables works there as root",
+        "node n2 has no perl. Install it there",
+        "the database `scripted` cannot tell who leads",
+        "shape `bridge` needs at least 3 nodes, there are 2",
+        "target `minority` needs at least 3 nodes, there are 2",
+        "there is no node `n9` (n1 n2)",
+    ];
+    assert_eq!(texts.len(), expected.len(), "{texts:#?}");
+    for (text, expected) in texts.iter().zip(expected) {
+        assert!(text.contains(expected), "{text}");
+    }
+    let specs = [specs[2].clone()];
+    assert_eq!(check_needs(&specs, &bench.cluster, &*bench.db).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_is_an_answer_and_not_a_panic() {
+    let bench = Bench::new(&["n1"], &[]);
+    for (class, f, value) in [
+        ("kill", F::Read, Value::Nil),
+        ("kill", F::Inject, Value::Nil),
+        ("kill", F::Inject, Value::from_json(&json!({"shape": "halves", "direction": "in", "duration_ms": 1}))),
+        ("partition", F::Inject, Value::from_json(&json!({"shape": "halves", "direction": "in", "duration_ms": 1}))),
+    ] {
+        assert!(bench.invoke(class, f, value).await.error.is_some());
+    }
+    assert!(bench.nemesis.actor("meteor").is_none());
+    assert_eq!(bench.nemesis.classes(), ["kill", "partition", "pause"]);
+}

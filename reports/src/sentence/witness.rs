@@ -1,0 +1,254 @@
+//! A witness in words: who did what when, and why no order explains it.
+
+use schism_checkers::anomaly::{Because, Illegal, Path};
+use schism_checkers::{Anomaly, Verdict, Witness};
+use schism_history::{Call, F, History, Kind, OpIndex, Value};
+
+use crate::phrase;
+use crate::words::{self, count, letter, plural};
+
+/// Most operations that are told one by one.
+pub const OPERATIONS_MAX: usize = 60;
+/// Most orders that are told.
+const PATHS_MAX: usize = 4;
+/// Most reasons told of one order.
+const REASONS_MAX: usize = 8;
+
+/// An anomaly and who found it.
+#[derive(Debug, Clone, Copy)]
+pub struct Counterexample<'a> {
+    /// Name of the checker.
+    pub checker: &'a str,
+    /// What it found.
+    pub anomaly: &'a Anomaly,
+}
+
+/// All anomalies of a verdict, the one with the fewest operations first; equals in the order of checker and finding.
+pub fn counterexamples(verdict: &Verdict) -> Vec<Counterexample<'_>> {
+    let mut all: Vec<Counterexample<'_>> = verdict
+        .checkers
+        .iter()
+        .flat_map(|(checker, finding)| finding.anomalies.iter().map(move |anomaly| Counterexample { checker, anomaly }))
+        .collect();
+    all.sort_by_key(|found| size(&found.anomaly.witness));
+    all
+}
+
+fn size(witness: &Witness) -> usize {
+    match witness {
+        Witness::Nonlinearizable { operations, .. } => operations.len(),
+        _ => usize::MAX,
+    }
+}
+
+/// An operation of a counterexample in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its short name: `A`.
+    pub letter: String,
+    /// Index of its invocation.
+    pub invoke: OpIndex,
+    /// Who did what when.
+    pub sentence: String,
+    /// Whether this is the one that could not be placed.
+    pub blocked: bool,
+}
+
+/// A counterexample in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// What was found, short: `nonlinearizable on key 5`.
+    pub title: String,
+    /// The finding in half a sentence: `process 8 read 6 from key 5 on n4 although ...`.
+    pub headline: String,
+    /// The operations, in order of invocation, at most [`OPERATIONS_MAX`].
+    pub operations: Vec<Told>,
+    /// How many operations there are.
+    pub operations_count: usize,
+    /// Why no order explains them, a line each.
+    pub reasons: Vec<String>,
+    /// How small it is, and whether that is proven.
+    pub note: String,
+    /// The operations named by the anomaly that the history does not have; more than none means that the verdict
+    /// belongs to another history.
+    pub missing_count: usize,
+}
+
+/// The anomaly in words. Reads the history of its key once.
+pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
+    let key = anomaly.key.as_deref().map(|key| format!(" on key {}", words::name(key))).unwrap_or_default();
+    let title = format!("{}{key}", words::cut(&anomaly.kind, 60));
+    let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, .. } =
+        &anomaly.witness
+    else {
+        let json = serde_json::to_string(&anomaly.witness).unwrap_or_else(|_| format!("{:?}", anomaly.witness));
+        let reasons = vec![format!("The checker's own proof: {}", words::cut(&json, 2_000))];
+        return Proof { headline: format!("a promise was broken: {title}"), title, reasons, ..Proof::default() };
+    };
+    let calls: Vec<(usize, Call)> = operations
+        .iter()
+        .enumerate()
+        .filter_map(|(place, &invoke)| phrase::call_at(history, invoke).map(|call| (place, call)))
+        .collect();
+    let decimals = decimals(history, calls.iter().map(|(_, call)| call));
+    let told = calls.iter().take(OPERATIONS_MAX).map(|(place, call)| Told {
+        letter: letter(*place),
+        invoke: call.invoke,
+        sentence: phrase::sentence(history, call, decimals),
+        blocked: call.invoke == *blocked,
+    });
+    let scope = anomaly.key.as_deref().map_or("this history", |_| "this key");
+    Proof {
+        headline: headline(history, &calls, *blocked, initial, &key),
+        operations: told.collect(),
+        operations_count: operations.len(),
+        reasons: reasons(operations, paths),
+        note: note(*smallest, operations.len(), *operations_count, scope),
+        missing_count: operations.len() - calls.len(),
+        title,
+    }
+}
+
+fn note(smallest: bool, kept: usize, of: u64, scope: &str) -> String {
+    if smallest && kept as u64 == of {
+        return format!(
+            "all {of} operations of {scope} are needed: without any one of them the rest has an order that explains it"
+        );
+    }
+    let kept = plural(kept as u64, "operation");
+    if smallest {
+        format!(
+            "{kept} of the {} of {scope} are enough: without any one of them the rest has an order that explains it",
+            count(of)
+        )
+    } else {
+        format!("{kept} of the {} of {scope}; whether fewer would do was not proven within the budget", count(of))
+    }
+}
+
+/// Decimals of seconds that tell the ends of these calls apart.
+pub fn decimals<'a>(history: &History, calls: impl Iterator<Item = &'a Call>) -> usize {
+    let moments: Vec<u64> = calls
+        .flat_map(|call| [Some(call.invoke), call.completion])
+        .flatten()
+        .map(|index| history.time_ns(index))
+        .collect();
+    words::moment_decimals(&moments)
+}
+
+/// The value that a call leaves behind, if it surely or possibly changed something.
+fn leaves(history: &History, call: &Call) -> Option<Value> {
+    match (history.f(call.invoke), history.value(call.invoke)) {
+        _ if call.outcome == Kind::Fail => None,
+        (F::Write, value) => Some(value.clone()),
+        (F::Cas, Value::Pair([_, new])) if call.outcome != Kind::Ok || phrase::cas_matched(history, call) => {
+            Some(Value::Int(*new))
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong in half a sentence. A read of an old value and a read of a value that nobody wrote are named where
+/// the operations say so beyond doubt; anything else is told in general.
+fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initial: &str, key: &str) -> String {
+    let general = || format!("the operations{key} have no order that explains what clients were told");
+    let Some((_, read)) = calls.iter().find(|(_, call)| call.invoke == blocked) else { return general() };
+    if *history.f(read.invoke) != F::Read || read.outcome != Kind::Ok {
+        return general();
+    }
+    let observed = phrase::told(history, read);
+    let deed = phrase::deed(history, read);
+    let writers: Vec<&Call> = calls
+        .iter()
+        .map(|(_, call)| call)
+        .filter(|call| leaves(history, call).is_some_and(|left| left == *observed))
+        .collect();
+    let from_start = observed.to_string() == initial;
+    if writers.is_empty() && !from_start {
+        let anyone = history
+            .client_calls()
+            .filter(|call| history.key_id(call.invoke) == history.key_id(read.invoke))
+            .any(|call| leaves(history, &call).is_some_and(|left| left == *observed));
+        return if anyone { general() } else { format!("{deed}, a value that nobody ever asked to write") };
+    }
+    let overwritten_from = match writers.as_slice() {
+        [] => Some(None),
+        [only] if !from_start && only.outcome == Kind::Ok => only.completion.map(Some),
+        _ => None,
+    };
+    let Some(after) = overwritten_from else { return general() };
+    let newer = calls.iter().map(|(_, call)| call).filter(|call| {
+        call.outcome == Kind::Ok
+            && leaves(history, call).is_some()
+            && after.is_none_or(|after| call.invoke > after)
+            && call.completion.is_some_and(|completion| completion < read.invoke)
+            && leaves(history, call).is_none_or(|left| left != *observed)
+    });
+    let Some((newer, ended)) = newer.filter_map(|call| Some((call, call.completion?))).max_by_key(|(_, ended)| *ended)
+    else {
+        return general();
+    };
+    let before = history.time_ns(read.invoke).saturating_sub(history.time_ns(ended));
+    let node =
+        history.node(newer.invoke).map_or_else(String::new, |node| format!(" on {}", words::name(node.as_str())));
+    let before = if before == 0 { String::new() } else { format!("{} ", words::span(before)) };
+    format!(
+        "{deed} although {} had been written and confirmed {before}before, by {}{node}",
+        leaves(history, newer).map_or_else(String::new, |left| words::value(&left)),
+        phrase::actor(history.process(newer.invoke)),
+    )
+}
+
+fn reasons(operations: &[OpIndex], paths: &[Path]) -> Vec<String> {
+    let name = |operation: OpIndex| {
+        operations
+            .iter()
+            .position(|&other| other == operation)
+            .map_or_else(|| format!("the operation of event {operation}"), letter)
+    };
+    let mut lines: Vec<String> = paths.iter().take(PATHS_MAX).map(|path| one_order(path, &name)).collect();
+    if paths.len() > PATHS_MAX {
+        lines.push(format!("{} more orders end in the same way", count((paths.len() - PATHS_MAX) as u64)));
+    }
+    lines
+}
+
+fn one_order(path: &Path, name: &impl Fn(OpIndex) -> String) -> String {
+    let steps: Vec<String> = path
+        .placed
+        .iter()
+        .map(|placed| format!("{} (the value is then {})", name(placed.operation), words::name(&placed.state)))
+        .collect();
+    let start = match steps.as_slice() {
+        [] => "Nothing can come first".to_owned(),
+        steps if steps.len() > 8 => {
+            let (head, tail) = (&steps[..2], &steps[steps.len() - 4..]);
+            format!("{}, ... {} more ..., {}", head.join(", "), steps.len() - 6, tail.join(", "))
+        }
+        steps => format!("Take {}", steps.join(", then ")),
+    };
+    let mut because: Vec<String> =
+        path.illegal.iter().take(REASONS_MAX).map(|illegal| why_not(illegal, name)).collect();
+    if path.illegal.len() > REASONS_MAX {
+        because.push(format!("{} more cannot follow either", path.illegal.len() - REASONS_MAX));
+    }
+    if because.is_empty() { start } else { format!("{start}: {}", because.join("; ")) }
+}
+
+fn why_not(illegal: &Illegal, name: &impl Fn(OpIndex) -> String) -> String {
+    let operation = name(illegal.operation);
+    match &illegal.because {
+        Because::State { state, observed } => format!(
+            "{operation} cannot follow, since it was told {} while the value is {}",
+            words::name(observed),
+            words::name(state)
+        ),
+        Because::RealTime { after } => {
+            format!("{operation} cannot come yet, since {} had ended before {operation} began", name(*after))
+        }
+        other => {
+            let json = serde_json::to_string(other).unwrap_or_else(|_| format!("{other:?}"));
+            format!("{operation} cannot follow: {}", words::cut(&json, 200))
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `schism check`: judges a run or a history again.
+
+use std::path::Path;
+
+use schism_checkers::{Budget, Checker, check_all};
+use schism_history::edn::Keyed;
+use schism_history::{History, RunFacts, Seed};
+use schism_reports::terminal::{Look, summary};
+use schism_reports::{RunInfo, Story};
+
+use crate::cli::{BudgetArgs, CheckArgs, KeyedChoice};
+use crate::commands::print;
+use crate::error::RunnerError;
+use crate::exit::Exit;
+use crate::judge::{self, Record};
+use crate::request;
+use crate::run_dir::RunDir;
+
+/// Judges.
+///
+/// # Errors
+/// When the target cannot be read or the checker does not exist.
+pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
+    if let Some(jobs) = args.jobs {
+        set_jobs(jobs)?;
+    }
+    let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
+    if is_folder && args.checker.is_none() && args.workload.is_none() {
+        return check_run(args, color);
+    }
+    check_history(args, color)
+}
+
+fn set_jobs(jobs: usize) -> Result<(), RunnerError> {
+    if jobs == 0 {
+        return Err(RunnerError::Usage("--jobs 0 leaves nobody to work; use 1 or more".to_owned()));
+    }
+    // A second setting in one process (a test) changes nothing, and the verdict does not depend on it.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
+    Ok(())
+}
+
+/// The budget of the command line over a default.
+pub fn budget_over(default: Budget, args: &BudgetArgs) -> Budget {
+    Budget {
+        steps_max: args.max_steps.unwrap_or(default.steps_max),
+        memory_bytes_max: args.max_memory.unwrap_or(default.memory_bytes_max),
+    }
+}
+
+fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
+    let dir = RunDir::open(&args.runs, &args.target)?;
+    let record = judge::read(&dir)?;
+    let budget = budget_over(record.plan.budget, &args.budget);
+    let verdict = judge::judge_and_tell(&dir, &record, &budget)?;
+    if args.json {
+        print(&format!("{}\n", verdict.to_json()));
+    } else {
+        let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
+        let report = dir.report().display().to_string();
+        print(&summary(&story, Look { color, report_path: Some(&report) }));
+    }
+    Ok(judge::exit_of(&record, &verdict))
+}
+
+fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
+    let (history, facts, info) = if args.target.is_dir() {
+        let Record { history, facts, info, .. } = judge::read(&RunDir::open(&args.runs, &args.target)?)?;
+        (history, facts, info)
+    } else {
+        let info = RunInfo {
+            suite: args.target.display().to_string(),
+            schism_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..RunInfo::default()
+        };
+        (read(&args.target, args.keyed)?, RunFacts::default(), info)
+    };
+    let checkers = asked_checkers(args)?;
+    let verdict = check_all(&checkers, &history, &facts, &budget_over(Budget::default(), &args.budget));
+    if args.json {
+        print(&format!("{}\n", verdict.to_json()));
+    } else {
+        let story = Story { info: &info, history: &history, facts: &facts, verdict: &verdict };
+        print(&summary(&story, Look { color, report_path: None }));
+    }
+    if history.client_calls().next().is_none() {
+        return Ok(Exit::NothingTested);
+    }
+    Ok(Exit::of_verdict(verdict.outcome(), true))
+}
+
+fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
+    if let Some(workload) = &args.workload {
+        let spec = request::workload_by_name(workload)?;
+        let built =
+            schism_workloads::build(&spec, Seed(0), 1).map_err(|error| RunnerError::Usage(error.to_string()))?;
+        return built.checker_names.iter().map(|(name, model)| judge::build_checker(name, *model)).collect();
+    }
+    let name = args.checker.as_deref().ok_or_else(|| {
+        RunnerError::Usage(
+            "a history alone does not say how to judge it; add --checker (`schism list checkers`) or --workload"
+                .to_owned(),
+        )
+    })?;
+    Ok(vec![judge::build_checker(name, args.model.as_deref())?])
+}
+
+fn read(path: &Path, keyed: KeyedChoice) -> Result<History, RunnerError> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("edn") => {
+            let keyed = match keyed {
+                KeyedChoice::Yes => Keyed::Yes,
+                KeyedChoice::No => Keyed::No,
+                KeyedChoice::Auto => Keyed::Auto,
+            };
+            let bytes = std::fs::read(path).map_err(|error| RunnerError::read(path, error))?;
+            let (history, tail) = schism_history::edn::read(&bytes, keyed)
+                .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
+            judge::tell_tail(path, &tail);
+            Ok(history)
+        }
+        Some("jsonl") => judge::read_history(path),
+        other => Err(RunnerError::Usage(format!(
+            "{}: histories end in .jsonl or .edn, not in {}",
+            path.display(),
+            other.map_or("nothing".to_owned(), |extension| format!(".{extension}"))
+        ))),
+    }
+}

@@ -1,0 +1,30 @@
+//! One file a verb.
+
+pub mod check;
+pub mod doctor;
+pub mod heal;
+pub mod lab;
+pub mod list;
+pub mod plan;
+pub mod report;
+pub mod run;
+
+use std::io::Write;
+
+use crate::error::RunnerError;
+
+/// Prints a result on standard output. A closed pipe is the reader's wish, not an error.
+pub fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Says something on standard error.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Tells an error on standard error.
+pub fn complain(error: &RunnerError) {
+    say(&format!("schism: {error}"));
+}

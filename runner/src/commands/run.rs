@@ -1,0 +1,124 @@
+//! `schism run`: a suite from file to report.
+
+use std::process::Command;
+
+use schism_checkers::Outcome;
+use schism_reports::Story;
+use schism_reports::terminal::{Look, summary};
+use time::OffsetDateTime;
+
+use crate::cli::RunArgs;
+use crate::commands::{complain, print, say};
+use crate::error::RunnerError;
+use crate::exit::Exit;
+use crate::plan::Plan;
+use crate::run_dir::{RunDir, write_whole};
+use crate::{entropy, ground, judge, lifecycle, logging, request};
+
+/// Runs a suite once, or repeatedly with successive seeds.
+///
+/// # Errors
+/// What prevented a verdict.
+pub fn run(args: &RunArgs, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
+    let plan = request::plan(&args.suite)?;
+    if args.repeat > 1 { repeat(args, &plan) } else { once(args, &plan, verbose, color) }
+}
+
+/// Each repetition is a process of its own: joining a lab's network is for the life of a process.
+fn repeat(args: &RunArgs, plan: &Plan) -> Result<Exit, RunnerError> {
+    let own = ground::own_executable()?;
+    let mut worst = Exit::Valid;
+    let mut lines = Vec::new();
+    for number in 0..u64::from(args.repeat) {
+        let seed = plan.seed.0.wrapping_add(number).to_string();
+        let arguments = without_repeat_and_seed(std::env::args_os().skip(1));
+        let status = Command::new(&own)
+            .args(arguments)
+            .args(["--seed", &seed])
+            .status()
+            .map_err(|error| RunnerError::Internal(format!("{} cannot be started: {error}", own.display())))?;
+        let exit = Exit::from_code(status.code());
+        lines.push(format!("seed {seed}: {exit}\n"));
+        worst = worst.worst(exit);
+        if exit == Exit::Interrupted {
+            break;
+        }
+    }
+    say(&lines.concat());
+    Ok(worst)
+}
+
+fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut kept = Vec::new();
+    let mut skip_value = false;
+    for argument in arguments {
+        if std::mem::take(&mut skip_value) {
+            continue;
+        }
+        let text = argument.to_string_lossy().into_owned();
+        if text == "--repeat" || text == "--seed" {
+            skip_value = true;
+        } else if !text.starts_with("--repeat=") && !text.starts_with("--seed=") {
+            kept.push(argument);
+        }
+    }
+    kept
+}
+
+fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
+    let short_id = format!("{:08x}", entropy::fresh()?);
+    let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
+    logging::start(verbose, Some(&dir.log()))?;
+    write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
+    say(&format!("schism: {} with seed {}, in {}", plan.suite, plan.seed, dir.path().display()));
+
+    let ready = ground::prepare(plan, &dir.name())?;
+    let ended = lifecycle::run(plan, &dir, &ready);
+    let trouble = if ready.lab_is_ours { end_lab(&ready) } else { None };
+    let mut record = match ended {
+        Ok(record) => record,
+        Err(error) => {
+            if let Some(trouble) = trouble {
+                say(&format!("schism: {trouble}"));
+            }
+            return Err(error);
+        }
+    };
+    record.info.cleanup_trouble.extend(trouble);
+    lifecycle::write_record(&dir, &record)?;
+
+    let record = judge::read(&dir)?;
+    say("schism: judging");
+    let verdict = judge::judge_and_tell(&dir, &record, &plan.budget)?;
+    if args.json {
+        print(&format!("{}\n", verdict.to_json()));
+    } else {
+        let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
+        let report = dir.report().display().to_string();
+        print(&summary(&story, Look { color, report_path: Some(&report) }));
+    }
+    let exit = judge::exit_of(&record, &verdict);
+    if verdict.outcome() != Outcome::Invalid && record.facts.interrupted && record.history.is_empty() {
+        complain(&RunnerError::Interrupted);
+        return Ok(Exit::Interrupted);
+    }
+    Ok(exit)
+}
+
+fn end_lab(ready: &ground::Ready) -> Option<String> {
+    let lab = ready.lab.as_ref()?;
+    let ended = schism_lab::down(lab);
+    ended.err().map(|error| format!("the lab {} could not be ended: {error}", lab.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repetition_gets_its_own_seed() {
+        let arguments = ["run", "x", "--repeat", "3", "--seed=4", "--rate", "5"].map(std::ffi::OsString::from);
+        let kept = without_repeat_and_seed(arguments.into_iter());
+        assert_eq!(kept, ["run", "x", "--rate", "5"].map(std::ffi::OsString::from));
+    }
+}

@@ -1,0 +1,155 @@
+//! Where the nodes live: makes or finds a lab, or takes an inventory, and gives the cluster.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schism_cluster::inventory::Inventory;
+use schism_cluster::packages;
+use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
+use schism_cluster::{Cluster, NoGround, NodeHandle};
+use schism_history::Node;
+use schism_lab::{Attachment, Lab, LabSpec, NamespaceGround};
+
+use crate::commands::say;
+use crate::error::RunnerError;
+use crate::plan::{GroundPlan, Plan};
+
+/// A cluster that can be reached, and what keeps it there.
+pub struct Ready {
+    /// The nodes.
+    pub cluster: Cluster,
+    /// The lab, if it is one.
+    pub lab: Option<Lab>,
+    /// Whether the lab was made for this run, and ends with it.
+    pub lab_is_ours: bool,
+    /// While this is held, the lab's holder knows that somebody is there.
+    _attachment: Option<Attachment>,
+}
+
+/// This program's file, for the holder to run.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn own_executable() -> Result<PathBuf, RunnerError> {
+    std::env::current_exe().map_err(|error| RunnerError::Internal(format!("the own program is not known: {error}")))
+}
+
+/// Fetches what lab nodes need, and more, into the cache.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
+    let cache = packages::default_cache();
+    Ok(packages::fetch_for_nodes(&cache, more, &mut |line| say(&format!("schism: {line}")))?.path)
+}
+
+/// Makes or finds the ground of a plan and joins its network. Must be called while the process has one thread.
+///
+/// # Errors
+/// When the ground is not there and cannot be made.
+pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
+    match &plan.ground {
+        GroundPlan::Namespaces => {
+            let tree = fetch_packages(plan.database.entry().packages)?;
+            let spec = LabSpec {
+                nodes: plan.nodes.clone(),
+                trees: vec![tree],
+                lease: Some(Duration::from_millis(plan.lease_ms)),
+                run: Some(run.to_owned()),
+                ..LabSpec::new(LabSpec::fresh_id(), plan.nodes.len())
+            };
+            let lab = schism_lab::up(&spec, &own_executable()?)?;
+            enter(lab, &plan.nodes, true)
+        }
+        GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
+    }
+}
+
+/// Finds the ground of a run that ended, to heal it.
+///
+/// # Errors
+/// When a lab is gone: then there is nothing left to heal, which the message says.
+pub fn find(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
+    match &plan.ground {
+        GroundPlan::Namespaces => enter(schism_lab::find(run)?, &plan.nodes, false),
+        GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
+    }
+}
+
+/// All machines of a ground that was read from an inventory.
+///
+/// # Errors
+/// When the inventory is wrong.
+pub fn all_machines(ground: &GroundPlan) -> Result<Ready, RunnerError> {
+    match ground {
+        GroundPlan::Machines { inventory, .. } => machines(inventory, &[]),
+        _ => Err(RunnerError::Internal("a lab is no inventory".to_owned())),
+    }
+}
+
+/// Joins a lab's network and gives its nodes (all of them if `names` is empty).
+///
+/// # Errors
+/// When the lab has no such node or cannot be entered.
+pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerError> {
+    let attachment = schism_lab::attach(&lab)?;
+    schism_lab::enter(&lab)?;
+    let names: Vec<String> =
+        if names.is_empty() { lab.nodes.iter().map(|node| node.name.clone()).collect() } else { names.to_vec() };
+    let mut nodes = Vec::new();
+    for name in &names {
+        let Some(found) = lab.nodes.iter().find(|node| node.name == *name) else {
+            let known: Vec<&str> = lab.nodes.iter().map(|node| node.name.as_str()).collect();
+            return Err(RunnerError::Plan(format!("lab {} has no node `{name}`, but {}", lab.id, known.join(", "))));
+        };
+        let mut target = SshTarget::new(Node::new(name), &found.address);
+        target.user = lab.ssh_user.clone();
+        target.auth = vec![Auth::KeyMemory { private: Secret::new(&lab.private_key_openssh), passphrase: None }];
+        target.host_keys = HostKeys::Known(host_key(&lab, name)?);
+        nodes.push(NodeHandle {
+            node: Node::new(name),
+            address: found.address.clone(),
+            remote: Arc::new(SshRemote::new(target)),
+        });
+    }
+    let ground = Arc::new(NamespaceGround { id: lab.id.clone() });
+    let cluster = Cluster { nodes, ground };
+    Ok(Ready { cluster, lab: Some(lab), lab_is_ours: ours, _attachment: Some(attachment) })
+}
+
+/// The public key of a node's sshd, as the lab made it.
+fn host_key(lab: &Lab, name: &str) -> Result<String, RunnerError> {
+    let lines = lab.known_hosts.lines().filter_map(|line| line.split_once(' '));
+    let key =
+        lines.filter(|(hosts, _)| hosts.split(',').any(|host| host == name)).map(|(_, key)| key.to_owned()).next();
+    key.ok_or_else(|| RunnerError::Internal(format!("the lab {} knows no host key of {name}", lab.id)))
+}
+
+/// How SSH reaches each machine of an inventory, and its address as clients see it.
+///
+/// # Errors
+/// When names repeat, or a variable that holds a secret is not set.
+pub fn targets(inventory: &Inventory) -> Result<Vec<(SshTarget, String)>, RunnerError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    inventory.targets(&variable).map_err(|error| RunnerError::Usage(error.to_string()))
+}
+
+/// Machines of an inventory (all of them if `names` is empty).
+///
+/// # Errors
+/// When the inventory is wrong.
+pub fn machines(inventory: &serde_json::Value, names: &[String]) -> Result<Ready, RunnerError> {
+    let inventory: Inventory = serde_json::from_value(inventory.clone())
+        .map_err(|error| RunnerError::Usage(format!("the inventory is wrong: {error}")))?;
+    let mut nodes = Vec::new();
+    for (target, address) in targets(&inventory)? {
+        if names.is_empty() || names.iter().any(|name| name == target.node.as_str()) {
+            nodes.push(NodeHandle { node: target.node.clone(), address, remote: Arc::new(SshRemote::new(target)) });
+        }
+    }
+    let cluster = Cluster { nodes, ground: Arc::new(NoGround) };
+    Ok(Ready { cluster, lab: None, lab_is_ours: false, _attachment: None })
+}

@@ -1,0 +1,188 @@
+//! Judging and telling: from a run folder to verdict, page and JUnit. Repeatable: reads the folder, writes the folder.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
+use schism_history::tail::Tail;
+use schism_history::{History, RunFacts};
+use schism_reports::{RunInfo, Story};
+use schism_workloads::Workload;
+
+use crate::error::RunnerError;
+use crate::exit::Exit;
+use crate::plan::Plan;
+use crate::run_dir::{RunDir, write_whole};
+
+/// A run as its folder tells it.
+pub struct Record {
+    /// What was to be done.
+    pub plan: Plan,
+    /// What a report says beside history and verdict.
+    pub info: RunInfo,
+    /// What happened.
+    pub history: History,
+    /// What was done to the cluster.
+    pub facts: RunFacts,
+}
+
+/// What `run.json` holds.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct RunRecord {
+    /// For the report.
+    pub info: RunInfo,
+    /// Whether the load was stopped before its time.
+    pub interrupted: bool,
+    /// How long the load ran, nanoseconds.
+    pub load_ns: u64,
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// When it cannot be read or is of another version.
+pub fn read_plan(dir: &RunDir) -> Result<Plan, RunnerError> {
+    let path = dir.plan();
+    let text = std::fs::read_to_string(&path).map_err(|error| RunnerError::read(&path, error))?;
+    let malformed = |reason: String| RunnerError::Malformed { path: path.clone(), reason };
+    let version: serde_json::Value = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let found = &version["schema_version"];
+    if *found != serde_json::json!(crate::plan::SCHEMA_VERSION) {
+        return Err(malformed(format!(
+            "its schema_version is {found}, this schism knows {}; use the version of schism that made the run",
+            crate::plan::SCHEMA_VERSION
+        )));
+    }
+    serde_json::from_value(version).map_err(|error| malformed(error.to_string()))
+}
+
+/// Reads a history file of schism's own form.
+///
+/// # Errors
+/// When it cannot be read; a torn last line is no error, and is told.
+pub fn read_history(path: &Path) -> Result<History, RunnerError> {
+    let file = File::open(path).map_err(|error| RunnerError::read(path, error))?;
+    let (history, tail) = schism_history::jsonl::read(BufReader::with_capacity(1 << 20, file))
+        .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
+    tell_tail(path, &tail);
+    Ok(history)
+}
+
+/// Says it if a file ended in mid-event: no error, but nobody should have to find it out.
+pub fn tell_tail(path: &Path, tail: &Tail) {
+    if let Some(torn) = &tail.torn {
+        crate::commands::say(&format!(
+            "schism: {}: line {} (byte {}) is torn: its {} bytes are left out, everything before them counts",
+            path.display(),
+            torn.line,
+            torn.offset,
+            torn.bytes_count
+        ));
+    }
+}
+
+/// Reads a run's folder. `run.json` may be missing (the controller died): the report then says less.
+///
+/// # Errors
+/// When plan or history cannot be read.
+pub fn read(dir: &RunDir) -> Result<Record, RunnerError> {
+    let plan = read_plan(dir)?;
+    let history = read_history(&dir.history())?;
+    let record = match std::fs::read(dir.info()) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| RunnerError::Malformed { path: dir.info(), reason: error.to_string() })?,
+        Err(_) => RunRecord { info: info_of_plan(&plan, dir), interrupted: true, load_ns: 0 },
+    };
+    let facts = facts_of(&plan, &history, &record)?;
+    Ok(Record { plan, info: record.info, history, facts })
+}
+
+fn facts_of(plan: &Plan, history: &History, record: &RunRecord) -> Result<RunFacts, RunnerError> {
+    Ok(RunFacts {
+        plan_digest: plan.digest()?,
+        fault_classes_asked: plan.fault_classes(),
+        faults: RunFacts::faults_from(history),
+        functions_asked: workload_of(plan)?.functions,
+        interrupted: record.interrupted,
+        load_ns: record.load_ns,
+    })
+}
+
+/// What a report can say of a run from its plan alone.
+pub fn info_of_plan(plan: &Plan, dir: &RunDir) -> RunInfo {
+    RunInfo {
+        suite: plan.suite.clone(),
+        workload: workload_line(plan),
+        database: plan.database.entry().name.to_owned(),
+        nodes: plan.nodes.iter().map(|name| (name.clone(), String::new())).collect(),
+        ground: plan.ground.name().to_owned(),
+        seed: plan.seed.0,
+        repeat_command: plan.repeat_command.clone(),
+        concurrency: plan.concurrency,
+        schism_version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: dir.name(),
+        ..RunInfo::default()
+    }
+}
+
+fn workload_of(plan: &Plan) -> Result<Workload, RunnerError> {
+    schism_workloads::build(&plan.workload, plan.seed, plan.concurrency)
+        .map_err(|error| RunnerError::Plan(error.to_string()))
+}
+
+/// The workload and its options, in a line.
+fn workload_line(plan: &Plan) -> String {
+    serde_json::to_string(&plan.workload).unwrap_or_else(|_| plan.workload.entry().name.to_owned())
+}
+
+/// The checkers of a plan: its workload's, and those that judge every run.
+///
+/// # Errors
+/// When the table has no such checker, which would be a defect.
+pub fn checkers_of(plan: &Plan) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
+    let mut names = workload_of(plan)?.checker_names;
+    names.extend([("run", None), ("stats", None), ("perf", None)]);
+    names.into_iter().map(|(name, model)| build_checker(name, model)).collect()
+}
+
+/// A checker by its name.
+///
+/// # Errors
+/// When there is none, or it does not know the model; with the nearest names.
+pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>, RunnerError> {
+    schism_checkers::build(name, model).map_err(|error| RunnerError::Usage(error.to_string()))
+}
+
+/// Judges and writes the verdict, the page and JUnit into the folder.
+///
+/// # Errors
+/// When the folder cannot be written. The verdict on disk is whole or the old one.
+pub fn judge_and_tell(dir: &RunDir, record: &Record, budget: &Budget) -> Result<Verdict, RunnerError> {
+    let checkers = checkers_of(&record.plan)?;
+    let verdict = check_all(&checkers, &record.history, &record.facts, budget);
+    let mut text = verdict.to_json().to_string();
+    text.push('\n');
+    write_whole(&dir.verdict(), text.as_bytes())?;
+    tell(dir, record, &verdict)?;
+    Ok(verdict)
+}
+
+/// Writes the page and JUnit.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn tell(dir: &RunDir, record: &Record, verdict: &Verdict) -> Result<(), RunnerError> {
+    let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict };
+    write_whole(&dir.report(), schism_reports::html::page(&story).as_bytes())?;
+    let junit = schism_reports::junit::junit(&story).map_err(|error| RunnerError::Internal(error.to_string()))?;
+    write_whole(&dir.junit(), junit.as_bytes())
+}
+
+/// The exit of a judged run. A run without any client operation tested nothing.
+pub fn exit_of(record: &Record, verdict: &Verdict) -> Exit {
+    if verdict.outcome() != Outcome::Invalid && record.history.client_calls().next().is_none() {
+        return Exit::NothingTested;
+    }
+    Exit::of_verdict(verdict.outcome(), record.info.cleanup_trouble.is_empty())
+}

@@ -1,0 +1,225 @@
+//! The story of one run, readable from top to bottom. What a run needs to be judged is on disk before the next step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schism_cluster::{Cluster, DbError};
+use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
+use schism_tests_suites::Database;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::task::JoinSet;
+
+use crate::commands::say;
+use crate::error::RunnerError;
+use crate::ground::Ready;
+use crate::interpreter::{self, RunError, RunInputs};
+use crate::journal::Journal;
+use crate::judge::{RunRecord, info_of_plan};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::run_dir::{RunDir, write_whole};
+use crate::stop::{Stop, Wish};
+use crate::{adapt, phases, ticker};
+
+/// A fault of the nemesis that takes longer is given up; its undo is in the ledger.
+const NEMESIS_DEADLINE_MS: u64 = 120_000;
+
+/// What is allowed on top of a client's own time limit before its operation is given up.
+const CLIENT_MARGIN_MS: u64 = 5_000;
+
+/// Runs a plan on a cluster that can be reached: database up, load and faults, heal, logs, database down.
+///
+/// # Errors
+/// What prevented the load from running. Trouble after the load is in the record instead, and hides no verdict.
+pub fn run(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, RunnerError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
+    let record = runtime.block_on(story(plan, dir, &ready.cluster));
+    // Threads that still wait for a node that does not answer must not keep the command from ending.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    record
+}
+
+async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord, RunnerError> {
+    let started = OffsetDateTime::now_utc();
+    let wish = Wish::default();
+    wish.on_signals(tell).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
+    let database = schism_tests_suites::build(&plan.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let nemesis = make_nemesis(plan, dir, cluster, &database)?;
+
+    let up = tokio::select! {
+        up = bring_up(plan, cluster, &database) => up,
+        () = wish.to_end() => Err(RunnerError::Interrupted),
+    };
+    if let Err(error) = up {
+        // The error is what is told; the logs are what explains it.
+        let trouble = finish(plan, dir, cluster, &database).await;
+        trouble.iter().for_each(|line| say(&format!("schism: {line}")));
+        return Err(error);
+    }
+
+    let mut record = RunRecord { info: info_of_plan(plan, dir), interrupted: false, load_ns: 0 };
+    record.info.started_utc = started.format(&Rfc3339).unwrap_or_default();
+    record.info.nodes = cluster.nodes.iter().map(|handle| (handle.node.to_string(), handle.address.clone())).collect();
+    record.info.environment = crate::environment::facts();
+    if let Some(node) = cluster.nodes.first() {
+        let version = database.db.version(node).await;
+        record.info.database_version = version.unwrap_or_else(|error| format!("unknown: {error}"));
+    }
+
+    let loaded = load(plan, dir, cluster, &database, &nemesis, &wish, &mut record).await;
+    let mut trouble = nemesis.heal_everything().await;
+    trouble.extend(finish(plan, dir, cluster, &database).await);
+    record.info.cleanup_trouble = trouble;
+    record.interrupted = wish.now() != Stop::No;
+    write_record(dir, &record)?;
+    loaded?;
+    Ok(record)
+}
+
+fn tell(stop: Stop) {
+    match stop {
+        Stop::No => {}
+        Stop::Load => {
+            say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)")
+        }
+        Stop::All => say("schism: healing only"),
+    }
+}
+
+fn make_nemesis(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Cluster,
+    database: &Database,
+) -> Result<Arc<Nemesis>, RunnerError> {
+    let ledger = Ledger::open(&dir.ledger())
+        .map_err(|error| RunnerError::Write { path: dir.ledger(), source: std::io::Error::other(error.to_string()) })?;
+    let mut options = NemesisOptions::new(RunTag::new(&dir.name()));
+    options.lease_margin = Duration::from_millis(plan.lease_ms);
+    let classes = plan.fault_classes();
+    let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+    Ok(Nemesis::new(cluster.clone(), database.db.clone(), ledger, options, &classes))
+}
+
+/// Everything that the faults need is there, and the database serves on all nodes.
+async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result<(), RunnerError> {
+    if let Err(unmet) = schism_nemesis::check_needs(&plan.faults, cluster, &*database.db).await {
+        let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+        return Err(RunnerError::Plan(lines.join("\nschism: ")));
+    }
+    if plan.setup {
+        say(&format!("schism: {} goes up on {} nodes", database.db.name(), cluster.nodes.len()));
+        for (_, answer) in on_all(cluster, database, Task::Renew).await {
+            answer?;
+        }
+    }
+    Ok(database.db.await_ready(cluster).await?)
+}
+
+/// What is done on all nodes at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// Wipe, then set up.
+    Renew,
+    /// Stop and wipe.
+    Wipe,
+}
+
+async fn on_all(cluster: &Cluster, database: &Database, task: Task) -> Vec<(String, Result<(), DbError>)> {
+    let mut tasks = JoinSet::new();
+    for node in &cluster.nodes {
+        let (cluster, node, db) = (cluster.clone(), node.clone(), database.db.clone());
+        tasks.spawn(async move {
+            let mut answer = db.teardown(&cluster, &node).await;
+            if answer.is_ok() && task == Task::Renew {
+                answer = db.setup(&cluster, &node).await;
+            }
+            (node.node.to_string(), answer)
+        });
+    }
+    tasks.join_all().await
+}
+
+/// Load and faults, then healing, then recovery, then the final reads: all of it in the journal.
+async fn load(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Cluster,
+    database: &Database,
+    nemesis: &Arc<Nemesis>,
+    wish: &Wish,
+    record: &mut RunRecord,
+) -> Result<(), RunnerError> {
+    let driver = (database.driver)(cluster);
+    driver.prepare().await.map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let progress = Arc::new(Progress::default());
+    let journal = Journal::create(&dir.history()).map_err(|error| journal_error(dir, &error.to_string()))?;
+    let inputs = RunInputs {
+        phases: phases::of_plan(plan, nemesis)?,
+        driver,
+        nodes: cluster.names(),
+        concurrency: plan.concurrency,
+        nemesis: adapt::actors(nemesis),
+        journal,
+        stop: wish.subscribe(),
+        progress: progress.clone(),
+        operation_deadline_ms: plan.database.operation_timeout_ms() + CLIENT_MARGIN_MS,
+        nemesis_deadline_ms: NEMESIS_DEADLINE_MS,
+    };
+    let ticker = ticker::start(progress);
+    // A task of its own: the runtime's workers serve a spawned task several times faster than the thread that blocks.
+    let ran = tokio::spawn(interpreter::run(inputs)).await;
+    ticker.end().await;
+    let summary = ran.map_err(|error| RunnerError::Internal(format!("the interpreter ended: {error}")))?;
+    let load = summary.phases.iter().find(|phase| phase.name == phases::LOAD);
+    record.load_ns = load.map_or(0, |phase| phase.end_ns - phase.start_ns);
+    match summary.error {
+        None => Ok(()),
+        Some(RunError::Journal(error)) => Err(journal_error(dir, &error.to_string())),
+        Some(error) => Err(RunnerError::Internal(error.to_string())),
+    }
+}
+
+fn journal_error(dir: &RunDir, reason: &str) -> RunnerError {
+    RunnerError::Write { path: dir.history(), source: std::io::Error::other(reason.to_owned()) }
+}
+
+/// Logs, then the database down. Answers what went wrong; nothing of it hides the verdict.
+async fn finish(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Database) -> Vec<String> {
+    let mut trouble = Vec::new();
+    if let Some(logs) = database.db.log_files() {
+        for node in &cluster.nodes {
+            for (from, name) in logs.log_files(node) {
+                let to = dir.node(node.node.as_str()).join(name);
+                let made = to.parent().map_or(Ok(()), std::fs::create_dir_all);
+                if let Err(error) = made {
+                    trouble.push(format!("{} cannot be made: {error}", to.display()));
+                } else if let Err(error) = node.remote.download(&from, &to).await {
+                    tracing::warn!("a log is missing: {error}");
+                }
+            }
+        }
+    }
+    if plan.setup {
+        let ended = on_all(cluster, database, Task::Wipe).await;
+        trouble.extend(ended.into_iter().filter_map(|(node, answer)| {
+            answer.err().map(|error| format!("{} could not be taken down on {node}: {error}", database.db.name()))
+        }));
+    }
+    trouble
+}
+
+/// Writes `run.json`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_record(dir: &RunDir, record: &RunRecord) -> Result<(), RunnerError> {
+    let json = serde_json::to_vec_pretty(record)
+        .map_err(|error| RunnerError::Internal(format!("a record has no JSON: {error}")))?;
+    write_whole(&dir.info(), &json)
+}

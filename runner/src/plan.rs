@@ -1,0 +1,261 @@
+//! A plan: a suite resolved, with no option left open. What `run` does and `plan` shows; kept in the run folder.
+
+use schism_checkers::Budget;
+use schism_history::Seed;
+use schism_nemesis::{DurationText, FaultSpec};
+use schism_tests_suites::DatabaseSpec;
+use schism_workloads::WorkloadSpec;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::RunnerError;
+use crate::suite::{Concurrency, Nodes, Suite};
+
+/// Version of the run folder's formats.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that a run will do, as far as it is known before it begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of the run folder's formats.
+    pub schema_version: u32,
+    /// Name of the suite.
+    pub suite: String,
+    /// The seed of all chance.
+    pub seed: Seed,
+    /// The command that repeats the run, seed included.
+    pub repeat_command: String,
+    /// The database and its options.
+    pub database: DatabaseSpec,
+    /// The workload and its options.
+    pub workload: WorkloadSpec,
+    /// Names of the nodes.
+    pub nodes: Vec<String>,
+    /// Where the nodes live.
+    pub ground: GroundPlan,
+    /// Whether the database is installed, started and wiped by us.
+    pub setup: bool,
+    /// Client workers.
+    pub concurrency: u32,
+    /// Operations per second of all clients together; `null`: as fast as they answer.
+    pub rate_hz: Option<f64>,
+    /// How long the load runs.
+    pub time_limit_ms: u64,
+    /// The faults.
+    pub faults: Vec<FaultSpec>,
+    /// No fault for this long at the beginning.
+    pub quiet_start_ms: u64,
+    /// Mean time between the healing of a fault and the next of its class.
+    pub interval_ms_mean: u64,
+    /// Mean time that a fault is on.
+    pub duration_ms_mean: u64,
+    /// After the last fault is healed, the load goes on for this long.
+    pub recovery_ms: u64,
+    /// Faults heal themselves when the controller has been gone for this long.
+    pub lease_ms: u64,
+    /// What a search of the checkers may cost, per key.
+    pub budget: Budget,
+}
+
+/// Where the nodes live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "ground", rename_all = "kebab-case")]
+pub enum GroundPlan {
+    /// A lab of namespaces, made for the run.
+    Namespaces,
+    /// A lab that is there.
+    Lab {
+        /// Its id.
+        id: String,
+    },
+    /// Machines of an inventory.
+    Machines {
+        /// The inventory as written; it holds no secrets, only the names of variables that do.
+        inventory: serde_json::Value,
+        /// Names of its nodes.
+        names: Vec<String>,
+    },
+}
+
+/// What the command line adds to a suite.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--nodes`
+    pub nodes: Option<Nodes>,
+    /// `--workload`
+    pub workload: Option<WorkloadSpec>,
+    /// `--faults`; empty list: none.
+    pub faults: Option<Vec<FaultSpec>>,
+    /// `--time-limit`
+    pub time_limit_ms: Option<u64>,
+    /// `--concurrency`
+    pub concurrency: Option<Concurrency>,
+    /// `--rate`
+    pub rate_hz: Option<f64>,
+    /// `--no-setup`
+    pub no_setup: bool,
+    /// `--lease`
+    pub lease_ms: Option<u64>,
+    /// What a search may cost.
+    pub budget: Budget,
+}
+
+const SECOND_MS: u64 = 1_000;
+
+/// Resolves a suite. Pure.
+///
+/// # Errors
+/// When parts of it contradict each other.
+pub fn resolve(
+    name: &str,
+    suite: &Suite,
+    ground: GroundPlan,
+    overrides: &Overrides,
+    seed: Seed,
+    repeat_command: String,
+) -> Result<Plan, RunnerError> {
+    let nodes = resolve_nodes(suite, &ground, overrides)?;
+    let concurrency = overrides.concurrency.or(suite.concurrency).unwrap_or(Concurrency::PerNode(2));
+    let workers = concurrency.workers(nodes.len() as u32);
+    if workers == 0 || workers > 100_000 {
+        return Err(RunnerError::Plan(format!("a concurrency of {workers} workers makes no sense")));
+    }
+    let rate_hz = overrides.rate_hz.or(suite.rate_hz);
+    if let Some(rate_hz) = rate_hz.filter(|rate_hz| !rate_hz.is_finite() || *rate_hz <= 0.0) {
+        return Err(RunnerError::Plan(format!(
+            "a rate of {rate_hz} operations per second makes no sense; it must be above 0"
+        )));
+    }
+    let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
+    let nodes_count = nodes.len();
+    let plan = Plan {
+        schema_version: SCHEMA_VERSION,
+        suite: name.to_owned(),
+        seed,
+        repeat_command,
+        database: suite.database.clone(),
+        workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
+        nodes,
+        ground,
+        setup: !overrides.no_setup,
+        concurrency: workers,
+        rate_hz,
+        time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
+        faults: resolve_faults(suite, overrides, nodes_count)?,
+        quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
+        interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
+        duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
+        recovery_ms: ms(suite.schedule.recovery, 8 * SECOND_MS),
+        lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
+        budget: overrides.budget,
+    };
+    if plan.time_limit_ms == 0 {
+        return Err(RunnerError::Plan("a time limit of 0 leaves nothing to test".to_owned()));
+    }
+    if !plan.faults.is_empty() && plan.quiet_start_ms >= plan.time_limit_ms {
+        return Err(RunnerError::Plan(format!(
+            "faults were asked for, but the quiet start ({} ms) is not shorter than the time limit ({} ms), so none would come; lengthen --time-limit or shorten schedule.quiet_start",
+            plan.quiet_start_ms, plan.time_limit_ms
+        )));
+    }
+    Ok(plan)
+}
+
+/// Shapes and targets that the suite leaves open become all that such a cluster and database allow.
+fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Result<Vec<FaultSpec>, RunnerError> {
+    let database = schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
+    let has_primaries = database.db.primaries().is_some();
+    let faults = overrides.faults.as_ref().unwrap_or(&suite.faults);
+    Ok(faults.iter().map(|fault| fault.resolved(nodes_count, has_primaries)).collect())
+}
+
+fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> Result<Vec<String>, RunnerError> {
+    let asked = overrides.nodes.as_ref().or(match ground {
+        GroundPlan::Namespaces => suite.nodes.as_ref(),
+        _ => None,
+    });
+    let named = |count: u32| (1..=count).map(|number| format!("n{number}")).collect::<Vec<_>>();
+    let GroundPlan::Machines { names: known, .. } = ground else {
+        return Ok(match asked {
+            Some(Nodes::Names(names)) => names.clone(),
+            Some(Nodes::Count(count)) => named(*count),
+            None => named(5),
+        });
+    };
+    match asked {
+        None => Ok(known.clone()),
+        Some(Nodes::Count(count)) if *count as usize <= known.len() => Ok(known[..*count as usize].to_vec()),
+        Some(Nodes::Count(count)) => {
+            Err(RunnerError::Plan(format!("{count} nodes were asked for, but the inventory has {}", known.len())))
+        }
+        Some(Nodes::Names(names)) => {
+            if let Some(missing) = names.iter().find(|name| !known.contains(name)) {
+                return Err(RunnerError::Plan(format!(
+                    "the node `{missing}` is not in the inventory, which has {}",
+                    known.join(", ")
+                )));
+            }
+            Ok(names.clone())
+        }
+    }
+}
+
+impl GroundPlan {
+    /// `namespaces`, `lab`, `machines`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            GroundPlan::Namespaces | GroundPlan::Lab { .. } => "namespaces",
+            GroundPlan::Machines { .. } => "machines",
+        }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        match self {
+            GroundPlan::Namespaces => {
+                "a lab of namespaces on this machine, made for the run and gone after it".to_owned()
+            }
+            GroundPlan::Lab { id } => format!("the lab {id}"),
+            GroundPlan::Machines { names, .. } => format!("{} machines of an inventory", names.len()),
+        }
+    }
+}
+
+impl Plan {
+    /// The schedule of the faults.
+    pub fn schedule(&self) -> schism_nemesis::Schedule {
+        schism_nemesis::Schedule {
+            quiet_start: DurationText::from_ms(self.quiet_start_ms),
+            interval: DurationText::from_ms(self.interval_ms_mean),
+            duration: DurationText::from_ms(self.duration_ms_mean),
+        }
+    }
+
+    /// The plan as JSON, the form that is kept and digested.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, which would be a defect.
+    pub fn to_json(&self) -> Result<String, RunnerError> {
+        serde_json::to_string_pretty(self)
+            .map_err(|error| RunnerError::Internal(format!("a plan has no JSON: {error}")))
+    }
+
+    /// SHA-256 of the plan's JSON, in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Plan::to_json`].
+    pub fn digest(&self) -> Result<String, RunnerError> {
+        Ok(Sha256::digest(self.to_json()?).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Classes of fault that are asked for, each once.
+    pub fn fault_classes(&self) -> Vec<String> {
+        let mut classes: Vec<String> = Vec::new();
+        for fault in &self.faults {
+            if !classes.iter().any(|class| class == fault.class()) {
+                classes.push(fault.class().to_owned());
+            }
+        }
+        classes
+    }
+}

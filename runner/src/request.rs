@@ -1,0 +1,203 @@
+//! From the command line and a suite to a plan, and a plan in words.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use schism_checkers::Budget;
+use schism_cluster::inventory::Inventory;
+use schism_history::{Node, Seed};
+use schism_nemesis::{DurationText, FaultSpec, View};
+use schism_workloads::WorkloadSpec;
+
+use crate::cli::SuiteArgs;
+use crate::commands::check::budget_over;
+use crate::entropy;
+use crate::error::RunnerError;
+use crate::ground;
+use crate::plan::{self, GroundPlan, Overrides, Plan};
+use crate::suite::{self, Nodes};
+
+/// Resolves what the command line asks for. Reads the suite and the inventory; reaches no node.
+///
+/// # Errors
+/// When something of it is wrong.
+pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
+    let (name, yaml) = suite::find(&args.suite)?;
+    let suite = suite::parse(&name, &yaml, &args.sets)?;
+    let ground = match (&args.inventory, args.lab.as_deref()) {
+        (Some(path), _) => read_inventory(path)?,
+        (None, None | Some("namespaces")) => GroundPlan::Namespaces,
+        (None, Some(id)) => GroundPlan::Lab { id: id.to_owned() },
+    };
+    if args.no_setup && matches!(ground, GroundPlan::Namespaces) {
+        return Err(RunnerError::Usage(
+            "--no-setup needs a database that runs already: name a lab (--lab ID) or an --inventory".to_owned(),
+        ));
+    }
+    let overrides = Overrides {
+        nodes: args.nodes.as_deref().map(parse_nodes).transpose()?,
+        workload: args.workload.as_deref().map(workload_by_name).transpose()?,
+        faults: args.faults.as_deref().map(faults_by_names).transpose()?,
+        time_limit_ms: duration_ms("--time-limit", args.time_limit.as_deref())?,
+        concurrency: args.concurrency,
+        rate_hz: args.rate,
+        no_setup: args.no_setup,
+        lease_ms: duration_ms("--lease", args.lease.as_deref())?,
+        budget: budget_over(Budget::default(), &args.budget),
+    };
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from(entropy::fresh()?),
+    };
+    plan::resolve(&name, &suite, ground, &overrides, Seed(seed), repeat_command(args, seed))
+}
+
+/// The command that repeats a run: what was typed, with the seed.
+fn repeat_command(args: &SuiteArgs, seed: u64) -> String {
+    let mut words = vec!["schism".to_owned(), "run".to_owned(), quoted(&args.suite)];
+    let mut flag = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            words.extend([name.to_owned(), quoted(&value)]);
+        }
+    };
+    flag("--lab", args.lab.clone());
+    flag("--inventory", args.inventory.as_ref().map(|path| path.display().to_string()));
+    flag("--nodes", args.nodes.clone());
+    flag("--workload", args.workload.clone());
+    flag("--faults", args.faults.clone());
+    flag("--time-limit", args.time_limit.clone());
+    flag("--concurrency", args.concurrency.map(|concurrency| concurrency.to_string()));
+    flag("--rate", args.rate.map(|rate_hz| rate_hz.to_string()));
+    flag("--lease", args.lease.clone());
+    flag("--max-memory", args.budget.max_memory.map(|bytes| bytes.to_string()));
+    flag("--max-steps", args.budget.max_steps.map(|steps| steps.to_string()));
+    args.sets.iter().for_each(|set| flag("--set", Some(set.clone())));
+    flag("--seed", Some(seed.to_string()));
+    if args.no_setup {
+        words.push("--no-setup".to_owned());
+    }
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        schism_cluster::shell::quote(word).into_owned()
+    }
+}
+
+/// Reads an inventory, and the variables that it names.
+///
+/// # Errors
+/// When it cannot be read or is wrong; with its place.
+pub fn read_inventory(path: &Path) -> Result<GroundPlan, RunnerError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| RunnerError::Usage(format!("the inventory {} cannot be read: {error}", path.display())))?;
+    let file = path.display().to_string();
+    let inventory: Inventory = suite::parse_yaml(&file, &text)?;
+    let targets = ground::targets(&inventory)?;
+    let names = targets.iter().map(|(target, _)| target.node.to_string()).collect();
+    Ok(GroundPlan::Machines { inventory: suite::parse_yaml(&file, &text)?, names })
+}
+
+/// Reads a duration of the command line.
+///
+/// # Errors
+/// When it is none.
+pub fn duration_ms(flag: &str, text: Option<&str>) -> Result<Option<u64>, RunnerError> {
+    text.map(|text| {
+        let duration: DurationText = text.parse().map_err(|error| RunnerError::Usage(format!("{flag}: {error}")))?;
+        Ok(duration.ms)
+    })
+    .transpose()
+}
+
+fn parse_nodes(text: &str) -> Result<Nodes, RunnerError> {
+    if let Ok(count) = text.parse::<u32>() {
+        return match count {
+            1..=99 => Ok(Nodes::Count(count)),
+            _ => Err(RunnerError::Usage(format!("--nodes {count}: from 1 to 99 nodes, or their names with commas"))),
+        };
+    }
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if let Some(empty) = names.iter().position(String::is_empty) {
+        return Err(RunnerError::Usage(format!("--nodes {text}: name {} is empty", empty + 1)));
+    }
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(RunnerError::Usage(format!("--nodes {text}: `{}` is named twice", twice.1)));
+    }
+    Ok(Nodes::Names(names))
+}
+
+/// The workload of that name, with its defaults.
+///
+/// # Errors
+/// When there is none.
+pub fn workload_by_name(name: &str) -> Result<WorkloadSpec, RunnerError> {
+    WorkloadSpec::named(name).ok_or_else(|| {
+        let names = schism_workloads::WORKLOADS.iter().map(|entry| entry.name);
+        RunnerError::Usage(unknown("workload", name, names))
+    })
+}
+
+fn faults_by_names(text: &str) -> Result<Vec<FaultSpec>, RunnerError> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let fault = |name: &str| {
+        FaultSpec::named(name).ok_or_else(|| {
+            let names = schism_nemesis::FAULTS.iter().map(|entry| entry.name);
+            RunnerError::Usage(unknown("fault", name, names))
+        })
+    };
+    text.split(',').map(|name| fault(name.trim())).collect()
+}
+
+/// "There is no X `y`; there are a, b. Did you mean `a`?"
+pub fn unknown<'a>(what: &str, wrong: &str, valid: impl Iterator<Item = &'a str> + Clone) -> String {
+    let mut text = format!("there is no {what} `{wrong}`; there are: {}", valid.clone().collect::<Vec<_>>().join(", "));
+    if let Some(near) = suite::nearest(wrong, valid) {
+        let _ = write!(text, ". Did you mean `{near}`?");
+    }
+    text
+}
+
+/// A plan in words: what would be done where, in which order.
+pub fn describe(plan: &Plan) -> String {
+    let mut text = String::new();
+    let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+    let mut line = |line: String| {
+        text.push_str(&line);
+        text.push('\n');
+    };
+    line(format!("suite        {}", plan.suite));
+    line(format!("seed         {}", plan.seed));
+    line(format!("ground       {}", plan.ground.describe()));
+    line(format!("nodes        {}", plan.nodes.join(" ")));
+    let setup = if plan.setup { "installed, started and wiped by schism" } else { "runs already; left as it is" };
+    line(format!("database     {} ({setup})", plan.database.entry().name));
+    line(format!("workload     {}", plan.workload.entry().name));
+    let rate =
+        plan.rate_hz.map_or("as fast as they answer".to_owned(), |rate_hz| format!("{rate_hz} operations/s together"));
+    line(format!("clients      {} workers, {rate}", plan.concurrency));
+    line(format!(
+        "load         {} s, then all faults are healed, then {} s of recovery",
+        seconds(plan.time_limit_ms),
+        seconds(plan.recovery_ms)
+    ));
+    line(format!("lease        faults heal themselves {} s after the controller is gone", seconds(plan.lease_ms)));
+    if plan.faults.is_empty() {
+        line("faults       none".to_owned());
+        return text;
+    }
+    line("faults       (times from the start; targets that depend on who leads are chosen then)".to_owned());
+    let view = View { nodes: plan.nodes.iter().map(|name| Node::new(name)).collect(), primaries: Vec::new() };
+    for planned in schism_nemesis::preview(&plan.faults, &plan.schedule(), &view, plan.seed, plan.time_limit_ms) {
+        let (from, to) = (seconds(planned.inject_ms), seconds(planned.heal_ms));
+        line(format!("  {from:>6.1} s to {to:>6.1} s  {:10} {}", planned.class, planned.label));
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! The command as a user meets it, without a cluster: exit codes, error messages, judging histories from files.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn schism(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_schism"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("SCHISM_RUNS")
+        .output()
+        .expect("schism starts")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("schism ends by itself")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const VALID: &str = r#"{"index":0,"time":1000,"process":0,"type":"invoke","f":"write","key":1,"value":7}
+{"index":1,"time":2000,"process":0,"type":"ok","f":"write","key":1,"value":7}
+{"index":2,"time":3000,"process":1,"type":"invoke","f":"read","key":1,"value":null}
+{"index":3,"time":4000,"process":1,"type":"ok","f":"read","key":1,"value":7}
+"#;
+
+/// The read begins after the write of 7 has ended, yet finds nothing.
+const STALE: &str = r#"{"index":0,"time":1000,"process":0,"type":"invoke","f":"write","key":1,"value":7}
+{"index":1,"time":2000,"process":0,"type":"ok","f":"write","key":1,"value":7}
+{"index":2,"time":3000,"process":1,"type":"invoke","f":"read","key":1,"value":null}
+{"index":3,"time":4000,"process":1,"type":"ok","f":"read","key":1,"value":null}
+"#;
+
+#[test]
+fn histories_are_judged_with_the_right_exit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let torn = &VALID[..VALID.len() - 20];
+    let orphan = VALID.replace("\"type\":\"invoke\",\"f\":\"read\"", "\"type\":\"ok\",\"f\":\"read\"");
+    let garbage = VALID.replace("{\"index\":2", "{{{ not json ");
+    let cases: &[(&str, &str, i32, &str)] = &[
+        ("valid.jsonl", VALID, 0, ""),
+        ("stale.jsonl", STALE, 1, ""),
+        ("torn.jsonl", torn, 0, "torn"),
+        ("orphan.jsonl", &orphan, 65, "no operation open"),
+        ("garbage.jsonl", &garbage, 65, "line 3"),
+        ("empty.jsonl", "", 4, ""),
+        ("history.txt", VALID, 64, "end in .jsonl or .edn"),
+        (
+            "valid.edn",
+            "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n",
+            0,
+            "",
+        ),
+        (
+            "stale.edn",
+            "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n{:process 1 :type :invoke :f :read :value nil}\n{:process 1 :type :ok :f :read :value 2}\n",
+            1,
+            "",
+        ),
+        ("broken.edn", "{:process 0 :type :invoke", 65, ""),
+    ];
+    for (name, text, expected, message) in cases {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+        let arguments = ["check", name, "--checker", "linearizable", "--model", "cas-register"];
+        let output = schism(folder.path(), &arguments);
+        assert_eq!(code(&output), *expected, "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{name}: {}", stderr(&output));
+        let json = schism(folder.path(), &[&arguments[..], &["--json"]].concat());
+        assert_eq!(code(&json), *expected, "{name} as JSON");
+        if *expected < 4 {
+            let verdict: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON alone on stdout");
+            assert_eq!(verdict["schema_version"], 1);
+            assert_eq!(verdict["valid"], *expected == 0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_says_what_to_do_and_ends_with_64() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("h.jsonl"), VALID).expect("a file");
+    std::fs::write(folder.path().join("suite.yaml"), "database:\n  etcd: {}\nworkload:\n  register: {}\nfautls: []\n")
+        .expect("a file");
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["run", "etcd/registre"], &["Did you mean `etcd/register`?"]),
+        (&["plan", "suite.yaml"], &["suite.yaml:5:1", "unknown field `fautls`", "Did you mean `faults`?"]),
+        (&["plan", "etcd/register", "--faults", "partitoin"], &["Did you mean `partition`?"]),
+        (&["plan", "etcd/register", "--concurrency", "many"], &["2n"]),
+        (&["plan", "etcd/register", "--nodes", "n1,n1"], &["named twice"]),
+        (&["plan", "etcd/register", "--rate", "0"], &["above 0"]),
+        (&["plan", "etcd/register", "--time-limit", "soon"], &["--time-limit"]),
+        (&["plan", "etcd/register", "--set", "noodes=3"], &["Did you mean `nodes`?"]),
+        (&["plan", "etcd/register", "--no-setup"], &["--no-setup needs"]),
+        (&["check", "h.jsonl"], &["--checker"]),
+        (&["check", "h.jsonl", "--checker", "linearisable"], &["Did you mean `linearizable`?"]),
+        (&["check", "h.jsonl", "--checker", "linearizable", "--model", "registr"], &["Did you mean `register`?"]),
+        (&["report", "nowhere"], &["no run there"]),
+        (&["heal", "nowhere"], &["no run there"]),
+        (&["lab", "down", "no-such-lab"], &["no-such-lab"]),
+    ];
+    for (arguments, expected) in cases {
+        let output = schism(folder.path(), arguments);
+        let text = stderr(&output);
+        assert_eq!(code(&output), 64, "{arguments:?}: {text}");
+        for part in *expected {
+            assert!(text.contains(part), "{arguments:?} should say {part}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_harms_nothing_and_is_the_same_for_the_same_seed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = |seed: &str| schism(folder.path(), &["plan", "etcd/register", "--seed", seed]);
+    let first = plan("7");
+    assert_eq!(code(&first), 0, "{}", stderr(&first));
+    assert_eq!(first.stdout, plan("7").stdout);
+    assert_ne!(first.stdout, plan("8").stdout);
+    let text = String::from_utf8_lossy(&first.stdout).into_owned();
+    for word in ["partition", "kill", "pause", "n5", "register"] {
+        assert!(text.contains(word), "the plan names {word}: {text}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "a plan leaves no file");
+}
+
+#[test]
+fn lists_come_from_the_tables() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (what, name) in [
+        ("suites", "etcd/stale-reads"),
+        ("workloads", "register"),
+        ("faults", "partition"),
+        ("checkers", "linearizable"),
+        ("models", "cas-register"),
+        ("databases", "etcd"),
+    ] {
+        let output = schism(folder.path(), &["list", what]);
+        assert_eq!(code(&output), 0);
+        assert!(String::from_utf8_lossy(&output.stdout).contains(name), "{what} has {name}");
+        let json = schism(folder.path(), &["list", what, "--json"]);
+        let items: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+        assert!(items["items"].as_array().expect("items").iter().any(|item| item["name"] == name));
+    }
+}
