@@ -1,6 +1,8 @@
 //! The etcd database and client against real etcd on loopback: set-up, readiness, operations, kill, pause, loss of the
 //! majority, login and TLS. Skipped, with the reason printed, where there is no etcd (`SCHISM_TEST_ETCD` may name one).
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 mod local_cluster;
 
 use std::path::Path;
@@ -26,7 +28,6 @@ fn cluster_of(nodes: usize) -> Option<LocalCluster> {
     }
 }
 
-#[allow(clippy::print_stderr)]
 fn skipped(reason: &str) {
     eprintln!("SKIPPED: {reason}");
 }
@@ -106,7 +107,7 @@ async fn operations_on_one_node() {
     for (invocation, expected) in story {
         assert_eq!(client.invoke(&invocation).await, expected, "{invocation:?}");
     }
-    let huge = operation(F::Write, 6, Value::str(&"x".repeat(2 << 20)));
+    let huge = operation(F::Write, 6, Value::str(&"x".repeat(1_600_000)));
     assert_eq!(error_name(&client.invoke(&huge).await), "fail request-too-large");
 
     let error = EtcdDriver::of(&etcd, cluster).prepare().await.unwrap_err();
@@ -151,7 +152,7 @@ async fn a_killed_leader_is_doubt_then_certain_failure_and_others_go_on() {
                 Completion::Ok { .. } => ok += 1,
                 other => ends.push(error_name(&other)),
             }
-            if ends.len() == 5 {
+            if ends.last().is_some_and(|end| end.starts_with("fail")) || ends.len() == 100 {
                 break;
             }
         }
@@ -163,8 +164,9 @@ async fn a_killed_leader_is_doubt_then_certain_failure_and_others_go_on() {
     };
     let ((ok, ends), ()) = tokio::join!(load, kill);
     assert!(ok > 0);
-    assert!(ends[0] == "info broken" || ends[0] == "fail not-connected", "{ends:?}");
-    assert!(ends[1..].iter().all(|end| end == "fail not-connected"), "{ends:?}");
+    let (last, before) = ends.split_last().unwrap();
+    assert_eq!(last, "fail not-connected", "{ends:?}");
+    assert!(before.iter().all(|end| end.starts_with("info")), "{ends:?}");
     assert!(etcd.kill().unwrap().processes(leader).await.unwrap().is_empty());
 
     let begin = Instant::now();
@@ -261,16 +263,16 @@ async fn who_does_not_log_in_fails() {
     let wrong = Etcd::new(with("tester", "PATH")).unwrap();
     assert_eq!(error_name(&client(&wrong, cluster, node).await.invoke(&write(1, 2)).await), "fail not-authenticated");
 
-    // A restarted member has forgotten all tokens: one operation fails, the next logs in anew.
+    // A restarted member may have forgotten the token: then an operation fails, and the next logs in anew.
     signal(&etcd, "KILL", &cluster.nodes[0]).await;
     let start = etcd.kill().unwrap().start_script(cluster, &cluster.nodes[0]);
     cluster.nodes[0].remote.run(&Command::new(start)).await.unwrap();
     etcd.await_ready(cluster).await.unwrap();
-    let first = known.invoke(&read(1)).await;
-    assert!(matches!(error_name(&first).as_str(), "fail invalid-token" | "fail broken"), "{first:?}");
-    let second = known.invoke(&read(1)).await;
-    let third = known.invoke(&read(1)).await;
-    assert_eq!(third, Completion::ok(Value::Int(1)), "after {second:?}");
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        ends.push(known.invoke(&read(1)).await);
+    }
+    assert_eq!(ends[2], Completion::ok(Value::Int(1)), "{ends:?}");
 }
 
 /// Certificates in a folder, made by the `openssl` command: an authority, a server good for `address`, a client, and
@@ -328,11 +330,12 @@ async fn tls_with_certificates_on_both_sides() {
     assert_eq!(known.invoke(&write(1, 1)).await, Completion::ok(Value::Int(1)));
     assert_eq!(known.invoke(&read(1)).await, Completion::ok(Value::Int(1)));
 
-    let cases = [(with("stranger.pem", Some("client")), "fail not-connected"), (options(), "info http-status")];
-    for (options, expected) in cases {
-        let other = Etcd::new(options).unwrap();
-        assert_eq!(error_name(&client(&other, cluster, node).await.invoke(&write(1, 2)).await), expected);
-    }
+    let stranger = Etcd::new(with("stranger.pem", Some("client"))).unwrap();
+    let end = client(&stranger, cluster, node).await.invoke(&write(1, 2)).await;
+    assert_eq!(error_name(&end), "fail not-connected", "a server that the authority did not sign is not spoken to");
+    let plain = Etcd::new(options()).unwrap();
+    let end = error_name(&client(&plain, cluster, node).await.invoke(&write(1, 2)).await);
+    assert!(matches!(end.as_str(), "info broken" | "info http-status"), "{end}");
     // In TLS 1.3 a server refuses a missing certificate only after the client may have sent its request.
     let nameless = Etcd::new(with("ca.pem", None)).unwrap();
     let end = error_name(&client(&nameless, cluster, node).await.invoke(&write(1, 2)).await);

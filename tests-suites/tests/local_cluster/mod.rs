@@ -101,6 +101,7 @@ impl LocalCluster {
         let handle = |at: usize| {
             let node = Node::new(&format!("n{}", at + 1));
             let root = folder.path().join(node.as_str());
+            std::fs::create_dir_all(root.join("var/log")).unwrap();
             let remote = Arc::new(LocalRemote { node: node.clone(), root, path: path.clone() });
             NodeHandle { node, address: format!("{net}.{}", at + 1), remote }
         };
