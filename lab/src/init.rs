@@ -41,7 +41,7 @@ fn build() -> Result<Pid, Failure> {
     sshd::hide_keys()?;
     files::write(&plan.name, &plan.hosts)?;
     users::write(&plan.users, &plan.login_key)?;
-    sshd::prepare(&plan.host_key, plan.users.iter().any(|user| user.password.is_some()))?;
+    sshd::prepare(&plan.host_key, plan.users.iter().any(|user| user.password.is_some()), plan.sshd_penalties)?;
     sys::drop_capabilities().step("taking from the node what is the machine's")?;
     start_sshd().step("starting sshd")
 }

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Step};
 use crate::holder::state;
-use crate::net;
 use crate::process::{INIT, hand_over};
 use crate::spec::{LabSpec, LabUser};
 use crate::sshd::{KeyPair, Keys};
 use crate::wire::Message;
+use crate::{net, sshd};
 
 const NONE: Option<&str> = None;
 
@@ -44,6 +44,7 @@ pub(crate) struct NodePlan {
     pub(crate) disk_bytes_max: u64,
     pub(crate) login_key: String,
     pub(crate) host_key: KeyPair,
+    pub(crate) sshd_penalties: bool,
 }
 
 impl NodePlan {
@@ -53,6 +54,7 @@ impl NodePlan {
             return Err(Failure::new("planning the nodes", "there is not one key for each node"));
         }
         let hosts = hosts(&spec.nodes);
+        let sshd_penalties = sshd::has_penalties();
         let plan = |(at, (name, key)): (usize, (&String, &KeyPair))| NodePlan {
             lab: spec.id.clone(),
             at,
@@ -63,6 +65,7 @@ impl NodePlan {
             disk_bytes_max: spec.disk_bytes_max,
             login_key: keys.login.public.clone(),
             host_key: key.clone(),
+            sshd_penalties,
         };
         Ok(spec.nodes.iter().zip(&keys.hosts).enumerate().map(plan).collect())
     }

@@ -103,17 +103,26 @@ fn config(passwords: bool, penalties: bool) -> String {
     text
 }
 
+/// Whether the nodes' sshd knows penalties (since 9.8); one that does not would refuse the word. Read from the program
+/// itself, once for all nodes: its words for options stand in it.
+pub(crate) fn has_penalties() -> bool {
+    let places = [format!("{}{SSHD}", state("tree")), SSHD.to_owned()];
+    let binary = places.iter().find_map(|place| fs::read(place).ok()).unwrap_or_default();
+    let option: &[u8] = b"ersourcepenalties";
+    let mut starts = binary.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(&b'p'));
+    starts
+        .any(|(at, _)| binary.get(at + 1..at + 1 + option.len()).is_some_and(|rest| rest.eq_ignore_ascii_case(option)))
+}
+
 /// Writes keys and configuration on a node (called inside it). The machine's own keys were hidden before.
-pub(crate) fn prepare(host_key: &KeyPair, passwords: bool) -> Result<(), Failure> {
+pub(crate) fn prepare(host_key: &KeyPair, passwords: bool, penalties: bool) -> Result<(), Failure> {
     let step = "configuring sshd";
     // sshd stops where its privilege separation folder is missing.
     fs::create_dir_all("/run/sshd").step(step)?;
-    let binary = fs::read(SSHD).map_err(|error| {
-        Failure::new(step, format!("{SSHD}: {error}"))
-            .hint("The package openssh-server must be on this machine or in a package tree")
-    })?;
-    let option: &[u8] = b"persourcepenalties";
-    let penalties = binary.windows(option.len()).any(|window| window.eq_ignore_ascii_case(option));
+    if !Path::new(SSHD).exists() {
+        return Err(Failure::new(step, format!("{SSHD} is not there"))
+            .hint("The package openssh-server must be on this machine or in a package tree"));
+    }
     fs::write(CONFIG, config(passwords, penalties)).step(step)?;
     fs::write(HOST_KEY, &host_key.private).step(step)?;
     fs::set_permissions(HOST_KEY, fs::Permissions::from_mode(0o600)).step(step)?;

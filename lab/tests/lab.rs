@@ -17,7 +17,8 @@ use schism_lab::{
     LabError, LabSpec, LabUser, Sudoers, attach, down, enter, exec, find, holder_main_if_asked, list, up,
 };
 use support::{
-    CHILD, Own, child, eventually, ground_is_missing, machine, network_of, networks, on, processes_of, spec, ssh,
+    CHILD, Own, child, eventually, ground_is_missing, machine, network_of, networks, on, processes_named, processes_of,
+    spec, ssh,
 };
 
 type Test = (&'static str, fn());
@@ -32,6 +33,11 @@ const TESTS: &[Test] = &[
     ("a_killed_controller_is_noticed_and_the_lease_runs", a_killed_controller_is_noticed_and_the_lease_runs),
     ("attached_labs_outlive_their_lease", attached_labs_outlive_their_lease),
     ("a_lab_without_lease_holds_no_pipe_and_stays", a_lab_without_lease_holds_no_pipe_and_stays),
+    (
+        "a_controller_killed_while_the_lab_comes_up_leaves_nothing",
+        a_controller_killed_while_the_lab_comes_up_leaves_nothing,
+    ),
+    ("an_ordinary_user_is_told_so", an_ordinary_user_is_told_so),
     ("commands_in_the_lab", commands_in_the_lab),
     ("a_failing_start_says_where_and_leaves_nothing", a_failing_start_says_where_and_leaves_nothing),
     ("users_with_passwords_and_sudo", users_with_passwords_and_sudo),
@@ -77,6 +83,14 @@ fn play(args: &[String]) -> ExitCode {
         // Makes a lab that stays, and ends.
         ["leave", id] => {
             up(&LabSpec { id: (*id).to_owned(), lease: None, ..spec(1) }, &std::env::current_exe().unwrap()).unwrap();
+            ExitCode::SUCCESS
+        }
+        // Tries to make a lab as an ordinary user.
+        ["nobody"] => {
+            nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
+            let error = up(&LabSpec::new("nobody-s", 1), std::path::Path::new("/proc/self/exe")).unwrap_err();
+            assert!(matches!(error, LabError::NotRoot));
+            println!("{error}");
             ExitCode::SUCCESS
         }
         // Enters the lab's network and runs a command there.
@@ -133,7 +147,19 @@ fn five_nodes_come_up_answer_ssh_and_go() {
 }
 
 fn a_node_is_itself_and_sees_nothing_private() {
-    let lab = Own::up(&spec(2));
+    // Secrets that this machine may not have, laid over it.
+    let tree = std::env::temp_dir().join(format!("schism-secret-tree-{}", std::process::id()));
+    for secret in ["etc/ssh/ssh_host_rsa_key", "root/.netrc", "home/kay/key", "run/token", "tmp/token", "etc/gshadow-"]
+    {
+        let path = tree.join(secret);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "secret").unwrap();
+    }
+    fs::write(tree.join("etc/shadow"), "root:$6$secret:19000:0:99999:7:::\n").unwrap();
+    let mut spec = spec(2);
+    spec.trees.push(tree.clone());
+    let lab = Own::up(&spec);
+    fs::remove_dir_all(tree).unwrap();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for (script, said) in [
         ("hostname", "n2\n"),
@@ -145,6 +171,8 @@ fn a_node_is_itself_and_sees_nothing_private() {
         ("ls -A /home", ""),
         ("ls /etc/ssh | grep host | tr '\\n' ' '", "ssh_host_ed25519_key ssh_host_ed25519_key.pub "),
         ("cut -d: -f2 /etc/shadow | sort -u", "*\n"),
+        ("ls -A /tmp", ".said\n"),
+        ("cat /etc/gshadow- 2>/dev/null", ""),
         ("ls -A /run | tr '\\n' ' '", "lock sshd "),
         ("ls -A /.schism-old-root 2>&1 | grep -c 'No such'", "1\n"),
         ("ls /sys/fs/cgroup 2>/dev/null | wc -l", "0\n"),
@@ -298,7 +326,10 @@ fn a_lab_without_lease_holds_no_pipe_and_stays() {
     let id = LabSpec::fresh_id();
     let start = Instant::now();
     // Would wait for as long as the lab lives, if its processes held the pipes.
-    let output = child("leave", &[&id]).output().unwrap();
+    // The shell leaves a descriptor open on purpose.
+    let exe = std::env::current_exe().unwrap();
+    let script = format!("exec 9>&1; exec -a {CHILD} '{}' leave {id}", exe.display());
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     println!("  its maker's output ended after {:?}", start.elapsed());
     let lab = Own(find(&id).unwrap());
@@ -312,6 +343,21 @@ fn a_lab_without_lease_holds_no_pipe_and_stays() {
         stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned()
     };
     assert_ne!(session(&lab.holder.pid.to_string()), session("self"));
+}
+
+fn a_controller_killed_while_the_lab_comes_up_leaves_nothing() {
+    let id = LabSpec::fresh_id();
+    let mut controller = child("leave", &[&id]).stdout(Stdio::null()).spawn().unwrap();
+    eventually("the holder is there", Duration::from_secs(10), || processes_named(&id) > 1);
+    controller.kill().unwrap();
+    controller.wait().unwrap();
+    eventually("no process of it is left", Duration::from_secs(10), || processes_named(&id) == 0);
+}
+
+fn an_ordinary_user_is_told_so() {
+    let output = child("nobody", &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("needs root") && said.contains("not there yet"), "{output:?}");
 }
 
 fn commands_in_the_lab() {
@@ -358,12 +404,7 @@ fn a_failing_start_says_where_and_leaves_nothing() {
     // A program that is not one of ours.
     let none = up(&LabSpec { id: id.clone(), ..spec(1) }, std::path::Path::new("/bin/true"));
     assert!(matches!(none, Err(LabError::Up(_))), "{none:?}");
-    let mark = format!("{id}\0");
-    eventually("no process of it is left", Duration::from_secs(3), || {
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-        !lines.into_iter().any(|line| line.windows(mark.len()).any(|part| part == mark.as_bytes()))
-    });
+    eventually("no process of it is left", Duration::from_secs(3), || processes_named(&id) == 0);
     assert_eq!(machine(), before);
     assert!(list().iter().all(|lab| lab.id != id));
 }

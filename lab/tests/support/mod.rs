@@ -131,3 +131,10 @@ pub fn networks(lab: &Lab) -> Vec<PathBuf> {
     let pids = lab.nodes.iter().map(|node| node.init_pid).chain([lab.holder.pid]);
     pids.map(|pid| network_of(pid).unwrap()).collect()
 }
+
+/// How many processes have this id as an argument.
+pub fn processes_named(id: &str) -> usize {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|byte| *byte == 0).any(|arg| arg == id.as_bytes())).count()
+}
