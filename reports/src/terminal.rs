@@ -192,12 +192,12 @@ fn operations(page: &mut Page, figures: &Figures) {
     if figures.functions.is_empty() {
         return;
     }
-    page.head(&format!(
-        "Operations: {} in {}, {}",
-        count(figures.outcomes.total()),
-        words::span(figures.load_ns),
-        words::rate(figures.outcomes.total(), figures.load_ns)
-    ));
+    let total = figures.outcomes.total();
+    let load = match figures.load_ns {
+        0 => String::new(),
+        ns => format!(" in {}, {}", words::span(ns), words::rate(total, ns)),
+    };
+    page.head(&format!("Operations: {}{load}", count(total)));
     let row = |cells: [String; 8]| {
         let [f, ok, fail, info, share, p50, p99, max] = cells;
         format!("  {f:<12}{ok:>11}{fail:>10}{info:>10}{share:>10}{p50:>11}{p99:>11}{max:>11}\n")

@@ -69,7 +69,8 @@ pub struct ClassFigures {
     pub latency: Latency,
     /// The longest stretch, within the time it was on, in which no call ended `ok`.
     pub longest_without_ok_ns: u64,
-    /// The longest time from the proof that it was gone to the next `ok`; `None` if there was none to measure.
+    /// Of faults that were seen to take effect: the longest time from the proof that it was gone to the next `ok`;
+    /// `None` if there was none to measure.
     pub recovery_max_ns: Option<u64>,
 }
 
@@ -145,8 +146,9 @@ pub(super) fn measure(
         figures.injected = own().count() as u64;
         figures.landed = own().filter(|window| window.landed).count() as u64;
         figures.healed = faults().filter(|fault| fault.healed_ns.is_some()).count() as u64;
+        let proven = || faults().filter(|fault| fault.landed_ns.is_some());
         let recovery = |healed: u64| ok_ends.get(ok_ends.partition_point(|&end| end < healed)).map(|end| end - healed);
-        figures.recovery_max_ns = faults().filter_map(|fault| fault.healed_ns.and_then(recovery)).max();
+        figures.recovery_max_ns = proven().filter_map(|fault| fault.healed_ns.and_then(recovery)).max();
         figures
     });
     (quiet, classes.collect())

@@ -63,6 +63,13 @@ struct Drawing<'a> {
     faults_height: f64,
 }
 
+impl Drawing<'_> {
+    /// Whether the history says nothing of when these operations happened.
+    fn timeless(&self) -> bool {
+        self.events.iter().all(|&event| self.history.time_ns(event) == 0)
+    }
+}
+
 /// The drawing, or nothing for a witness that is not made of operations of this history.
 pub(super) fn drawing(page: &Page<'_>, found: &Counterexample<'_>) -> Markup {
     let Witness::Nonlinearizable { operations, blocked, paths, .. } = &found.anomaly.witness else {
@@ -197,20 +204,29 @@ fn faults(page: &Page<'_>, drawing: &Drawing<'_>, windows: &[&Window], rows: &[u
         let to = if window.end_ns > last { drawing.right } else { drawing.scale.moment(window.end_ns) };
         (from, (to - from).max(2.0))
     };
-    html! {
-        @for window in windows {
-            @let place = page.class_place(&window.class);
-            @let row = rows.iter().position(|&row| row == place).unwrap_or(0);
-            @let y = 4.0 + row as f64 * FAULT_ROW;
-            @let (x, width) = span(window);
-            @let name = sentence::fault_name(page.story.facts, window);
+    let one = |window: &Window, tag: bool| {
+        let place = page.class_place(&window.class);
+        let row = rows.iter().position(|&row| row == place).unwrap_or(0);
+        let y = 4.0 + row as f64 * FAULT_ROW;
+        let (x, width) = span(window);
+        let name = sentence::fault_name(page.story.facts, window);
+        html! {
             g class={ "fault k" (place % 6) @if !window.landed { " unproven" } } {
                 title { (name) }
-                rect class="band" x=(r(x)) y=(r(y)) width=(r(width)) height=(r(drawing.bottom - y));
-                rect class="tag" x=(r(x)) y=(r(y)) width=(r(width)) height=(FAULT_ROW - 3.0);
-                @if width > 60.0 { text class="small halo" x=(r(x + 5.0)) y=(r(y + 11.5)) { (words::cut(&name, (width / 6.6) as usize)) } }
+                @if tag {
+                    rect class="tag" x=(r(x)) y=(r(y)) width=(r(width)) height=(FAULT_ROW - 3.0) {}
+                    @if width > 60.0 {
+                        text class="small halo" x=(r(x + 5.0)) y=(r(y + 11.5)) { (words::cut(&name, (width / 6.6) as usize)) }
+                    }
+                } @else {
+                    rect class="band" x=(r(x)) y=(r(y)) width=(r(width)) height=(r(drawing.bottom - y)) {}
+                }
             }
         }
+    };
+    html! {
+        @for window in windows { (one(window, false)) }
+        @for window in windows { (one(window, true)) }
     }
 }
 
@@ -218,7 +234,7 @@ fn lanes(drawing: &Drawing<'_>) -> Markup {
     html! {
         @for lane in &drawing.lanes {
             @let y = lane.bar_y() + BAR / 2.0;
-            line class="lane" x1=(LEFT) x2=(r(drawing.right)) y1=(r(y)) y2=(r(y));
+            line class="lane" x1=(LEFT) x2=(r(drawing.right)) y1=(r(y)) y2=(r(y)) {}
             text class="who" x=(LEFT - 10.0) y=(r(y + 4.5)) text-anchor="end" {
                 (words::cut(&phrase::actor(&lane.process), 14))
             }
@@ -229,6 +245,7 @@ fn lanes(drawing: &Drawing<'_>) -> Markup {
 fn axis(drawing: &Drawing<'_>) -> Markup {
     let history = drawing.history;
     let decimals = sentence::decimals(history, drawing.bars.iter().map(|bar| &bar.call));
+    let timeless = drawing.timeless();
     let room = (decimals as f64 + 6.0) * 6.6 + 10.0;
     let last = drawing.events.len().saturating_sub(1);
     let last_x = drawing.scale.event(last);
@@ -240,20 +257,25 @@ fn axis(drawing: &Drawing<'_>) -> Markup {
         if told {
             free_from = x + room;
         }
-        ticks.push((x, told.then(|| words::moment(history.time_ns(event), decimals))));
+        ticks.push((
+            x,
+            told.then(|| {
+                if timeless { format!("event {event}") } else { words::moment(history.time_ns(event), decimals) }
+            }),
+        ));
     }
     let y = drawing.bottom + 6.0;
     html! {
         @for (x, told) in &ticks {
-            line class="guide" x1=(r(*x)) x2=(r(*x)) y1=(r(drawing.faults_height + 8.0)) y2=(r(y));
+            line class="guide" x1=(r(*x)) x2=(r(*x)) y1=(r(drawing.faults_height + 8.0)) y2=(r(y)) {}
             @if let Some(text) = told {
-                line class="tick" x1=(r(*x)) x2=(r(*x)) y1=(r(y)) y2=(r(y + 5.0));
+                line class="tick" x1=(r(*x)) x2=(r(*x)) y1=(r(y)) y2=(r(y + 5.0)) {}
                 text class="small" x=(r(*x)) y=(r(y + 17.0)) text-anchor="middle" { (text) }
             }
         }
-        line class="axis" x1=(LEFT) x2=(r(drawing.right)) y1=(r(y)) y2=(r(y));
+        line class="axis" x1=(LEFT) x2=(r(drawing.right)) y1=(r(y)) y2=(r(y)) {}
         @for cut in drawing.scale.breaks() {
-            path class="cut" d={ "M" (r(cut.x - 6.0)) " " (r(y + 6.0)) "l4 -12m4 12l4 -12" };
+            path class="cut" d={ "M" (r(cut.x - 6.0)) " " (r(y + 6.0)) "l4 -12m4 12l4 -12" } {}
             text class="small dim-text" x=(r(cut.x)) y=(r(y + 31.0)) text-anchor="middle" { (words::span(cut.length_ns)) }
         }
     }
@@ -271,9 +293,9 @@ fn bars(drawing: &Drawing<'_>) -> Markup {
             g class={ "op " (class) @if doubt { " doubt" } @if bar.blocked { " blocked" } } {
                 title { (bar.letter) ": " (phrase::sentence(history, &bar.call, decimals)) }
                 @if doubt {
-                    path class="bar" d={ "M" (r(bar.from)) " " (r(y)) "H" (r(bar.to)) "l12 " (BAR / 2.0) "l-12 " (BAR / 2.0) "H" (r(bar.from)) "Z" };
+                    path class="bar" d={ "M" (r(bar.from)) " " (r(y)) "H" (r(bar.to)) "l12 " (BAR / 2.0) "l-12 " (BAR / 2.0) "H" (r(bar.from)) "Z" } {}
                 } @else {
-                    rect class="bar" x=(r(bar.from)) y=(r(y)) width=(r((bar.to - bar.from).max(2.0))) height=(BAR) rx="2";
+                    rect class="bar" x=(r(bar.from)) y=(r(y)) width=(r((bar.to - bar.from).max(2.0))) height=(BAR) rx="2" {}
                 }
                 text class="label halo" x=(r(bar.label_x)) y=(r(y - 5.0 - bar.level as f64 * LABEL)) {
                     tspan class="strong" { (bar.letter) } " " (bar.label)
@@ -300,10 +322,10 @@ fn contradiction(drawing: &Drawing<'_>, paths: &[Path], blocked: OpIndex) -> Mar
             path class="before" d={
                 "M" (r(before.to)) " " (r(y0)) "C" (r(before.to + bend)) " " (r(y0)) " "
                 (r(bar.from - bend)) " " (r(y1)) " " (r(bar.from - 3.0)) " " (r(y1))
-            };
-            path class="head" d={ "M" (r(bar.from - 2.0)) " " (r(y1)) "l-9 -4.5v9z" };
+            } {}
+            path class="head" d={ "M" (r(bar.from - 2.0)) " " (r(y1)) "l-9 -4.5v9z" } {}
             @let middle = (before.to + bar.from) / 2.0;
-            text class="small mark halo" x=(r(middle)) y=(r(f64::midpoint(y0, y1) - 4.0)) text-anchor="middle" {
+            text class="small mark halo" x=(r(middle)) y=(r(f64::midpoint(y0, y1) - 9.0)) text-anchor="middle" {
                 (before.letter) " had ended before " (bar.letter) " began"
             }
         }
@@ -338,12 +360,14 @@ fn before<'d>(drawing: &'d Drawing<'_>, paths: &[Path], blocked: OpIndex) -> Opt
 fn caption(drawing: &Drawing<'_>) -> Markup {
     let doubt = drawing.bars.iter().any(|bar| bar.call.outcome == Kind::Info);
     html! {
-        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change" { rect class="bar" x="1" y="1" width="20" height="10" rx="2"; } } "write, compare-and-set" }
-        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op read" { rect class="bar" x="1" y="1" width="20" height="10" rx="2"; } } "read" }
+        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} } } "write, compare-and-set" }
+        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op read" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} } } "read" }
         @if doubt {
-            span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change doubt" { path class="bar" d="M1 1H14l7 5l-7 5H1Z"; } } "in doubt, may take effect at any later time" }
+            span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change doubt" { path class="bar" d="M1 1H14l7 5l-7 5H1Z" {} } } "in doubt, may take effect at any later time" }
         }
-        @if drawing.scale.is_even() {
+        @if drawing.timeless() {
+            span { "The history has no times; the order of events is exact." }
+        } @else if drawing.scale.is_even() {
             span { "Time is to scale." }
         } @else {
             span { "The order of events is exact; long stretches are shortened (with their length below the axis) and very short ones widened." }

@@ -50,7 +50,7 @@ pub fn page(story: &Story<'_>) -> String {
     let outcome = story.verdict.outcome();
     let suite = if story.info.suite.is_empty() { "a history" } else { story.info.suite.as_str() };
     let title = format!("{}: {suite}", sentence::outcome_name(outcome));
-    html! {
+    let markup = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -81,13 +81,20 @@ pub fn page(story: &Story<'_>) -> String {
                     (tables::environment(&page))
                     (tables::files(&page))
                 }
-                footer { "Made by schism " (story.info.schism_version) ". This page needs no network and asks for none." }
+                footer { "Made by schism" @if !story.info.schism_version.is_empty() { " " (story.info.schism_version) } ". This page needs no network and asks for none." }
                 (plots::hover_data(&page, &series))
                 script { (PreEscaped(SCRIPT)) }
             }
         }
-    }
-    .into_string()
+    };
+    visible(&markup.into_string())
+}
+
+/// The text with the replacement character for every control character but the line end: HTML has no way to say them.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() && char != '\n' { char::REPLACEMENT_CHARACTER } else { char })
+        .collect()
 }
 
 /// Own styles, the one own script by its digest, and nothing else.

@@ -9,7 +9,7 @@ use schism_history::Kind;
 use serde_json::json;
 
 use super::Page;
-use crate::figures::{Bucket, Latency, Scatter, Series, Window};
+use crate::figures::{Bucket, Latency, Outcomes, Scatter, Series, Window};
 use crate::sentence;
 use crate::words::{self, count};
 
@@ -175,7 +175,7 @@ fn quantiles(page: &Page<'_>, series: &Series) -> Markup {
             (svg)
             figcaption {
                 @for (name, told) in [("p99", "99 %"), ("p95", "95 %"), ("p50", "50 %")] {
-                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2"; } (told) }
+                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {} } (told) }
                 }
                 span { "Of operations that succeeded; logarithmic; in slices of " (words::span(series.width_ns)) "." }
             }
@@ -184,16 +184,12 @@ fn quantiles(page: &Page<'_>, series: &Series) -> Markup {
 }
 
 fn throughput(page: &Page<'_>, series: &Series) -> Markup {
-    let per_s = |number: u64| number as f64 / (series.width_ns as f64 / 1e9);
-    let most = series.buckets.iter().map(|bucket| bucket.ended.ok.max(bucket.ended.fail).max(bucket.ended.info)).max();
-    let axis = rate_axis(per_s(most.unwrap_or(0)));
-    let lines: [(RGBColor, fn(&Bucket) -> u64); 3] =
-        [(OK, |bucket| bucket.ended.ok), (FAIL, |bucket| bucket.ended.fail), (INFO, |bucket| bucket.ended.info)];
+    let slices = rated(series, page.measured.figures.end_ns);
+    let most = slices.iter().flat_map(|(_, rates)| rates).copied().fold(0.0, f64::max);
+    let axis = rate_axis(most);
     let svg = chart(page, "throughput", "Throughput by outcome", &axis, |area| {
-        for (color, of) in lines {
-            for stretch in stretches(series, |bucket| Some(per_s(of(bucket)))) {
-                line(area, stretch, color)?;
-            }
+        for (place, color) in [OK, FAIL, INFO].into_iter().enumerate() {
+            line(area, slices.iter().map(|(at, rates)| (*at, rates[place])).collect(), color)?;
         }
         Ok(())
     });
@@ -203,7 +199,7 @@ fn throughput(page: &Page<'_>, series: &Series) -> Markup {
             (svg)
             figcaption {
                 @for (name, told) in [("ok", "ok"), ("fail", "fail"), ("info", "info (in doubt)")] {
-                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2"; } (told) }
+                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {} } (told) }
                 }
                 span { "Operations that ended, each second, in slices of " (words::span(series.width_ns)) "." }
             }
@@ -211,11 +207,27 @@ fn throughput(page: &Page<'_>, series: &Series) -> Markup {
     }
 }
 
+/// Middle of each slice in seconds, and `ok`, `fail` and `info` a second in it. The last slice counts for as long as the
+/// run reached into it, and not at all where that is less than a quarter: its rate would be chance.
+fn rated(series: &Series, end_ns: u64) -> Vec<(f64, [f64; 3])> {
+    let slices = series.buckets.iter().enumerate().filter_map(|(place, bucket)| {
+        let start = place as u64 * series.width_ns;
+        let width = series.width_ns.min(end_ns.saturating_sub(start));
+        if place > 0 && width < series.width_ns / 4 {
+            return None;
+        }
+        let per_s = |number: u64| number as f64 / seconds(width.max(1));
+        let Outcomes { ok, fail, info } = bucket.ended;
+        Some((seconds(start + width / 2), [ok, fail, info].map(per_s)))
+    });
+    slices.collect()
+}
+
 fn outcome_keys() -> Markup {
     html! {
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { circle class="f-ok" cx="6" cy="6" r="3"; } "ok" }
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { polygon class="f-fail" points="6,1 11,10 1,10"; } "fail" }
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { path class="s-info" d="M2 2L10 10M10 2L2 10" stroke-width="2"; } "info (in doubt)" }
+        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { circle class="f-ok" cx="6" cy="6" r="3" {} } "ok" }
+        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { polygon class="f-fail" points="6,1 11,10 1,10" {} } "fail" }
+        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { path class="s-info" d="M2 2L10 10M10 2L2 10" stroke-width="2" {} } "info (in doubt)" }
     }
 }
 
@@ -260,13 +272,11 @@ fn latency_axis(latencies_ns: impl Iterator<Item = u64>) -> Axis {
     if low > high {
         (low, high) = (0.0, 2.0);
     }
-    let decades = (low.floor() as i32)..=((high + 1e-9).ceil() as i32).max(low.floor() as i32 + 1);
-    let marks = if decades.clone().count() <= 4 {
-        decades.clone().flat_map(|decade| [1.0f64, 2.0, 5.0].map(|step| f64::from(decade) + step.log10())).collect()
-    } else {
-        decades.clone().map(f64::from).collect()
-    };
-    Axis { from: f64::from(*decades.start()), to: f64::from(*decades.end()), marks, told: told_log_ms }
+    let decades = (low.floor() as i32)..=(high.ceil() as i32).max(low.floor() as i32 + 1);
+    let (from, to) = (f64::from(*decades.start()), f64::from(*decades.end()));
+    let steps: &[f64] = if decades.clone().count() <= 4 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let marks = decades.flat_map(|decade| steps.iter().map(move |step| f64::from(decade) + step.log10()));
+    Axis { from, to, marks: marks.filter(|mark| *mark <= to).collect(), told: told_log_ms }
 }
 
 fn told_log_ms(log: f64) -> String {
@@ -398,7 +408,7 @@ fn bands(page: &Page<'_>, end_s: f64, (x0, x1): (f64, f64), top: u32) -> Markup 
     let x = |ns: u64| x0 + (seconds(ns) / end_s).min(1.0) * (x1 - x0);
     let row_y = |place: usize| 3.0 + (place.min(ROWS_MAX - 1) as u32 * ROW) as f64;
     let bottom = f64::from(top + PLOT_HEIGHT);
-    let one = |window: &Window| {
+    let one = |window: &Window, tag: bool| {
         let place = page.class_place(&window.class);
         let (from, width) = (x(window.start_ns), (x(window.end_ns) - x(window.start_ns)).max(1.5));
         let name = sentence::fault_name(page.story.facts, window);
@@ -407,21 +417,26 @@ fn bands(page: &Page<'_>, end_s: f64, (x0, x1): (f64, f64), top: u32) -> Markup 
         html! {
             g class={ "fault k" (place % 6) @if !window.landed { " unproven" } } {
                 title { (name) ", " (words::moment(window.start_ns, 1)) " to " (words::moment(window.end_ns, 1)) }
-                rect class="band" x=(from) y=(y) width=(width) height=(bottom - y);
-                rect class="tag" x=(from) y=(y) width=(width) height=(ROW - 3);
-                @if width > 42.0 {
-                    text class="small halo" x=(from + 4.0) y=(y + 11.0) { (words::cut(&window.label, (width / 6.4) as usize)) }
+                @if tag {
+                    rect class="tag" x=(from) y=(y) width=(width) height=(ROW - 3) {}
+                    @if width > 42.0 {
+                        text class="small halo" x=(from + 4.0) y=(y + 11.0) { (words::cut(&window.label, (width / 6.4) as usize)) }
+                    }
+                } @else {
+                    rect class="band" x=(from) y=(y) width=(width) height=(bottom - y) {}
                 }
             }
         }
     };
+    let shown = || page.measured.figures.windows.iter().take(WINDOWS_MAX);
     html! {
         @for (place, class) in page.classes.iter().take(ROWS_MAX).enumerate() {
             text class="small" x=(x0 - 8.0) y=(row_y(place) + 11.0) text-anchor="end" {
                 @if place == ROWS_MAX - 1 && page.classes.len() > ROWS_MAX { "others" } @else { (words::cut(class, 13)) }
             }
         }
-        @for window in page.measured.figures.windows.iter().take(WINDOWS_MAX) { (one(window)) }
+        @for window in shown() { (one(window, false)) }
+        @for window in shown() { (one(window, true)) }
     }
 }
 
@@ -433,8 +448,8 @@ pub(super) fn hatchings() -> Markup {
             defs {
                 @for (place, line) in lines.iter().enumerate() {
                     pattern id={ "hatch-" (place) } class={ "k" (place) } width="8" height="8" patternUnits="userSpaceOnUse" {
-                        rect class="hatch-ground" width="8" height="8";
-                        path class="hatch-line" d=(line);
+                        rect class="hatch-ground" width="8" height="8" {}
+                        path class="hatch-line" d=(line) {}
                     }
                 }
             }
@@ -477,7 +492,7 @@ mod tests {
         }
         let axis = latency_axis([500_000, 40_000_000].into_iter());
         assert_eq!((axis.from, axis.to), (-1.0, 2.0));
-        assert_eq!(latency_axis(std::iter::empty()).marks.len(), 9);
+        assert_eq!(latency_axis(std::iter::empty()).marks.len(), 7);
         assert_eq!([-3.0, -1.0, 0.0, 2.0, 3.0].map(told_log_ms), ["1 µs", "100 µs", "1 ms", "100 ms", "1 s"]);
         for end in [1e-6, 0.3, 1.0, 60.0, 240.0, 241.0, 3_600.0, 1e6, 1.8e10] {
             let marks = time_marks(end);

@@ -81,27 +81,44 @@ fn evidence(fault: &FaultWindow, room: &mut usize) -> Markup {
         return html! { span class="dim" { "in " code { "faults.jsonl" } } };
     };
     *room = left;
-    let names: &[&str] = if measured.len() == 2 { &["When injected", "When healed"] } else { &[] };
     html! {
         details {
             summary { "Evidence" }
-            @for (place, json) in measured.iter().enumerate() {
-                div class="measured" {
-                    @if let Some(name) = names.get(place) { p class="dim" { (name) } }
-                    (one_measurement(json))
-                }
-            }
+            @for json in measured { div class="measured" { (one_measurement(json)) } }
         }
     }
 }
 
+/// One measurement: when it was made, what it proves, what was measured (`{"when", "proven", "error", "measured"}`; any
+/// other shape is shown as it is).
 fn one_measurement(json: &Json) -> Markup {
+    let text = |field: &str| {
+        let found = json.get(field)?;
+        Some(words::cut(&found.as_str().map_or_else(|| found.to_string(), str::to_owned), 400))
+    };
     let measured = json.get("measured").unwrap_or(json);
-    if let Some(matrix) = matrix(measured) {
-        return matrix;
+    let matrix = matrix(measured);
+    let rest = match (measured.as_object(), &matrix) {
+        (Some(fields), Some(_)) => Json::Object(
+            fields.iter().filter(|(name, _)| *name != "probes").map(|(n, v)| (n.clone(), v.clone())).collect(),
+        ),
+        (None, Some(_)) => Json::Null,
+        (_, None) => measured.clone(),
+    };
+    let empty = rest.is_null() || rest.as_object().is_some_and(serde_json::Map::is_empty);
+    html! {
+        p class="dim" {
+            @if let Some(when) = text("when") { "When " (when) ": " }
+            @match json.get("proven").and_then(Json::as_bool) {
+                Some(true) => span class="yes" { "✓ proven" },
+                Some(false) => span class="no" { "✕ not proven" },
+                None => "measured",
+            }
+        }
+        @if let Some(error) = text("error") { p class="no" { (error) } }
+        @if let Some(matrix) = matrix { (matrix) }
+        @if !empty { pre { (visible(&serde_json::to_string_pretty(&rest).unwrap_or_default())) } }
     }
-    let text = serde_json::to_string_pretty(measured).unwrap_or_default();
-    html! { pre { (visible(&text)) } }
 }
 
 /// A text of several lines, cut, with its other control characters made visible.
@@ -237,7 +254,9 @@ pub(super) fn operations(page: &Page<'_>) -> Markup {
                 }))
                 p class="dim" {
                     "ok: took effect. fail: certainly did not. info: nobody knows, it may take effect at any later time. Latency is that of ok. "
-                    (words::capital(&words::rate(figures.outcomes.total(), figures.load_ns))) " over " (words::span(figures.load_ns)) "."
+                    @if figures.load_ns > 0 {
+                        "All together " (words::rate(figures.outcomes.total(), figures.load_ns)) " over " (words::span(figures.load_ns)) "."
+                    }
                 }
             }
         }

@@ -55,7 +55,8 @@ fn in_short(page: &Page<'_>) -> String {
     if !info.nodes.is_empty() {
         parts.push(plural(info.nodes.len() as u64, "node"));
     }
-    parts.push(format!("{} in {}", plural(figures.outcomes.total(), "operation"), words::span(figures.load_ns)));
+    let time = if figures.load_ns > 0 { format!(" in {}", words::span(figures.load_ns)) } else { String::new() };
+    parts.push(format!("{}{time}", plural(figures.outcomes.total(), "operation")));
     if !figures.windows.is_empty() {
         parts.push(plural(figures.windows.len() as u64, "fault"));
     }

@@ -103,15 +103,15 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     let database = if story.info.database.is_empty() { "the database" } else { story.info.database.as_str() };
     let found = counterexamples(story.verdict);
     let linear = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::Nonlinearizable { .. }));
+    let database = words::name(database);
     let what = if linear {
         format!(
-            "{} gave its clients answers that no single, up-to-date copy of the data could have given. Software that \
-             trusts what it reads (locks, leader election, counters, configuration) can then act on data that is no \
-             longer true, or act twice.",
-            words::capital(&words::cut(database, 60))
+            "The answers that {database} gave its clients cannot have come from any single, up-to-date copy of the data. \
+             Software that trusts what it reads (locks, leader election, counters, configuration) can then act on data \
+             that is no longer true, or act twice."
         )
     } else {
-        format!("{} broke a promise that was asked about.", words::capital(&words::cut(database, 60)))
+        format!("The answers that {database} gave its clients break a promise that was asked about.")
     };
     let mut paragraphs = vec![what];
     if let Some(first) = found.first() {
@@ -135,11 +135,11 @@ fn at_the_time(story: &Story<'_>, figures: &Figures, found: &Counterexample<'_>)
     let (from, to) = time_of(story, found)?;
     let on: Vec<&Window> = overlapping(&figures.windows, from, to).collect();
     if on.is_empty() {
-        return Some(if story.facts.faults.is_empty() {
-            "No fault was injected at all: ordinary operation is enough.".to_owned()
-        } else {
-            "No fault was on between the first and the last of these operations.".to_owned()
-        });
+        return match (story.facts.faults.is_empty(), story.facts.plan_digest.is_empty()) {
+            (true, true) => None,
+            (true, false) => Some("No fault was injected at all: ordinary operation is enough.".to_owned()),
+            (false, _) => Some("No fault was on between the first and the last of these operations.".to_owned()),
+        };
     }
     let names: Vec<String> = on.iter().take(6).map(|window| fault_name(story.facts, window)).collect();
     let more = if on.len() > names.len() { format!(" and {} more", on.len() - names.len()) } else { String::new() };

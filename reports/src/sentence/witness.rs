@@ -163,7 +163,7 @@ fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initia
         .map(|(_, call)| call)
         .filter(|call| leaves(history, call).is_some_and(|left| left == *observed))
         .collect();
-    let from_start = observed.to_string() == initial;
+    let from_start = if initial == "nil" { observed.is_nil() } else { observed.to_string() == initial };
     if writers.is_empty() && !from_start {
         let anyone = history
             .client_calls()

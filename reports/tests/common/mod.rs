@@ -86,7 +86,7 @@ fn probes(cut: &[(u32, u32)], healed: bool) -> serde_json::Value {
             probes.push(json!({"from": format!("n{from}"), "to": format!("n{to}"), "sent": 5, "received": received}));
         }
     }
-    json!({"proven": true, "measured": {"probes": probes}})
+    json!({"when": if healed { "healed" } else { "injected" }, "proven": true, "measured": {"probes": probes}})
 }
 
 fn window(fault_id: u32, class: &str, label: &str, nodes: &[u32], times_ms: [u64; 4]) -> FaultWindow {
@@ -101,8 +101,8 @@ fn window(fault_id: u32, class: &str, label: &str, nodes: &[u32], times_ms: [u64
         let of: Vec<serde_json::Value> =
             nodes.iter().map(|n| json!({"node": format!("n{n}"), "pid": 400 + n, "state": state})).collect();
         vec![
-            json!({"proven": true, "measured": {"processes": of}}),
-            json!({"proven": true, "measured": {"running": nodes.len()}}),
+            json!({"when": "injected", "proven": true, "measured": {"processes": of}}),
+            json!({"when": "healed", "proven": true, "measured": {"running": nodes.len()}}),
         ]
     };
     FaultWindow {
@@ -400,7 +400,9 @@ pub fn unknown() -> Told {
     let mut told = valid();
     for fault in told.facts.faults.iter_mut().filter(|fault| fault.class == "pause") {
         fault.landed_ns = None;
-        fault.evidence = vec![json!({"proven": false, "measured": {"error": "no process found"}})];
+        fault.evidence = vec![
+            json!({"when": "injected", "proven": false, "measured": null, "error": ["no-target", "no process found"]}),
+        ];
     }
     let run = Finding {
         gaps: vec![

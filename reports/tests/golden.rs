@@ -1,0 +1,47 @@
+//! Texts as a whole, against files. `SCHISM_BLESS=1` writes them anew.
+
+mod common;
+
+use std::path::Path;
+
+use schism_reports::terminal::Look;
+use schism_reports::{github, junit, terminal};
+
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("SCHISM_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{name} differs; if that is meant, run the test once with SCHISM_BLESS=1");
+}
+
+#[test]
+fn terminal_summaries() {
+    let look = Look { color: false, report_path: Some("runs/latest/report.html") };
+    golden("stale.txt", &terminal::summary(&common::stale().story(), look));
+    golden("knot.txt", &terminal::summary(&common::knot().story(), look));
+    golden("valid.txt", &terminal::summary(&common::valid().story(), look));
+    golden("unknown.txt", &terminal::summary(&common::unknown().story(), look));
+    golden("imported.txt", &terminal::summary(&common::imported().story(), look));
+    golden("empty.txt", &terminal::summary(&common::empty().story(), look));
+    golden("stale-color.txt", &terminal::summary(&common::stale().story(), Look { color: true, ..look }));
+}
+
+#[test]
+fn junit_documents() {
+    golden("stale.xml", &junit::junit(&common::stale().story()).unwrap());
+    golden("valid.xml", &junit::junit(&common::valid().story()).unwrap());
+    golden("unknown.xml", &junit::junit(&common::unknown().story()).unwrap());
+    golden("empty.xml", &junit::junit(&common::empty().story()).unwrap());
+    golden("hostile.xml", &junit::junit(&common::hostile().story()).unwrap());
+}
+
+#[test]
+fn github_texts() {
+    golden("stale.md", &github::step_summary(&common::stale().story()));
+    golden("stale.annotation", &github::annotation(&common::stale().story()).unwrap());
+    golden("unknown.annotation", &github::annotation(&common::unknown().story()).unwrap());
+    assert_eq!(github::annotation(&common::valid().story()), None);
+}
