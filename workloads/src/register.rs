@@ -247,6 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn only_what_took_effect_is_expected_later() {
+        let (int, pair) = (Value::Int, |old, new| Value::Pair([old, new]));
+        let cases = [
+            (Kind::Ok, F::Read, int(7), None, vec![7]),
+            (Kind::Ok, F::Read, Value::Nil, None, vec![]),
+            (Kind::Ok, F::Write, int(8), None, vec![8]),
+            (Kind::Ok, F::Cas, pair(1, 9), Some(true), vec![9]),
+            (Kind::Ok, F::Cas, pair(1, 9), Some(false), vec![]),
+            (Kind::Invoke, F::Write, int(8), None, vec![]),
+            (Kind::Info, F::Write, int(8), None, vec![]),
+            (Kind::Fail, F::Write, int(8), None, vec![]),
+        ];
+        let workers = schism_generators::Workers::new(1, &[]);
+        for (kind, f, value, matched, expected) in cases {
+            let mut registers = Registers::new(&RegisterOptions::default(), Seed(1).stream("test"));
+            let mut event = Op::new(schism_history::Process::Client(0), kind, f, value);
+            event.matched = matched;
+            registers.update(&Context::new(&workers, 0), &event);
+            assert_eq!(registers.seen.values[..registers.seen.len], expected, "{event:?}");
+        }
+    }
+
+    #[test]
     fn seen_keeps_the_latest_first() {
         let mut seen = Seen::default();
         [1, 2, 2, 3, 4, 5].into_iter().for_each(|value| seen.push(value));
