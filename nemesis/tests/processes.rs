@@ -65,6 +65,21 @@ impl Bench {
             .collect()
     }
 
+    /// A lease that was cancelled leaves no watcher: none names our folder any more, within a few seconds.
+    async fn await_no_watcher(&self) {
+        let folder = self.folder.path().display().to_string();
+        let watches = |pid: &std::ffi::OsStr| {
+            let words = std::fs::read(std::path::Path::new("/proc").join(pid).join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            words.contains("schism-lease") && words.contains(&folder)
+        };
+        let begun = std::time::Instant::now();
+        while std::fs::read_dir("/proc").expect("proc").flatten().any(|entry| watches(&entry.file_name())) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the watcher of a cancelled lease is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     fn ledger_states(&self) -> Vec<(u32, State)> {
         let text = ledger::read(&self.folder.path().join("faults.jsonl")).expect("the set-up of a test");
         text.entries.iter().map(|entry| (entry.fault_id, entry.state)).collect()
@@ -111,6 +126,7 @@ async fn a_kill_is_proven_undone_and_leaves_nothing() {
     let states = [State::Planned, State::Injected, State::Healing, State::Healed];
     assert_eq!(bench.ledger_states(), states.map(|state| (7, state)));
     assert_eq!(bench.nemesis.heal_everything().await, Vec::<String>::new());
+    bench.await_no_watcher().await;
 }
 
 #[tokio::test]
