@@ -274,22 +274,27 @@ fn apply_set(document: &mut serde_yaml::Value, set: &str) -> Result<(), String> 
         if step.is_empty() {
             return Err(format!("`{path}` has an empty level"));
         }
-        if let (Ok(index), serde_yaml::Value::Sequence(items)) = (step.parse::<usize>(), &mut *place) {
-            let count = items.len();
-            place = items.get_mut(index).ok_or_else(|| format!("`{step}` is beyond the list's {count} items"))?;
-            continue;
-        }
-        if place.is_null() {
-            *place = serde_yaml::Value::Mapping(serde_yaml::Mapping::new());
-        }
-        let found = kind_of(place);
-        let serde_yaml::Value::Mapping(fields) = place else {
-            return Err(format!("`{step}` cannot be set: {found} stands above it"));
-        };
-        place = fields.entry(step.into()).or_insert(serde_yaml::Value::Null);
+        place = step_into(place, step)?;
     }
     *place = value;
     Ok(())
+}
+
+/// One level down: an item of a list, or a field of a map (made where there is none).
+fn step_into<'a>(place: &'a mut serde_yaml::Value, step: &str) -> Result<&'a mut serde_yaml::Value, String> {
+    if place.is_null() {
+        *place = serde_yaml::Value::Mapping(serde_yaml::Mapping::new());
+    }
+    let found = kind_of(place);
+    match place {
+        serde_yaml::Value::Mapping(fields) => Ok(fields.entry(step.into()).or_insert(serde_yaml::Value::Null)),
+        serde_yaml::Value::Sequence(items) => {
+            let count = items.len();
+            let item = step.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+            item.ok_or_else(|| format!("`{step}` is no item of the list, which has {count} (the first is 0)"))
+        }
+        _ => Err(format!("`{step}` cannot be set: {found} stands above it")),
+    }
 }
 
 fn kind_of(value: &serde_yaml::Value) -> &'static str {

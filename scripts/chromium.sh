@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prints the path of a Chromium: the machine's own, or one that is downloaded into schism's cache and runs from there.
+set -eu
+schism=$1
+for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then
+        command -v "$name"
+        exit 0
+    fi
+done
+tree=$("$schism" packages chromium fonts-dejavu-core)
+if [ ! -x "$tree/usr/lib/chromium/chromium" ]; then
+    echo "schism: the package chromium holds no browser on this system" >&2
+    exit 1
+fi
+wrapper="$tree/chromium-here"
+libraries=$(find "$tree/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
+cat >"$wrapper.$$" <<WRAPPER
+#!/bin/sh
+export LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:-}"
+export FONTCONFIG_SYSROOT="$tree"
+exec "$tree/usr/lib/chromium/chromium" "\$@"
+WRAPPER
+chmod +x "$wrapper.$$"
+mv "$wrapper.$$" "$wrapper"
+echo "$wrapper"

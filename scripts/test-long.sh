@@ -1,0 +1,26 @@
+#!/bin/sh
+# Longer suites, on real clusters: the stale reads must be found in at least 9 of 10 seeds, and a healthy cluster must be
+# judged valid under all faults in 5 of 5.
+set -eu
+"${CARGO:-cargo}" build --locked --release -p schism
+schism="${CARGO_TARGET_DIR:-target}/release/schism"
+runs=$(mktemp -d)
+trap 'rm -rf "$runs"' EXIT
+
+found=0
+for seed in 1 2 3 4 5 6 7 8 9 10; do
+    status=0
+    "$schism" run etcd/stale-reads --seed "$seed" --runs "$runs" >"$runs/out" || status=$?
+    [ "$status" = 1 ] && found=$((found + 1))
+    echo "stale reads, seed $seed: exit $status"
+done
+valid=0
+for seed in 1 2 3 4 5; do
+    status=0
+    "$schism" run etcd/register --seed "$seed" --runs "$runs" >"$runs/out" || status=$?
+    [ "$status" = 0 ] && valid=$((valid + 1))
+    echo "registers under all faults, seed $seed: exit $status"
+    [ "$status" = 0 ] || cat "$runs/out"
+done
+echo "stale reads found in $found of 10 seeds; registers valid in $valid of 5"
+[ "$found" -ge 9 ] && [ "$valid" = 5 ]

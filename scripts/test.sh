@@ -1,0 +1,36 @@
+#!/bin/sh
+# All tests. What they need beside the build (sshd, sudo, nft, etcd, a browser) is downloaded into schism's cache and used
+# from there; nothing is installed and no daemon of this machine is touched.
+set -eu
+CARGO="${CARGO:-cargo}"
+
+"$CARGO" build --locked -p schism
+schism="${CARGO_TARGET_DIR:-target}/debug/schism"
+
+# Uses what is on this machine, else what is in the tree; without either the tests that need it say that they are skipped.
+tree=$("$schism" packages openssh-server openssh-client sudo nftables etcd-server) || tree=""
+pick() {
+    for path in "$tree/$2" "/$2"; do
+        if [ -x "$path" ]; then
+            export "$1=$path"
+            return
+        fi
+    done
+    echo "schism: no $2 here: tests that need it are skipped" >&2
+}
+pick SCHISM_TEST_SSHD usr/sbin/sshd
+pick SCHISM_TEST_ETCD usr/bin/etcd
+PATH="$PATH:/usr/sbin:/sbin${tree:+:$tree/usr/sbin:$tree/usr/bin}"
+export PATH
+
+if [ -z "${SCHISM_CHROMIUM:-}" ]; then
+    SCHISM_CHROMIUM=$(scripts/chromium.sh "$schism") || SCHISM_CHROMIUM=""
+    if [ -n "$SCHISM_CHROMIUM" ]; then
+        export SCHISM_CHROMIUM
+    else
+        unset SCHISM_CHROMIUM
+        echo "schism: no browser can be had here: its tests are skipped" >&2
+    fi
+fi
+
+"$CARGO" test --locked --workspace "$@"
