@@ -87,6 +87,12 @@ impl RunnerError {
     /// The exit that this error gives.
     pub fn exit(&self) -> Exit {
         match self {
+            RunnerError::Lab(
+                schism_lab::LabError::NotFound { .. }
+                | schism_lab::LabError::NoSuchNode { .. }
+                | schism_lab::LabError::Spec { .. }
+                | schism_lab::LabError::Exists { .. },
+            ) => Exit::Usage,
             RunnerError::Usage(_) | RunnerError::Suite(_) | RunnerError::Plan(_) => Exit::Usage,
             RunnerError::Malformed { .. } | RunnerError::Read { .. } => Exit::Malformed,
             RunnerError::Lab(_) | RunnerError::Packages(_) | RunnerError::Remote(_) | RunnerError::Db(_) => {
