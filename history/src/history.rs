@@ -27,7 +27,7 @@ pub struct Call {
 
 /// A checked history. Every completion has its invocation, a process has one operation at a time, indices are dense.
 ///
-/// Columnar: 50 bytes an event, and a value's own memory where it is no number. Rare fields (error, fault id, session,
+/// Columnar: 54 bytes an event, and a value's own memory where it is no number. Rare fields (error, fault id, session,
 /// extra) stand apart. Two histories are equal if their events are, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {

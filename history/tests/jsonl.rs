@@ -135,7 +135,7 @@ fn what_is_wrong_is_named_with_its_place() {
     let bad = [good.as_bytes(), b"{\"process\":1,\"f\":\"\xff\xfe\"}\n", good.as_bytes()].concat();
     let error = read(&bad).expect_err("no UTF-8");
     assert!(
-        error.starts_with("line 2, column 19 (byte 60 of the file)") && error.ends_with("expected text in UTF-8"),
+        error.starts_with("line 2, column 19 (byte 59 of the file)") && error.ends_with("expected text in UTF-8"),
         "{error}"
     );
     let deep = format!("{{\"value\":{}{}}}\n", "[".repeat(129), "]".repeat(129));
