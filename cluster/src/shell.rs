@@ -117,7 +117,8 @@ pub fn descendants_script(pid: u32) -> String {
 }
 
 /// Sends a signal (`KILL`, `STOP`, `CONT`...) to exactly these processes, and prints the number of each that got it.
-/// One whose start time differs is another process by now and is left alone. Always ends with status 0.
+/// One whose start time differs is another process by now and is left alone. Always ends with status 0. A signal takes
+/// effect a moment after it was sent: look until it has.
 pub fn signal_script(signal: &str, processes: &[ProcessId]) -> String {
     let mut script = PROCESS_FUNCTIONS.to_owned();
     let signal = quote(signal);
@@ -202,7 +203,9 @@ mod tests {
         let other = ProcessId { start_ticks: id.start_ticks + 1, ..id };
         assert_eq!(text(&signal_script("KILL", &[other])), "", "another start time is another process");
         assert_eq!(text(&signal_script("STOP", &[id])), format!("{pid}\n"));
-        assert_eq!(text(&format!("{PROCESS_FUNCTIONS}stat_of {pid}; echo $state")), "T\n");
+        let stopped =
+            format!("{PROCESS_FUNCTIONS}until stat_of {pid}; [ \"$state\" = T ]; do sleep 0.01; done; echo $state");
+        assert_eq!(text(&stopped), "T\n");
         assert_eq!(text(&signal_script("KILL", &[id])), format!("{pid}\n"));
         assert_eq!(text(&signal_script("KILL", &[id, id])).lines().count(), 0, "gone, or a zombie");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "began\n/\n");

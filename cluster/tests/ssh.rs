@@ -1,5 +1,6 @@
 //! SSH against a real sshd. Passed over, with the reason, where there is none: see `support/sshd.rs`.
 
+#[cfg(test)]
 mod support;
 
 use support::{cases, sshd};

@@ -108,12 +108,9 @@ impl Connection {
         let mut session = Session::new().map_err(|error| internal(&error))?;
         let keep = socket.try_clone().map_err(|error| internal(&error))?;
         let trusted = Trusted::read(target)?;
-        if let Trusted::Hosts { known, .. } = &trusted {
-            let supported = session.supported_algs(MethodType::HostKey).unwrap_or_default();
-            if let Some(order) = known_hosts::preferred(known, &supported) {
-                session.method_pref(MethodType::HostKey, &order).map_err(|error| internal(&error))?;
-            }
-        }
+        let supported = session.supported_algs(MethodType::HostKey).unwrap_or_default();
+        let order = known_hosts::preferred(&trusted.keys(), &supported);
+        session.method_pref(MethodType::HostKey, &order).map_err(|error| internal(&error))?;
         session.set_tcp_stream(socket);
         let mut connection = Connection { session, socket: keep };
         connection.time_left(until);
@@ -299,6 +296,15 @@ impl Trusted {
             return Ok(Trusted::Hosts { known: known_hosts::Known { keys: plain.keys, ..known }, file, accept_new });
         }
         Ok(Trusted::Hosts { known, file, accept_new })
+    }
+
+    /// The keys that would be taken.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        match self {
+            Trusted::Anything => Vec::new(),
+            Trusted::Key(written) => known_hosts::written_key(written).into_iter().collect(),
+            Trusted::Hosts { known, .. } => known.keys.clone(),
+        }
     }
 
     fn check(&self, target: &SshTarget, key: &[u8]) -> Result<(), RemoteError> {

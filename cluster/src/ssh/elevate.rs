@@ -170,7 +170,7 @@ mod tests {
     fn any_script_comes_through_any_login_shell() {
         let long = format!("cat\n: {}\necho end", "it's a long comment \\ ".repeat(3000));
         let cases = [
-            ("printf '%s\n' \"a'b\\\\c!d%s\" é; echo $#", "", "a'b\\c!d%s é\n0\n"),
+            ("printf '%s\n' \"a'b\\\\c!d%s\" é; echo $#", "", "a'b\\c!d%s\né\n0\n"),
             ("cat; echo done", "in\nput", "in\nputdone\n"),
             ("if true\nthen\n  printf '%s|' 'x\ty' \"$HOME/z\" | sed s,.*z,z,\nfi", "", "z|"),
             ("cat <<'E'\n$x\nE", "", "$x\n"),

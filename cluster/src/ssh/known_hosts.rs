@@ -194,17 +194,22 @@ pub(crate) fn is_the_known(written: &str, key: &[u8]) -> bool {
 }
 
 /// Host key algorithms, those of known keys first: a server that has several kinds of key must show the one we know.
-pub(crate) fn preferred(known: &Known, supported: &[&str]) -> Option<String> {
-    let kinds: Vec<&str> = known.keys.iter().filter_map(|key| key_kind(key)).collect();
+/// Where none is known, Ed25519 goes first, as with OpenSSH, so that both write the same key down.
+pub(crate) fn preferred(known: &[Vec<u8>], supported: &[&str]) -> String {
+    let mut kinds: Vec<&str> = known.iter().filter_map(|key| key_kind(key)).collect();
     if kinds.is_empty() {
-        return None;
+        kinds.push("ssh-ed25519");
     }
-    let knows = |algorithm: &&&str| {
-        kinds.contains(*algorithm) || (kinds.contains(&"ssh-rsa") && algorithm.starts_with("rsa-sha2-"))
-    };
+    let rsa = kinds.contains(&"ssh-rsa");
+    let knows = |algorithm: &&&str| kinds.contains(*algorithm) || (rsa && algorithm.starts_with("rsa-sha2-"));
     let (first, rest): (Vec<&&str>, Vec<&&str>) = supported.iter().partition(knows);
     let all: Vec<&str> = first.into_iter().chain(rest).copied().collect();
-    Some(all.join(","))
+    all.join(",")
+}
+
+/// The public key in what a user wrote down, if it is one and no fingerprint.
+pub(crate) fn written_key(written: &str) -> Option<Vec<u8>> {
+    written.split_whitespace().filter_map(|word| STANDARD.decode(word).ok()).find(|key| key_kind(key).is_some())
 }
 
 #[cfg(test)]
@@ -331,10 +336,14 @@ mod tests {
 
     #[test]
     fn known_kinds_come_first() {
-        let known = Known { keys: vec![key(1)], revoked: vec![] };
         let supported = ["ecdsa-sha2-nistp256", "ssh-ed25519", "rsa-sha2-512"];
-        assert_eq!(preferred(&known, &supported).unwrap(), "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512");
-        assert_eq!(preferred(&Known::default(), &supported), None);
+        assert_eq!(preferred(&[key(1)], &supported), "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512");
+        assert_eq!(preferred(&[], &supported), "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512");
+        let rsa = [&[0, 0, 0, 7][..], b"ssh-rsa"].concat();
+        assert_eq!(preferred(&[rsa], &supported), "rsa-sha2-512,ecdsa-sha2-nistp256,ssh-ed25519");
+        let line = format!("n1 ssh-ed25519 {} me@x", STANDARD.encode(key(1)));
+        assert_eq!(written_key(&line), Some(key(1)));
+        assert_eq!(written_key(&fingerprint(&key(1))), None);
     }
 
     #[test]
