@@ -103,7 +103,7 @@ const REJECTED: &[(&str, &[u32], u32)] = &[
     // No match, although nothing else was ever there.
     ("0:w1 1:c1>2~", &[0, 2], 3),
     // In doubt, but it can happen only once.
-    ("0:w1? 1:r1 1:w2 1:r1", &[0, 4, 6], 7),
+    ("0:w1? 1:r1 1:w2 1:r1", &[0, 2, 4, 6], 7),
     // One compare-and-set after another from the same value.
     ("0:w1 0:c1>2 1:c1>3", &[0, 2, 4], 5),
     // Two keys: only one is broken.

@@ -1,0 +1,3 @@
+//! Checkers that need no search.
+
+pub mod stats;
