@@ -6,11 +6,16 @@ pub mod cluster;
 pub mod daemon;
 pub mod db;
 pub mod ground;
+pub mod inventory;
+pub mod probe;
+pub mod process;
 pub mod remote;
 pub mod script;
 pub mod shell;
+pub mod ssh;
 
 pub use cluster::{Cluster, NodeHandle};
 pub use db::{Db, DbError, Kill, LogFiles, Pause, Primaries, ProcessId};
 pub use ground::{Ground, GroundError, NoGround};
 pub use remote::{Command, Output, Remote, RemoteError, User};
+pub use ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget, Sudo};

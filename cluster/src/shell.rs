@@ -117,7 +117,8 @@ pub fn descendants_script(pid: u32) -> String {
 }
 
 /// Sends a signal (`KILL`, `STOP`, `CONT`...) to exactly these processes, and prints the number of each that got it.
-/// One whose start time differs is another process by now and is left alone. Always ends with status 0.
+/// One whose start time differs is another process by now and is left alone. Always ends with status 0. A signal takes
+/// effect a moment after it was sent: look until it has.
 pub fn signal_script(signal: &str, processes: &[ProcessId]) -> String {
     let mut script = PROCESS_FUNCTIONS.to_owned();
     let signal = quote(signal);
@@ -128,6 +129,22 @@ pub fn signal_script(signal: &str, processes: &[ProcessId]) -> String {
     }
     script.push_str(":\n");
     script
+}
+
+/// Writes exactly `bytes` bytes of standard input to a file, by a temporary name beside it and a rename; makes its
+/// folder. `mode` is octal (`0o644`). Leaves the old file where not all bytes came.
+pub fn receive_script(to: &str, mode: u32, bytes: usize) -> String {
+    let (path, folder) = (quote_path(to), quote_path(parent(to)));
+    format!(
+        "mkdir -p {folder} || exit 1\n\
+         if [ -d {path} ]; then echo 'there is a folder of that name' >&2; exit 1; fi\n\
+         new={path}.new.$$\ntrap 'rm -f \"$new\"' EXIT\numask 077\n\
+         cat > \"$new\" || exit 1\n\
+         count=$(wc -c < \"$new\")\n\
+         [ \"$count\" -eq {bytes} ] || {{ echo \"only $count of {bytes} bytes arrived\" >&2; exit 1; }}\n\
+         chmod {:o} \"$new\" && mv -f \"$new\" {path}\n",
+        mode & 0o7777,
+    )
 }
 
 #[cfg(test)]
@@ -186,7 +203,9 @@ mod tests {
         let other = ProcessId { start_ticks: id.start_ticks + 1, ..id };
         assert_eq!(text(&signal_script("KILL", &[other])), "", "another start time is another process");
         assert_eq!(text(&signal_script("STOP", &[id])), format!("{pid}\n"));
-        assert_eq!(text(&format!("{PROCESS_FUNCTIONS}stat_of {pid}; echo $state")), "T\n");
+        let stopped =
+            format!("{PROCESS_FUNCTIONS}until stat_of {pid}; [ \"$state\" = T ]; do sleep 0.01; done; echo $state");
+        assert_eq!(text(&stopped), "T\n");
         assert_eq!(text(&signal_script("KILL", &[id])), format!("{pid}\n"));
         assert_eq!(text(&signal_script("KILL", &[id, id])).lines().count(), 0, "gone, or a zombie");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "began\n/\n");
