@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use schism_checkers::table::{self, TableError};
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::tail::Tail;
 use schism_history::{History, RunFacts};
@@ -14,6 +15,7 @@ use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::run_dir::{RunDir, write_whole};
+use crate::suite::nearest;
 
 /// A run as its folder tells it.
 pub struct Record {
@@ -151,7 +153,15 @@ pub fn checkers_of(plan: &Plan) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
 /// # Errors
 /// When there is none, or it does not know the model; with the nearest names.
 pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>, RunnerError> {
-    schism_checkers::build(name, model).map_err(|error| RunnerError::Usage(error.to_string()))
+    table::build(name, model).map_err(|error| {
+        let text = error.to_string();
+        let near = match &error {
+            TableError::Checker { found } => nearest(found, table::CHECKERS.iter().map(|entry| entry.name)),
+            TableError::Model { found, .. } => nearest(found, table::MODELS.iter().map(|entry| entry.model.as_str())),
+            _ => None,
+        };
+        RunnerError::Usage(near.map_or(text.clone(), |near| format!("{text}. Did you mean `{near}`?")))
+    })
 }
 
 /// Judges and writes the verdict, the page and JUnit into the folder.

@@ -35,8 +35,12 @@ fn rows(what: ListWhat) -> Vec<(String, String)> {
         }
         ListWhat::Workloads => schism_workloads::WORKLOADS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         ListWhat::Faults => schism_nemesis::FAULTS.iter().map(|entry| row(entry.name, entry.about)).collect(),
-        ListWhat::Checkers => schism_checkers::CHECKERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
-        ListWhat::Models => schism_checkers::MODELS.iter().map(|entry| row(entry.name, entry.about)).collect(),
+        ListWhat::Checkers => {
+            schism_checkers::table::CHECKERS.iter().map(|entry| row(entry.name, entry.about)).collect()
+        }
+        ListWhat::Models => {
+            schism_checkers::table::MODELS.iter().map(|entry| row(entry.model.as_str(), entry.about)).collect()
+        }
     }
 }
 
