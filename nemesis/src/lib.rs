@@ -11,7 +11,7 @@
 //!
 //! - [`links`], [`observe`]: what proves a fault.
 //!
-//! What runs on nodes is in [`scripts`] alone (and the probe in [`links`]).
+//! What runs on nodes is in [`scripts`] alone, and what looks at them in `schism_cluster::probe`.
 
 pub mod draw;
 pub mod fanout;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schism_cluster::{Cluster, Command, ProcessId, RemoteError};
+use schism_cluster::probe::process_states;
+use schism_cluster::{Cluster, ProcessId, RemoteError};
 use schism_history::Node;
 use serde::Serialize;
 
 use crate::fanout;
-use crate::scripts;
 
 /// Processes of the database, by node; a node without any is not in it.
 pub type Processes = BTreeMap<Node, Vec<ProcessId>>;
@@ -42,23 +42,17 @@ impl Seen {
 /// # Errors
 /// When a node does not answer.
 pub async fn states(cluster: &Cluster, processes: &Processes) -> Result<Vec<Seen>, RemoteError> {
-    let commands = processes.iter().map(|(node, list)| (node.clone(), Command::new(scripts::states(list))));
-    let answers = fanout::run_all(cluster, commands.collect()).await?;
-    let mut seen = Vec::new();
-    for (node, output) in answers {
-        let text = output.text();
-        let letters: BTreeMap<&str, char> =
-            text.lines().filter_map(|line| line.split_once(' ')).map(|(pid, state)| (pid, first(state))).collect();
-        for process in processes.get(&node).into_iter().flatten() {
-            let state = letters.get(process.pid.to_string().as_str()).copied();
-            seen.push(Seen { node: node.clone(), process: *process, state });
-        }
-    }
-    Ok(seen)
-}
-
-fn first(text: &str) -> char {
-    text.chars().next().unwrap_or('?')
+    let part = |(node, list): (&'_ Node, &'_ Vec<ProcessId>)| {
+        let (node, list) = (node.clone(), list.clone());
+        let part: fanout::Part<'_, Result<Vec<Seen>, RemoteError>> = Box::pin(async move {
+            let states = process_states(fanout::handle(cluster, &node)?, &list).await?;
+            let pairs = list.into_iter().zip(states);
+            Ok(pairs.map(|(process, state)| Seen { node: node.clone(), process, state }).collect())
+        });
+        part
+    };
+    let answers = fanout::all(processes.iter().map(part).collect()).await;
+    Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// Looks at these processes until all are as wanted or the time is up; answers the last look.

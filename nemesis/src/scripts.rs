@@ -155,22 +155,6 @@ exit \"$failed\"
     )
 }
 
-/// Says the number and the state letter of each of these processes that is there, a line each.
-pub fn states(processes: &[ProcessId]) -> String {
-    let list: Vec<String> = processes.iter().map(|one| format!("{}:{}", one.pid, one.start_ticks)).collect();
-    format!(
-        "for process in {list}; do
-  pid=${{process%%:*}}
-  stat=$(cat \"/proc/$pid/stat\" 2>/dev/null) || continue
-  set -- ${{stat##*) }}
-  [ \"${{20}}\" = \"${{process#*:}}\" ] && echo \"$pid $1\"
-done
-true
-",
-        list = list.join(" ")
-    )
-}
-
 /// Runs the undo `$1/$2.undo` under its lock and, when it succeeded, removes what the lease left. The lock bounds
 /// itself: who held it for 20 s is taken to be dead, and an undo run twice does no harm.
 const RUN_UNDO: &str = r#"run_undo() {
@@ -318,7 +302,6 @@ mod tests {
             iptables_leftover("SCHISM-t-1"),
             signal("KILL", &processes),
             signal("KILL", &[]),
-            states(&processes),
             lease_arm("/run/a b", "t-1", 30, "{\"it's\":1}"),
             heal("/run/a b", "t-1"),
             lease_list("/run/a b"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, Pause, Primaries, ProcessId};
+use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, Output, Pause, Primaries, ProcessId};
 use schism_generators::Invocation;
 use schism_history::{F, Node, Process, Value};
 use schism_nemesis::{
@@ -166,17 +166,24 @@ async fn kill() {
 #[tokio::test(start_paused = true)]
 async fn pause() {
     let bench = Bench::new(&["n1", "n2"], &[]);
-    bench.log.once("echo \"$pid $1\"", said("41 T\n42 T\n"));
+    bench.log.once("cat /proc/41/stat", states('T', 'T'));
     let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
     assert_eq!(answer.value.to_json()["evidence"]["proven"], true);
     assert_eq!(bench.heal("pause").await.error, None);
     golden("pause.txt", &bench.told());
 }
 
-/// Answers every probe as if the network were whole.
-fn whole(log: &Log, count: usize) {
-    let all: Vec<String> = (0..count).map(|place| format!("sent {place} 15\nreceived {place} 15\n")).collect();
-    log.on("exec perl", said(&all.concat()));
+/// The answer to a look at the two processes, in these states.
+fn states(first: char, second: char) -> Output {
+    let rest = "1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0";
+    said(&format!("41 (db) {first} {rest} 700 0\n42 (db worker) {second} {rest} 701 0\n"))
+}
+
+/// Answers every probe of three nodes as if the network were whole.
+fn whole(log: &Log) {
+    log.on("cannot bind UDP", said("4000\n"));
+    log.on("getaddrinfo", said("0 10 0\n1 10 0\n2 10 0\n"));
+    log.on("sysread", said("0 10\n1 10\n2 10\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,10 +191,10 @@ async fn partition_by_nft() {
     let bench = Bench::new(&["n1", "n2", "n3"], &[]);
     bench.log.on("echo nft", said("nft\n"));
     // The whole cut of n1 and what is left of the probes: n1 hears nobody, the others hear each other.
-    for heard in ["", "received 2 15\n", "received 1 15\n"] {
-        bench.log.once("exec perl", said(&format!("sent 0 15\nsent 1 15\nsent 2 15\n{heard}")));
+    for heard in ["", "2 10\n", "1 10\n"] {
+        bench.log.once("sysread", said(heard));
     }
-    whole(&bench.log, 3);
+    whole(&bench.log);
     let answer = bench.inject("partition", json!({"shape": "halves", "direction": "both", "duration_ms": 9001})).await;
     assert_eq!(answer.error, None);
     assert_eq!(answer.value.to_json()["evidence"]["proven"], true, "{answer:?}");
@@ -213,7 +220,7 @@ async fn partition_by_iptables_one_way_and_over_ipv6() {
     for (_, answer) in Leases::default().undo(&cluster, "k3f9-3", &undo).await {
         answer.unwrap();
     }
-    whole(&bench.log, 3);
+    whole(&bench.log);
     assert!(fault.verify_healed(&cluster, &*bench.db).await.unwrap().proven);
     golden("partition-iptables.txt", &bench.told());
 }
@@ -265,7 +272,7 @@ async fn a_node_that_fails_in_the_middle_is_healed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_heal_that_fails_is_tried_again_told_and_never_forgotten() {
     let bench = Bench::new(&["n1", "n2"], &[]);
-    bench.log.once("echo \"$pid $1\"", said("41 T\n42 T\n"));
+    bench.log.once("cat /proc/41/stat", states('T', 'T'));
     assert_eq!(bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await.error, None);
     let broken = Arc::new(Mutex::new(true));
     let switch = Arc::clone(&broken);
@@ -291,7 +298,7 @@ async fn a_heal_that_fails_is_tried_again_told_and_never_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_seen_to_be_gone_is_not_healed() {
     let bench = Bench::new(&["n1"], &[]);
-    bench.log.on("echo \"$pid $1\"", said("41 T\n42 S\n"));
+    bench.log.on("cat /proc/41/stat", states('T', 'S'));
     let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(false)), "42 runs");
     let answer = bench.heal("pause").await;

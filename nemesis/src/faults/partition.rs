@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use schism_cluster::{Cluster, Command, Db};
+use schism_cluster::{Cluster, Command, Db, probe};
 use schism_history::Node;
 use serde_json::{Map, Value, json};
 
@@ -112,11 +112,11 @@ impl Partition {
     }
 
     async fn probed(&self, cluster: &Cluster, grudge: &Grudge) -> Result<Evidence, FaultError> {
-        let pairs = links::ordered_pairs(&cluster.names());
+        let pairs = probe::all_pairs(cluster);
         let mut tries = 1;
         loop {
-            let probes = links::reachability(cluster).await?;
-            let mut evidence = links::judge_links(grudge, &pairs, &probes);
+            let counts = probe::reachability(cluster, &pairs).await?;
+            let mut evidence = links::judge_links(grudge, &counts);
             if evidence.proven || tries >= PROBE_TRIES {
                 evidence.measured["tries"] = json!(tries);
                 return Ok(evidence);
