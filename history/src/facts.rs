@@ -184,6 +184,11 @@ mod tests {
                     r#"2 pause 'nil' [] 1 - - - []"#,
                 ],
             ),
+            // Healed and proven twice: the first proof counts.
+            (
+                "nemesis/kill#1:inject=nil? nemesis/kill#1:heal=nil( nemesis/kill?{\"evidence\":{\"proven\":true}} nemesis/kill#1:heal=nil( nemesis/kill?{\"evidence\":{\"proven\":true}}".to_owned(),
+                vec![r#"1 kill 'nil' [] 0 - 2 3 [{"proven":true,"when":"healed"},{"proven":true,"when":"healed"}]"#],
+            ),
             // A heal of nothing, events without a fault, and a proof that is no truth value.
             (format!("nemesis/kill#7:heal=nil( nemesis/kill?{healed} nemesis/kill:inject=nil?"), vec![]),
             (
