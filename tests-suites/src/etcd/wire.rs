@@ -3,14 +3,16 @@
 //! What could send a request twice, or elsewhere, and what is done about it:
 //!
 //! - redirects: none is followed;
-//! - reqwest's own retries: switched off ([`reqwest::retry::never`]);
+//! - reqwest's own retries: switched off ([`reqwest::retry::never`]; they concern refusals of HTTP/2, which is not spoken
+//!   either, so no test can tell the difference);
 //! - a proxy from the environment: not used;
 //! - hyper's pool takes a request back and gives it to a fresh connection if, and only if, no byte of it was handed to the
 //!   connection it was meant for (the connection was found closed first). That cannot be switched off and is harmless:
 //!   the request leaves once. The scripted server of the tests counts requests to prove it.
 //!
 //! An answer that comes after its time cannot meet a later request: whenever an exchange did not end in a whole answer,
-//! the client and its connections are thrown away, and the next request makes its own.
+//! the client and its connections are thrown away, and the next request makes its own. (Hyper closes a connection whose
+//! exchange was given up, so the tests pass without this; it is here so that the promise rests on our own code.)
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
