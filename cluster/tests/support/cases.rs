@@ -320,9 +320,14 @@ trait AwaitFor: Future + Sized {
 
 impl<F: Future> AwaitFor for F {}
 
-/// Much output on both streams, much input, both at once, and input that is not read.
+/// Much output on both streams, much input, both at once, and input that is not read; directly, and through a tunnel,
+/// whose socket is full at once.
 pub async fn volumes(site: &Site) {
-    let remote = site.with(|_| {});
+    much(&site.with(|_| {})).await;
+    much(&site.with(|target| target.jump = Some(Box::new(site.target())))).await;
+}
+
+async fn much(remote: &SshRemote) {
     let script = "head -c 20000000 /dev/zero & head -c 20000000 /dev/zero >&2; wait";
     let output = remote.run(&Command::new(script)).await.unwrap();
     assert_eq!((output.stdout.len(), output.stderr.len()), (20_000_000, 20_000_000));
