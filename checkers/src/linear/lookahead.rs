@@ -1,6 +1,6 @@
 //! What the search may know of the future where the state is one cell that every change overwrites.
 //!
-//! Three rules, each exact (a configuration that can be completed leads to one that is kept and can be completed):
+//! Four rules, each exact (a configuration that can be completed leads to one that is kept and can be completed):
 //!
 //! 1. **Doomed.** Who leaves a state that an operation without doubt still needs, while nothing can bring that state
 //!    again, can never be completed.
@@ -11,6 +11,8 @@
 //!    placed only if no such operation can need it.)
 //! 3. **Useful doubt.** An operation in doubt happens only where something open becomes legal by it that was not legal
 //!    before; otherwise it may as well not have happened.
+//!
+//! 4. **Dead states.** States that nothing open or yet to come asks about are the same state.
 //!
 //! With values that are unique these leave about as many configurations as operations are open; without them the number
 //! of subsets of all open operations would have to be walked.
@@ -28,6 +30,8 @@ pub(crate) struct Lookahead {
     needs_to_come: Vec<u32>,
     /// Operations without doubt that leave a state and are yet to begin.
     leaves_to_come: Vec<u32>,
+    /// Operations that refuse a state and are yet to begin.
+    refusals_to_come: Vec<u32>,
     /// Classes with operations in doubt that need a state.
     doubts_needing: Vec<Vec<u32>>,
     /// Classes with operations in doubt that leave a state.
@@ -62,6 +66,7 @@ impl Lookahead {
         let mut lookahead = Lookahead {
             needs_to_come: vec![0; problem.states],
             leaves_to_come: vec![0; problem.states],
+            refusals_to_come: vec![0; problem.states],
             doubts_needing: vec![Vec::new(); problem.states],
             doubts_leaving: vec![Vec::new(); problem.states],
             refusals: Vec::new(),
@@ -100,10 +105,29 @@ impl Lookahead {
             let count = &mut self.needs_to_come[class.needs as usize];
             *count = count.saturating_add_signed(by);
         }
+        if class.refuses != ANY {
+            let count = &mut self.refusals_to_come[class.refuses as usize];
+            *count = count.saturating_add_signed(by);
+        }
         if class.leaves != ANY {
             let count = &mut self.leaves_to_come[class.leaves as usize];
             *count = count.saturating_add_signed(by);
         }
+    }
+
+    /// Whether nothing that is open or yet to come asks whether a state is this one. Such a state is as good as any
+    /// other of its kind.
+    pub fn is_dead(&self, view: View<'_>, row: &[u32], state: u32) -> bool {
+        let asks = |opened: &Opened| {
+            let class = view.classes[opened.class as usize];
+            (class.needs == state || class.refuses == state) && !has(row, opened.slot)
+        };
+        let refused = self.refusals_to_come[state as usize] > 0 && !self.mutation.is(Mutant::DeadTooEager);
+        !refused
+            && self.needs_to_come[state as usize] == 0
+            && !view.window.readers.iter().any(asks)
+            && !view.window.movers.iter().any(asks)
+            && !self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class))
     }
 
     /// An operation without doubt begins.

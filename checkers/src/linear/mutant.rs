@@ -25,6 +25,10 @@ pub(crate) enum Mutant {
     CasAlwaysMatches,
     /// A compare-and-set that answered "no match" tells nothing.
     MissTellsNothing,
+    /// A compare-and-set that answered "no match" tells nothing once anything was written.
+    RefusalsIdle,
+    /// A state that nothing needs is taken for one that nothing refuses.
+    DeadTooEager,
     /// Writes are placed as soon as they change nothing, as reads are.
     WritesGreedy,
     /// Reads are placed at once whether they are legal or not.

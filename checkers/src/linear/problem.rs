@@ -11,7 +11,7 @@ use super::split::{OPEN, Operation};
 /// No state: an action that needs, refuses or leaves nothing in particular.
 pub(crate) const ANY: u32 = u32::MAX;
 /// All states that nothing ever asks about, taken as one.
-const UNTESTED: u32 = 0;
+pub(crate) const UNTESTED: u32 = 0;
 /// State before the first operation, for one-cell models.
 const INITIAL: u32 = 1;
 
@@ -148,6 +148,7 @@ impl<'m, M: Model> Problem<'m, M> {
             }
             !(operation.in_doubt() && class.observes_only)
         });
+        problem.drop_idle_refusals(mutation);
         problem.doubts = vec![0; problem.classes.len()];
         for task in problem.tasks.iter().filter(|task| task.end == OPEN) {
             problem.doubts[task.class as usize] += 1;
@@ -230,6 +231,49 @@ impl<'m, M: Model> Problem<'m, M> {
         }
         problem.states = numbers.len() + 1;
         problem
+    }
+
+    /// Drops operations that refuse a state but cannot fail to find another one. Such an operation finds the state it
+    /// refuses all the time only if something left that state, began before it did, and was not surely followed by a
+    /// change to another state that ended before it did.
+    fn drop_idle_refusals(&mut self, mutation: Mutation) {
+        if self.classes.iter().all(|class| class.refuses == ANY) {
+            return;
+        }
+        let class_of = |task: &Task| self.classes[task.class as usize];
+        let mut leaving: Vec<Vec<Task>> = vec![Vec::new(); self.states];
+        let mut by_end: Vec<Task> = self.tasks.iter().filter(|task| task.end != OPEN).copied().collect();
+        by_end.sort_unstable_by_key(|task| task.end);
+        for task in self.tasks.iter().filter(|task| class_of(task).leaves != ANY) {
+            leaving[class_of(task).leaves as usize].push(*task);
+        }
+        // The latest beginning of a change that has ended, and the latest of one to another state than that.
+        let (mut latest, mut other) = ((0, ANY), (0, ANY));
+        let mut idle: Vec<OpIndex> = Vec::new();
+        for task in by_end {
+            let class = class_of(&task);
+            if class.leaves != ANY {
+                let found = (task.begin + 1, class.leaves);
+                if found.1 == latest.1 {
+                    latest = latest.max(found);
+                } else if found > latest {
+                    (latest, other) = (found, latest);
+                } else if found > other {
+                    other = found;
+                }
+            } else if class.refuses != ANY {
+                let (followed, _) = if latest.1 == class.refuses { other } else { latest };
+                let may_stand = |source: &Task| source.begin < task.begin && source.end.saturating_add(1) >= followed;
+                let at_first = class.refuses == INITIAL && followed == 0;
+                if !at_first
+                    && (mutation.is(Mutant::RefusalsIdle) || !leaving[class.refuses as usize].iter().any(may_stand))
+                {
+                    idle.push(task.begin);
+                }
+            }
+        }
+        idle.sort_unstable();
+        self.tasks.retain(|task| idle.binary_search(&task.begin).is_err());
     }
 
     /// Puts events in order and counts how many operations are open at a time.

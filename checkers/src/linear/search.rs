@@ -16,7 +16,7 @@ use super::frontier::Frontier;
 use super::lookahead::{Lookahead, View};
 use super::model::Model;
 use super::mutant::{Mutant, Mutation};
-use super::problem::{ANY, Class, Event, Problem};
+use super::problem::{ANY, Class, Event, Problem, UNTESTED};
 use super::split::OPEN;
 use super::window::{Window, clear, has, set};
 use crate::checker::Budget;
@@ -253,6 +253,11 @@ impl<M: Model> Search<'_, '_, M> {
         }
         row[0] = after;
         self.window.place_readers(row, classes, steps);
+        if let Some(lookahead) = &self.lookahead
+            && lookahead.is_dead(View { window: &self.window, classes, doubts }, row, after)
+        {
+            row[0] = UNTESTED;
+        }
         let set = if has(row, target) { &mut self.done } else { &mut self.seen };
         set.insert(row, &mut self.cost.steps);
     }

@@ -58,6 +58,8 @@ fn every_mutant_is_noticed() {
         ReturnsEarly,
         CasAlwaysMatches,
         MissTellsNothing,
+        RefusalsIdle,
+        DeadTooEager,
         WritesGreedy,
         ReadsAnything,
         WindowOverflow,
