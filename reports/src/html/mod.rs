@@ -70,9 +70,10 @@ pub fn page(story: &Story<'_>) -> String {
                     (verdict::verdict(&page))
                     (navigation(&page))
                     (verdict::meaning(&page))
-                    (verdict::gaps(&page))
+                    @if outcome != Outcome::Invalid { (verdict::gaps(&page)) }
                     (verdict::counterexample(&page))
                     (verdict::repeat(&page))
+                    @if outcome == Outcome::Invalid { (verdict::gaps(&page)) }
                     (plots::plots(&page, &series))
                     (tables::faults(&page))
                     (tables::availability(&page))
@@ -123,8 +124,8 @@ fn navigation(page: &Page<'_>) -> Markup {
     html! {
         nav aria-label="Sections" {
             a href="#meaning" { "Meaning" }
-            @if !sentence::gaps(page.story.verdict).is_empty() { a href="#gaps" { "Open questions" } }
             @if outcome == Outcome::Invalid { a href="#counterexample" { "Counterexample" } }
+            @if !sentence::gaps(page.story.verdict).is_empty() { a href="#gaps" { "Open questions" } }
             @if !page.story.info.repeat_command.is_empty() { a href="#repeat" { "Repeat" } }
             a href="#plots" { "Over time" }
             @if !page.measured.figures.classes.is_empty() { a href="#faults" { "Faults" } }

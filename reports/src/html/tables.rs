@@ -34,7 +34,7 @@ pub(super) fn faults(page: &Page<'_>) -> Markup {
                     thead { tr {
                         th scope="col" class="number" { "No" } th scope="col" { "Class" } th scope="col" { "What" }
                         th scope="col" class="number" { "Began" } th scope="col" class="number" { "Lasted" }
-                        th scope="col" { "Took effect" } th scope="col" { "Healed" } th scope="col" { "Evidence" }
+                        th scope="col" { "Took effect" } th scope="col" { "Healed" }
                     } }
                     tbody { @for window in figures.windows.iter().take(FAULTS_MAX) { (fault(page, window, &mut room)) } }
                 }))
@@ -50,7 +50,7 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
     let Some(fault) = page.story.facts.faults.get(window.fault) else { return html! {} };
     let after = |from: u64, to: u64| words::span(to.saturating_sub(from));
     html! {
-        tr {
+        tr class="fault-row" {
             td class="number" { (fault.fault_id) }
             th scope="row" { span class={ "swatch k" (page.class_place(&fault.class) % 6) } aria-hidden="true" {} (words::cut(&fault.class, 40)) }
             td { (words::cut(&fault.label, 200)) }
@@ -66,19 +66,19 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
                 (None, Some(_)) => span class="no" { "✕ not proven" },
                 (None, None) => span class="no" { "✕ not healed" },
             } }
-            td { (evidence(fault, room)) }
         }
+        tr class="evidence" { td {} td colspan="6" { (evidence(fault, room)) } }
     }
 }
 
 fn evidence(fault: &FaultWindow, room: &mut usize) -> Markup {
     let measured: Vec<&Json> = fault.evidence.iter().filter(|evidence| !evidence.is_null()).collect();
     if measured.is_empty() {
-        return html! { span class="dim" { "none" } };
+        return html! { span class="dim" { "No evidence" } };
     }
     let size: usize = measured.iter().map(|json| json.to_string().len().min(MEASURED_BYTES_MAX) * 2).sum();
     let Some(left) = room.checked_sub(size) else {
-        return html! { span class="dim" { "in " code { "faults.jsonl" } } };
+        return html! { span class="dim" { "Evidence is in " code { "faults.jsonl" } } };
     };
     *room = left;
     html! {
