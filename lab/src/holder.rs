@@ -115,6 +115,7 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     for node in &nodes {
         await_banner(node, deadline).map_err(|failure| of_node(failure, &node.name))?;
     }
+    net::settled();
     let listener = UnixListener::bind(state("attach")).step("listening for controllers")?;
     listener.set_nonblocking(true).step("listening for controllers")?;
     write_lab(&Lab::new(spec, nodes, &keys)).step("writing down the lab")?;
@@ -148,20 +149,23 @@ fn own_files(spec: &LabSpec) -> Result<(), Failure> {
     fs::set_permissions(state("tree"), fs::Permissions::from_mode(0o755)).step("copying the package trees")
 }
 
-/// Waits until a node's files, network and sshd are made; the answer is its init, as the holder sees it.
+/// Waits until a node's files, network and sshd are made; the answer is its init, as the holder sees it. Builder and init
+/// speak through one pipe, in no certain order.
 fn await_node(mut child: Child, deadline: Instant) -> Result<u32, Failure> {
     let pipe = child.stdout.take().ok_or_else(|| Failure::new("starting a node", "no pipe"))?;
     let mut reader = Reader::new(pipe);
-    let mut pid = None;
-    loop {
-        match reader.next(deadline).step("bringing up a node")? {
-            Message::Pid(number) => pid = Some(number),
-            Message::Ready => break,
-            Message::Failed(failure) => return Err(failure),
+    let (mut pid, mut ready) = (None, false);
+    let pid = loop {
+        match (reader.next(deadline).step("bringing up a node")?, pid) {
+            (Message::Failed(failure), _) => return Err(failure),
+            (Message::Pid(number), _) if ready => break number,
+            (Message::Ready, Some(number)) => break number,
+            (Message::Pid(number), _) => pid = Some(number),
+            (Message::Ready, None) => ready = true,
         }
-    }
+    };
     let _ = child.wait();
-    pid.ok_or_else(|| Failure::new("bringing up a node", "it did not tell its number"))
+    Ok(pid)
 }
 
 /// Waits until a node's sshd says who it is.

@@ -119,11 +119,7 @@ pub fn up(spec: &LabSpec, controller_exe: &Path) -> Result<Lab, LabError> {
     let mut pid = None;
     let outcome = loop {
         match reader.next(deadline) {
-            Ok(Message::Pid(number)) => {
-                pid = Some(number);
-                // It has done its part: the holder is another process.
-                let _ = child.wait();
-            }
+            Ok(Message::Pid(number)) => pid = Some(number),
             Ok(Message::Ready) => break Ok(()),
             Ok(Message::Failed(failure)) => break Err(LabError::Up(failure)),
             Err(error) => break Err(failed("bringing up the lab", error.to_string())),
@@ -134,6 +130,9 @@ pub fn up(spec: &LabSpec, controller_exe: &Path) -> Result<Lab, LabError> {
     });
     if lab.is_err() {
         give_up(child, pid);
+    } else {
+        // It has done its part: the holder is another process.
+        let _ = child.wait();
     }
     lab
 }

@@ -38,7 +38,7 @@ mod users;
 mod wire;
 
 pub use enter::{Attachment, attach, enter, exec};
-pub use error::LabError;
+pub use error::{Failure, LabError};
 pub use find::{find, list};
 pub use ground::NamespaceGround;
 pub use lab::{Holder, Lab, LabNode, down, down_all, up};

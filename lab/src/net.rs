@@ -12,6 +12,9 @@ use crate::error::{Failure, Step};
 pub(crate) const CONTROLLER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const CONTROLLER_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 
+const ASK_WHILE_COMING_UP_MS: u32 = 20;
+const ASK_USUALLY_MS: u32 = 1000;
+
 /// The address of the node at this place (0 for the first).
 pub(crate) fn address(at: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, last_byte(at))
@@ -40,7 +43,9 @@ pub(crate) fn bridge() -> Result<(), Failure> {
         lines.push(format!("addr add {CONTROLLER_V6}/64 dev br0 nodad"));
     }
     lines.push("link set br0 up".to_owned());
-    ip("making the lab's bridge", &lines)
+    ip("making the lab's bridge", &lines)?;
+    ask_again_after(ASK_WHILE_COMING_UP_MS);
+    Ok(())
 }
 
 /// Called in a node's network namespace by a process in the holder's pid namespace: makes the cable, the far end of which
@@ -59,10 +64,21 @@ pub(crate) fn cable(at: usize) -> Result<(), Failure> {
     ip("making the node's network", &lines)
 }
 
-/// Puts the near ends of all cables into the bridge.
+/// Puts the near ends of all cables into the bridge. They pass packets a moment later.
 pub(crate) fn join(nodes: usize) -> Result<(), Failure> {
     let lines: Vec<String> = (0..nodes).map(|at| format!("link set v{at} master br0 up")).collect();
     ip("joining the nodes to the bridge", &lines)
+}
+
+/// After what time the controller's side asks again who has an address. The kernel's second is too long while cables
+/// come up (a question that was lost would cost it whole), and right afterwards, when a loaded node may answer late.
+fn ask_again_after(ms: u32) {
+    let _ = fs::write("/proc/sys/net/ipv4/neigh/br0/retrans_time_ms", ms.to_string());
+}
+
+/// Everything is there and answers.
+pub(crate) fn settled() {
+    ask_again_after(ASK_USUALLY_MS);
 }
 
 /// Whether this kernel has IPv6; switches it on in this network namespace, where machines often have it off.
