@@ -59,7 +59,7 @@ fn histories_are_judged_with_the_right_exit() {
             1,
             "",
         ),
-        ("broken.edn", "{:process 0 :type :invoke", 65, ""),
+        ("broken.edn", "{:process 0 :type :invoke ]", 65, "line 1"),
     ];
     for (name, text, expected, message) in cases {
         std::fs::write(folder.path().join(name), text).expect("a file");

@@ -19,8 +19,9 @@ pub fn print(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Says something on standard error.
+/// Says something on standard error, and to the log.
 pub fn say(text: &str) {
+    tracing::info!(target: "schism", "{text}");
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
