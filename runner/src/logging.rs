@@ -16,7 +16,8 @@ pub fn panics_go_to_the_log() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
         let payload = panic.payload();
-        let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         tracing::error!(target: "schism", "panic at {place}: {}", text.unwrap_or("(no message)"));
         crate::commands::say(&format!("schism: internal error at {place}: {}", text.unwrap_or("(no message)")));
     }));
