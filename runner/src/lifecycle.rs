@@ -45,7 +45,7 @@ pub fn run(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, Runner
 }
 
 async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord, RunnerError> {
-    let started = OffsetDateTime::now_utc();
+    let started = OffsetDateTime::now_utc().truncate_to_second();
     let wish = Wish::default();
     wish.on_signals(tell).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
     let database = schism_tests_suites::build(&plan.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
