@@ -78,6 +78,10 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
     record.interrupted = wish.now() != Stop::No;
     write_record(dir, &record)?;
     loaded?;
+    if wish.now() == Stop::All {
+        say(&format!("schism: not judged; `schism check {}` judges what there is", dir.path().display()));
+        return Err(RunnerError::Interrupted);
+    }
     Ok(record)
 }
 
@@ -87,7 +91,9 @@ fn tell(stop: Stop) {
         Stop::Load => {
             say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)")
         }
-        Stop::All => say("schism: healing only"),
+        Stop::All => {
+            say("schism: healing only (again: leave at once; the nodes' leases and the lab's holder heal then)")
+        }
     }
 }
 
