@@ -1,74 +1,18 @@
 //! The checked history: columns of events, paired into calls.
 
+mod builder;
+
+pub use builder::{HistoryBuilder, HistoryError};
+
+use std::mem::size_of;
+
 use rustc_hash::FxHashMap;
 
 use crate::op::{F, Fields, Kind, Node, Op, OpIndex, Process};
 use crate::value::{Key, Value};
 
 const NONE: u32 = u32::MAX;
-
-/// Why a sequence of events is no history.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum HistoryError {
-    /// A process invoked while its last operation was still open.
-    #[error(
-        "event {index}: process {process} invokes {f}, but its operation of event {open} has not completed yet; a process has one operation at a time"
-    )]
-    Overlap {
-        /// The second invocation.
-        index: OpIndex,
-        /// Who.
-        process: Process,
-        /// What it invokes.
-        f: F,
-        /// The invocation that is still open.
-        open: OpIndex,
-    },
-    /// A completion of nothing.
-    #[error("event {index}: process {process} completes {f} with {kind}, but has no operation open")]
-    Orphan {
-        /// The completion.
-        index: OpIndex,
-        /// Who.
-        process: Process,
-        /// Which function.
-        f: F,
-        /// Which completion.
-        kind: Kind,
-    },
-    /// A completion whose function is not that of its invocation.
-    #[error("event {index}: process {process} completes {f}, but invoked {invoked} at event {open}")]
-    Mismatch {
-        /// The completion.
-        index: OpIndex,
-        /// Who.
-        process: Process,
-        /// Function of the completion.
-        f: F,
-        /// Function of the invocation.
-        invoked: F,
-        /// The invocation.
-        open: OpIndex,
-    },
-    /// A process acted again after an operation in doubt.
-    #[error(
-        "event {index}: process {process} invokes {f} although its operation of event {doubt} ended in doubt; such a process is retired, and its worker goes on under a new number"
-    )]
-    Retired {
-        /// The invocation.
-        index: OpIndex,
-        /// Who.
-        process: Process,
-        /// What it invokes.
-        f: F,
-        /// The completion that ended in doubt.
-        doubt: OpIndex,
-    },
-    /// More events than an index can count.
-    #[error("the history has more than {max} events", max = u32::MAX - 1)]
-    TooLong,
-}
+const NO_NODE: u16 = u16::MAX;
 
 /// One operation of a client or of the nemesis: its invocation and, if there is one, its completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +27,9 @@ pub struct Call {
 
 /// A checked history. Every completion has its invocation, a process has one operation at a time, indices are dense.
 ///
-/// Columnar: about 40 bytes an event, and a value's own memory where it is no number. Rare fields (error, fault id,
-/// session, extra) stand apart.
-#[derive(Debug, Clone, Default)]
+/// Columnar: 54 bytes an event, and a value's own memory where it is no number. Rare fields (error, fault id, session,
+/// extra) stand apart. Two histories are equal if their events are, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     time_ns: Vec<u64>,
     process: Vec<u32>,
@@ -103,7 +47,7 @@ pub struct History {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Rare {
     fault_id: Option<u32>,
     session: Option<u32>,
@@ -142,6 +86,16 @@ impl History {
     /// Who caused an event.
     pub fn process(&self, index: OpIndex) -> &Process {
         &self.processes[self.process[index as usize] as usize]
+    }
+
+    /// Dense number of an event's process, in order of first appearance.
+    pub fn process_id(&self, index: OpIndex) -> u32 {
+        self.process[index as usize]
+    }
+
+    /// All processes; a process' place is its dense number.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
     }
 
     /// Kind of an event.
@@ -185,6 +139,11 @@ impl History {
         self.nodes.get(self.node[index as usize] as usize)
     }
 
+    /// All nodes that occur, in order of first appearance.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// Whether a compare-and-set matched, where the event says so.
     pub fn matched(&self, index: OpIndex) -> Option<bool> {
         match self.matched[index as usize] {
@@ -197,6 +156,16 @@ impl History {
     /// Fault that an event belongs to.
     pub fn fault_id(&self, index: OpIndex) -> Option<u32> {
         self.rare.get(&index).and_then(|rare| rare.fault_id)
+    }
+
+    /// Client session of an event.
+    pub fn session(&self, index: OpIndex) -> Option<u32> {
+        self.rare.get(&index).and_then(|rare| rare.session)
+    }
+
+    /// Fields of an event that schism has no name for.
+    pub fn extra(&self, index: OpIndex) -> &[(std::sync::Arc<str>, Value)] {
+        self.rare.get(&index).and_then(|rare| rare.extra.as_deref()).map_or(&[], Vec::as_slice)
     }
 
     /// Why a completion is no `ok`.
@@ -254,117 +223,39 @@ impl History {
     fn invocations(&self) -> impl Iterator<Item = OpIndex> + '_ {
         (0..self.len() as OpIndex).filter(|&index| self.kind(index) == Kind::Invoke)
     }
-}
 
-/// Builds a [`History`] event by event, so that a reader need not hold the text or the rows.
-#[derive(Debug, Default)]
-pub struct HistoryBuilder {
-    history: History,
-    process_ids: FxHashMap<Process, u32>,
-    f_ids: FxHashMap<F, u16>,
-    key_ids: FxHashMap<Key, u32>,
-    node_ids: FxHashMap<Node, u16>,
-    open: Vec<u32>,
-    doubt: Vec<u32>,
-}
-
-impl HistoryBuilder {
-    /// Adds the next event; its own `index` is ignored. Jepsen's plain `nemesis` may leave notes: an `info` of a
-    /// nemesis with nothing open is taken as an invocation without an answer where it does not answer one.
-    ///
-    /// # Errors
-    /// See [`HistoryError`]; the builder is unchanged then.
-    pub fn push(&mut self, op: Op) -> Result<(), HistoryError> {
-        let index =
-            u32::try_from(self.history.len()).ok().filter(|&index| index < NONE).ok_or(HistoryError::TooLong)?;
-        let process = self.process_id(&op.process);
-        let open = self.open[process as usize];
-        let mut kind = op.kind;
-        if op.process.client().is_none() && kind == Kind::Info && open == NONE {
-            kind = Kind::Invoke;
-        }
-        let pair = if kind == Kind::Invoke {
-            if open != NONE {
-                return Err(HistoryError::Overlap { index, process: op.process, f: op.f, open });
-            }
-            let doubt = self.doubt[process as usize];
-            if doubt != NONE && op.process.client().is_some() {
-                return Err(HistoryError::Retired { index, process: op.process, f: op.f, doubt });
-            }
-            NONE
-        } else {
-            if open == NONE {
-                return Err(HistoryError::Orphan { index, process: op.process, f: op.f, kind });
-            }
-            if *self.history.f(open) != op.f {
-                let invoked = self.history.f(open).clone();
-                return Err(HistoryError::Mismatch { index, process: op.process, f: op.f, invoked, open });
-            }
-            open
-        };
-        if kind == Kind::Invoke {
-            self.open[process as usize] = index;
-        } else {
-            self.open[process as usize] = NONE;
-            self.history.pair[open as usize] = index;
-            if kind == Kind::Info {
-                self.doubt[process as usize] = index;
-            }
-        }
-        self.append(index, process, kind, pair, op);
-        Ok(())
+    /// About how many bytes of memory it takes, its values' own included. Texts that values share are counted each
+    /// time. One pass.
+    pub fn memory_bytes(&self) -> usize {
+        let event = size_of::<u64>() + size_of::<Value>() + 4 * size_of::<u32>() + 2 * size_of::<u16>();
+        let columns = self.len() * (event + size_of::<Kind>() + size_of::<u8>());
+        let values: usize = self.value.iter().map(Value::heap_bytes).sum();
+        let rare: usize = self.rare.values().map(Rare::memory_bytes).sum();
+        let names = self.processes.len() * size_of::<Process>()
+            + self.functions.len() * size_of::<F>()
+            + self.nodes.len() * size_of::<Node>();
+        let keys: usize = self.keys.iter().map(|key| size_of::<Key>() + key.heap_bytes()).sum();
+        columns + values + rare + names + keys
     }
 
-    fn append(&mut self, index: u32, process: u32, kind: Kind, pair: u32, op: Op) {
-        let f = intern(&mut self.f_ids, &mut self.history.functions, op.f, |id| id as u16);
-        let key = op.key.map_or(NONE, |key| intern(&mut self.key_ids, &mut self.history.keys, key, |id| id as u32));
-        let node =
-            op.node.map_or(u16::MAX, |node| intern(&mut self.node_ids, &mut self.history.nodes, node, |id| id as u16));
-        if op.fault_id.is_some() || op.session.is_some() || op.error.is_some() || op.extra.is_some() {
-            let rare = Rare { fault_id: op.fault_id, session: op.session, error: op.error, extra: op.extra };
-            self.history.rare.insert(index, rare);
-        }
-        let history = &mut self.history;
-        history.time_ns.push(op.time_ns);
-        history.process.push(process);
-        history.kind.push(kind);
-        history.f.push(f);
-        history.key.push(key);
-        history.value.push(op.value);
-        history.node.push(node);
-        history.matched.push(op.matched.map_or(2, u8::from));
-        history.pair.push(pair);
-    }
-
-    fn process_id(&mut self, process: &Process) -> u32 {
-        if let Some(&id) = self.process_ids.get(process) {
-            return id;
-        }
-        let id = self.history.processes.len() as u32;
-        self.history.processes.push(process.clone());
-        self.process_ids.insert(process.clone(), id);
-        self.open.push(NONE);
-        self.doubt.push(NONE);
-        id
-    }
-
-    /// The history so far; calls that are still open stay open for ever.
-    pub fn finish(self) -> History {
-        self.history
+    fn shrink(&mut self) {
+        self.time_ns.shrink_to_fit();
+        self.process.shrink_to_fit();
+        self.kind.shrink_to_fit();
+        self.f.shrink_to_fit();
+        self.key.shrink_to_fit();
+        self.value.shrink_to_fit();
+        self.node.shrink_to_fit();
+        self.matched.shrink_to_fit();
+        self.pair.shrink_to_fit();
     }
 }
 
-fn intern<T: Clone + Eq + std::hash::Hash, I: Copy>(
-    ids: &mut FxHashMap<T, I>,
-    items: &mut Vec<T>,
-    item: T,
-    id_of: impl Fn(usize) -> I,
-) -> I {
-    if let Some(&id) = ids.get(&item) {
-        return id;
+impl Rare {
+    fn memory_bytes(&self) -> usize {
+        let error = self.error.as_deref().map_or(0, |error| size_of::<Value>() + error.heap_bytes());
+        let fields = self.extra.as_deref().map_or(&[] as &[_], Vec::as_slice);
+        let extra: usize = fields.iter().map(|(name, value)| name.len() + 40 + value.heap_bytes()).sum();
+        size_of::<(u32, Rare)>() + error + extra
     }
-    let id = id_of(items.len());
-    items.push(item.clone());
-    ids.insert(item, id);
-    id
 }

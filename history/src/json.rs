@@ -302,7 +302,10 @@ pub(crate) fn found(bytes: &[u8], at: usize) -> String {
         return "the end".to_owned();
     }
     let text = String::from_utf8_lossy(&rest[..rest.len().min(100)]);
-    let mut short: String = text.chars().take(24).flat_map(char::escape_debug).collect();
+    let mut short = String::new();
+    for character in text.chars().take(24) {
+        if character.is_control() { short.extend(character.escape_debug()) } else { short.push(character) }
+    }
     if text.chars().count() > 24 {
         short.push('…');
     }

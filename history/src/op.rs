@@ -65,6 +65,21 @@ impl Process {
         Process::Nemesis(Arc::from(class))
     }
 
+    /// Whether it is the plain `nemesis` of Jepsen's histories.
+    pub fn is_plain_nemesis(&self) -> bool {
+        matches!(self, Process::Nemesis(class) if class.is_empty())
+    }
+
+    /// The process of that name: a number below 2^32, `nemesis`, or `nemesis/<class>`.
+    pub fn parse(name: &str) -> Option<Process> {
+        match name.strip_prefix("nemesis") {
+            Some("") => Some(Process::nemesis("")),
+            Some(rest) => rest.strip_prefix('/').filter(|class| !class.is_empty()).map(Process::nemesis),
+            None if name.bytes().all(|byte| byte.is_ascii_digit()) => name.parse().ok().map(Process::Client),
+            None => None,
+        }
+    }
+
     /// The number of a client process.
     pub fn client(&self) -> Option<u32> {
         match self {
@@ -110,7 +125,12 @@ pub enum F {
 impl F {
     /// The function of that name.
     pub fn parse(name: &str) -> F {
-        match name {
+        F::common(name).unwrap_or_else(|| F::Other(Arc::from(name)))
+    }
+
+    /// The common function of that name, if it is one.
+    pub(crate) fn common(name: &str) -> Option<F> {
+        Some(match name {
             "read" => F::Read,
             "write" => F::Write,
             "cas" => F::Cas,
@@ -119,8 +139,8 @@ impl F {
             "add" => F::Add,
             "inject" => F::Inject,
             "heal" => F::Heal,
-            other => F::Other(Arc::from(other)),
-        }
+            _ => return None,
+        })
     }
 
     /// The name in histories.

@@ -51,13 +51,30 @@ impl Mop {
     }
 
     /// Whether a value is a list `[name, key, value]`.
-    pub(crate) fn is_shaped(value: &Value) -> bool {
+    fn is_shaped(value: &Value) -> bool {
         matches!(value, Value::List(items)
-            if matches!(items.as_slice(), [Value::Str(_) | Value::Keyword(_), key, _] if Key::from_value(key).is_some()))
+            if matches!(items.as_slice(), [Value::Str(_) | Value::Keyword(_), key, _] if Key::is_shaped(key)))
+    }
+
+    /// Whether a value is a list of lists `[name, key, value]`, at least one.
+    pub(crate) fn are_shaped(value: &Value) -> bool {
+        matches!(value, Value::List(items) if !items.is_empty() && items.iter().all(Mop::is_shaped))
     }
 }
 
 impl Key {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Key::Int(_) => 0,
+            Key::Str(name) => 16 + name.len(),
+        }
+    }
+
+    /// Whether a value can be a key.
+    fn is_shaped(value: &Value) -> bool {
+        matches!(value, Value::Int(_) | Value::Str(_) | Value::Keyword(_))
+    }
+
     /// The key that a value can be: an integer or a text. An EDN keyword `:x` is the text `:x`, so that it can be
     /// written as a keyword again.
     pub fn from_value(value: &Value) -> Option<Key> {
@@ -124,11 +141,48 @@ impl Value {
         Value::Str(Arc::from(text))
     }
 
+    /// The value of a map's key, a text or a keyword; `None` where there is none or this is no map.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let Value::Map(entries) = self else { return None };
+        let named = |key: &Value| matches!(key, Value::Str(text) | Value::Keyword(text) if **text == *name);
+        entries.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+    }
+
+    /// The text, if it is one (or a keyword).
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) | Value::Keyword(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The integer, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Value::Int(number) => Some(*number),
             _ => None,
+        }
+    }
+
+    /// About how many bytes it takes beside its own 24.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        /// Two counters before a shared text.
+        const SHARED: usize = 16;
+        let each = size_of::<Value>();
+        match self {
+            Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Pair(_) => 0,
+            Value::Big(digits) => digits.len(),
+            Value::Str(text) | Value::Keyword(text) => SHARED + text.len(),
+            Value::List(items) | Value::Set(items) => {
+                each + items.iter().map(|item| each + item.heap_bytes()).sum::<usize>()
+            }
+            Value::Map(entries) => {
+                each + entries.iter().map(|(a, b)| 2 * each + a.heap_bytes() + b.heap_bytes()).sum::<usize>()
+            }
+            Value::Txn(mops) => {
+                let mop = |mop: &Mop| size_of::<Mop>() + mop.key.heap_bytes() + mop.value.heap_bytes();
+                each + mops.iter().map(mop).sum::<usize>()
+            }
         }
     }
 
@@ -170,7 +224,7 @@ impl Value {
         }
     }
 
-    /// To JSON: keywords become texts, sets become lists, keys of maps become texts.
+    /// To JSON: keywords become texts, sets become lists, keys of maps become texts; so do integers beyond 64 bits.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::{Value as Json, json};
         match self {
@@ -178,7 +232,7 @@ impl Value {
             Value::Bool(flag) => json!(flag),
             Value::Int(number) => json!(number),
             Value::Float(number) => json!(number),
-            Value::Big(digits) => json!(digits),
+            Value::Big(digits) => digits.parse::<u64>().map_or_else(|_| json!(digits), |number| json!(number)),
             Value::Pair([a, b]) => json!([a, b]),
             Value::Str(text) | Value::Keyword(text) => json!(text),
             Value::List(items) | Value::Set(items) => Json::Array(items.iter().map(Value::to_json).collect()),
