@@ -19,6 +19,7 @@ fn main() {
         "keys", "ops/key", "conc", "values", "doubts", "stale", "s", "ops/s", "steps", "peak"
     );
     let case = |keys, operations, concurrency, values, doubts, stale| Wanted {
+        cas: true,
         keys,
         operations,
         concurrency,
@@ -51,7 +52,7 @@ fn main() {
             Linearizable { model: ModelName::CasRegister }.check(&history, &RunFacts::default(), &Budget::default());
         let seconds = start.elapsed().as_secs_f64();
         let count = wanted.keys as f64 * wanted.operations as f64;
-        let Wanted { keys, operations, concurrency, values, doubts, stale } = wanted;
+        let Wanted { keys, operations, concurrency, values, doubts, stale, .. } = wanted;
         println!(
             "{keys:>6} {operations:>8} {concurrency:>5} {values:>6} {doubts:>6} {stale:>5} | {seconds:>8.3} {:>9.0} {:>10} {:>8}  {:?}",
             count / seconds,
