@@ -202,7 +202,7 @@ impl Lookahead {
     }
 
     /// Places all blocks that may stand before a blind change which leaves `after` and has the bit `except` (rule 2).
-    /// Adds one to `cost` for each operation tried.
+    /// Adds to `cost` what was tried.
     pub fn place_blocks<M: Model>(
         &self,
         view: View<'_>,
@@ -234,10 +234,11 @@ impl Lookahead {
         steps: &mut Steps<'_, M>,
         cost: &mut u64,
     ) -> Option<u32> {
+        let open = (view.window.readers.len() + view.window.movers.len()) as u64;
         let mut next = first;
         let mut end = 0;
         loop {
-            *cost += 1;
+            *cost += 1 + open / 16;
             let state = view.leaves(&next);
             set(row, next.slot);
             row[0] = state;

@@ -10,6 +10,8 @@ use crate::anomaly::{Because, Illegal, Path, Placed};
 const PATHS_MAX: usize = 8;
 /// Configurations looked at, at most; for a smallest set there are rarely a hundred.
 const CONFIGURATIONS_MAX: usize = 20_000;
+/// Configurations times the square of the number of operations, at most.
+const WORK_MAX: usize = 50_000_000;
 
 /// A configuration on its way.
 struct Node<S> {
@@ -23,8 +25,12 @@ struct Node<S> {
 
 /// The orders with the most operations without doubt, and the fewest in doubt among those; at most
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
-/// orders (a set that could not be made small), the longest found.
+/// orders (a set that could not be made small), the longest found; none for many thousands.
 pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
+    let configurations_max = CONFIGURATIONS_MAX.min(WORK_MAX / operations.len().pow(2).max(1));
+    if configurations_max == 0 {
+        return Vec::new();
+    }
     let empty = vec![0; operations.len().div_ceil(64)];
     let root = Node { parent: 0, placed: 0, set: empty.clone(), state: model.initial(), counts: (0, 0) };
     let mut seen: FxHashSet<(Vec<u64>, M::State)> = FxHashSet::default();
@@ -34,7 +40,7 @@ pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) 
     while let Some(at) = stack.pop() {
         for place in (0..operations.len()).rev() {
             let Some(node) = follow(model, operations, &nodes[at], at, place) else { continue };
-            if nodes.len() < CONFIGURATIONS_MAX && seen.insert((node.set.clone(), node.state.clone())) {
+            if nodes.len() < configurations_max && seen.insert((node.set.clone(), node.state.clone())) {
                 stack.push(nodes.len());
                 nodes.push(node);
             }

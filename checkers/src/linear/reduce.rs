@@ -30,6 +30,10 @@ use super::search::{Decision, decide};
 use super::split::{OPEN, Operation};
 use crate::checker::Budget;
 
+/// Pairs of observer and source that are kept at most. Beyond, everything that had begun when the history failed is the
+/// set: without an order by itself, but neither closed nor small.
+const SOURCES_MAX: usize = 20_000_000;
+
 /// The set, and where the contradiction came to light.
 pub(crate) struct Reduced {
     /// Places of the operations kept, in order of invocation.
@@ -55,6 +59,10 @@ impl<M: Model> Judge<'_, M> {
     /// Whether operations have no order, and if so a completion not after the first one at which they have none.
     /// `None` also when the budget does not suffice to know.
     fn impossible(&mut self, operations: &[Operation<M::Action>]) -> Option<OpIndex> {
+        if self.steps_left == 0 {
+            self.spent = true;
+            return None;
+        }
         let budget = Budget { steps_max: self.steps_left, memory_bytes_max: self.memory_bytes_max };
         let mut problem = Problem::new(self.model, operations, Mutation::default());
         let (decision, cost) = decide(&mut problem, budget, Mutation::default());
@@ -105,7 +113,8 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
 }
 
 /// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
-/// `2 · kept · log(operations)` searches, which together may take the budget's steps.
+/// `2 · kept · log(operations)` searches, which together may take the budget's steps; and
+/// a quarter of them at most to find who is blocked.
 pub(crate) fn reduce<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
@@ -116,24 +125,24 @@ pub(crate) fn reduce<M: Model>(
         Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
     let failed_at = judge.first_failure(operations, found);
     let mut begun: Vec<bool> = operations.iter().map(|operation| operation.invoke <= failed_at).collect();
-    let kept = match Sources::new(model, operations) {
+    let sources = Sources::new(model, operations).filter(|sources| sources.close_upward(&mut begun));
+    let mut kept = places(&begun);
+    match sources {
         Some(sources) => {
-            sources.close_upward(&mut begun);
-            let kept = places(&begun);
             let observers = sources.observers(&kept, operations.len());
-            shrink(&mut judge, operations, kept, &observers)
+            kept = shrink(&mut judge, operations, kept, &observers);
         }
-        None => {
-            judge.spent = true;
-            places(&begun)
-        }
-    };
+        None => judge.spent = true,
+    }
+    // Who is blocked is worth knowing even if the set could not be made smallest.
+    let smallest = !judge.spent;
+    judge.steps_left = judge.steps_left.max(budget.steps_max / 4);
     let few = pick(operations, &kept);
     let not_before = judge.impossible(&few).unwrap_or(0);
     let blocked_at = judge.first_failure(&few, not_before);
     let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
     let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
-    Reduced { kept, smallest: !judge.spent, blocked, failed_at }
+    Reduced { kept, smallest, blocked, failed_at }
 }
 
 fn places(chosen: &[bool]) -> Vec<usize> {
@@ -156,6 +165,10 @@ fn shrink<M: Model>(
     loop {
         let mut at = 0;
         while at < kept.len() {
+            if judge.steps_left == 0 {
+                judge.spent = true;
+                return kept;
+            }
             let first = kept[at];
             let rest = without(&kept, &kept[at..(at + run).min(kept.len())], observers, operations.len());
             if rest.len() < kept.len() && judge.impossible(&pick(operations, &rest)).is_some() {
@@ -257,16 +270,23 @@ impl<'a, M: Model> Sources<'a, M> {
         before.filter(|source| source.end < observer.invoke).map(|source| source.invoke).next().unwrap_or(0)
     }
 
-    /// Adds sources until the set is closed.
-    fn close_upward(&self, chosen: &mut [bool]) {
+    /// Adds sources until the set is closed. Whether it came to an end before there were too many to keep.
+    fn close_upward(&self, chosen: &mut [bool]) -> bool {
         let mut next = places(chosen);
+        let mut count = 0;
         while let Some(place) = next.pop() {
-            for source in self.of(place) {
+            let sources = self.of(place);
+            count += sources.len();
+            if count > SOURCES_MAX {
+                return false;
+            }
+            for source in sources {
                 if !std::mem::replace(&mut chosen[source], true) {
                     next.push(source);
                 }
             }
         }
+        true
     }
 
     /// For each operation those kept ones that may have observed it.
