@@ -163,7 +163,8 @@ impl Place {
         assert_eq!(exec(&self.lab, Some(node), &argv).unwrap(), 0, "on {node}: {script}");
     }
 
-    /// Sends a signal to the sshd that listens on a node, and to none that serves a connection.
+    /// Sends a signal to the sshd that listens on a node, and to none that serves a connection. One that is killed is gone
+    /// at the end: while the kernel still closes its socket, connections are taken and reset.
     fn signal(&self, node: &str, signal: &str) {
         self.on(
             node,
@@ -172,6 +173,7 @@ impl Place {
                      read -r pid name state parent rest <$of/stat || continue
                      [ $parent = 1 ] && grep -qas '^.*sshd.*-D' $of/cmdline || continue
                      kill -{signal} $pid; hit=0
+                     [ {signal} != KILL ] || while kill -0 $pid; do sleep 0.01; done
                  done 2>/dev/null; exit $hit"
             ),
         );
@@ -276,6 +278,7 @@ async fn the_jump_is_the_only_way(place: &Place) {
 /// Nothing listens: told at once, while connections that were open go on. Then the node's init brings it back.
 async fn a_dead_sshd_is_told_and_comes_back(place: &Place) {
     let target = place.target("n2");
+    comes_back(&target).await;
     let open = SshRemote::new(SshTarget { sessions_max: 1, ..target.clone() });
     assert_eq!(open.run(&Command::new("hostname")).await.unwrap().text(), "n2");
     // Without its configuration it cannot be brought back too soon.
@@ -307,6 +310,7 @@ async fn a_dead_sshd_is_told_and_comes_back(place: &Place) {
 /// It takes connections and says nothing: given up after the time for connecting, and fine when it goes on.
 async fn a_hanging_sshd_is_told(place: &Place) {
     let target = place.target("n2");
+    comes_back(&target).await;
     place.signal("n2", "STOP");
     let begin = Instant::now();
     let error = ask(target.clone(), "true").await;
@@ -321,6 +325,7 @@ async fn a_hanging_sshd_is_told(place: &Place) {
 /// The sshd of n2 itself has another key than before: refused, whichever way we knew the first.
 async fn a_node_with_another_key_is_refused(place: &Place) {
     let known = place.target("n2");
+    comes_back(&known).await;
     let folder = tempfile::tempdir().unwrap();
     let seen = SshTarget { host_keys: HostKeys::AcceptNew(folder.path().join("known")), ..known.clone() };
     assert_eq!(ask(seen.clone(), "hostname").await.unwrap(), "n2");
