@@ -82,7 +82,10 @@ impl LabSpec {
     }
 
     /// Whether it can be fulfilled, as far as names and numbers tell.
-    pub(crate) fn check(&self) -> Result<(), LabError> {
+    ///
+    /// # Errors
+    /// The first name or number that cannot be.
+    pub fn check(&self) -> Result<(), LabError> {
         let wrong = |what, found: &str, expected: &str| {
             Err(LabError::Spec { what, found: found.to_owned(), expected: expected.to_owned() })
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schism_cluster::{Cluster, DbError};
+use schism_cluster::{Cluster, Command, DbError};
 use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
 use schism_tests_suites::Database;
 use time::OffsetDateTime;
@@ -114,6 +114,14 @@ fn make_nemesis(
 
 /// Everything that the faults need is there, and the database serves on all nodes.
 async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result<(), RunnerError> {
+    let mut greetings = JoinSet::new();
+    for node in &cluster.nodes {
+        let remote = node.remote.clone();
+        greetings.spawn(async move { remote.run(&Command::new("true")).await });
+    }
+    for answer in greetings.join_all().await {
+        answer?;
+    }
     if let Err(unmet) = schism_nemesis::check_needs(&plan.faults, cluster, &*database.db).await {
         let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
         return Err(RunnerError::Plan(lines.join("\nschism: ")));
@@ -206,7 +214,7 @@ async fn finish(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Databas
                 if let Err(error) = made {
                     trouble.push(format!("{} cannot be made: {error}", to.display()));
                 } else if let Err(error) = node.remote.download(&from, &to).await {
-                    tracing::warn!("a log is missing: {error}");
+                    tracing::debug!("a log is missing: {error}");
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::cli::RunArgs;
 use crate::commands::{complain, print, say};
 use crate::error::RunnerError;
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{GroundPlan, Plan};
 use crate::run_dir::{RunDir, write_whole};
 use crate::stop::{Stop, Wish};
 use crate::{entropy, ground, judge, lifecycle, logging, request};
@@ -74,13 +74,23 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 }
 
 fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
+    if matches!(plan.ground, GroundPlan::Namespaces) {
+        ground::need_root()?;
+    }
     let short_id = format!("{:08x}", entropy::fresh()?);
     let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
     logging::start(verbose, Some(&dir.log()))?;
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
     say(&format!("schism: {} with seed {}, in {}", plan.suite, plan.seed, dir.path().display()));
 
-    let ready = ground::prepare(plan, &dir.name())?;
+    let ready = match ground::prepare(plan, &dir.name()) {
+        Ok(ready) => ready,
+        Err(error) => {
+            dir.discard();
+            return Err(error);
+        }
+    };
+    dir.make_latest()?;
     let ended = lifecycle::run(plan, &dir, &ready);
     let trouble = if ready.lab_is_ours { end_lab(&ready) } else { None };
     let mut record = match ended {
@@ -97,14 +107,16 @@ fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, R
 
     let record = judge::read(&dir)?;
     say("schism: judging");
-    let verdict = judge::judge_and_tell(&dir, &record, &plan.budget)?;
+    let verdict = judge::judge(&record, &plan.budget)?;
+    let kept = judge::keep(&dir, &record, &verdict);
     if args.json {
-        print(&format!("{}\n", verdict.to_json()));
+        print(&format!("{}\n", verdict.to_json()))?;
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
         let report = dir.report().display().to_string();
-        print(&summary(&story, Look { color, report_path: Some(&report) }));
+        print(&summary(&story, Look { color, report_path: Some(&report) }))?;
     }
+    kept?;
     let exit = judge::exit_of(&record, &verdict);
     if verdict.outcome() != Outcome::Invalid && record.facts.interrupted && record.history.is_empty() {
         complain(&RunnerError::Interrupted);
