@@ -102,11 +102,14 @@ fn probed(page: &str) -> String {
         const plot = document.querySelector("svg.plot");
         if (plot) {
             const frame = plot.getBoundingClientRect();
-            plot.dispatchEvent(new PointerEvent("pointermove", { clientX: frame.left + frame.width / 2, clientY: frame.top + 60 }));
+            const middle = { clientX: frame.left + frame.width / 2, clientY: frame.top + 60 };
+            plot.dispatchEvent(new PointerEvent("pointermove", middle));
             found.hover = document.getElementById("hover").textContent;
         }
         const left = document.createElement("script");
-        left.type = "application/json"; left.id = "probe"; left.textContent = JSON.stringify(found).replaceAll("<", "\\u003c");
+        left.type = "application/json";
+        left.id = "probe";
+        left.textContent = JSON.stringify(found).replaceAll("<", "\\u003c");
         body.append(left);
     </script>"#;
     let catcher =

@@ -216,7 +216,9 @@ fn faults(page: &Page<'_>, drawing: &Drawing<'_>, windows: &[&Window], rows: &[u
                 @if tag {
                     rect class="tag" x=(r(x)) y=(r(y)) width=(r(width)) height=(FAULT_ROW - 3.0) {}
                     @if width > 60.0 {
-                        text class="small halo" x=(r(x + 5.0)) y=(r(y + 11.5)) { (words::cut(&name, (width / 6.6) as usize)) }
+                        text class="small halo" x=(r(x + 5.0)) y=(r(y + 11.5)) {
+                            (words::cut(&name, (width / 6.6) as usize))
+                        }
                     }
                 } @else {
                     rect class="band" x=(r(x)) y=(r(y)) width=(r(width)) height=(r(drawing.bottom - y)) {}
@@ -276,7 +278,9 @@ fn axis(drawing: &Drawing<'_>) -> Markup {
         line class="axis" x1=(LEFT) x2=(r(drawing.right)) y1=(r(y)) y2=(r(y)) {}
         @for cut in drawing.scale.breaks() {
             path class="cut" d={ "M" (r(cut.x - 6.0)) " " (r(y + 6.0)) "l4 -12m4 12l4 -12" } {}
-            text class="small dim-text" x=(r(cut.x)) y=(r(y + 31.0)) text-anchor="middle" { (words::span(cut.length_ns)) }
+            text class="small dim-text" x=(r(cut.x)) y=(r(y + 31.0)) text-anchor="middle" {
+                (words::span(cut.length_ns))
+            }
         }
     }
 }
@@ -293,9 +297,13 @@ fn bars(drawing: &Drawing<'_>) -> Markup {
             g class={ "op " (class) @if doubt { " doubt" } @if bar.blocked { " blocked" } } {
                 title { (bar.letter) ": " (phrase::sentence(history, &bar.call, decimals)) }
                 @if doubt {
-                    path class="bar" d={ "M" (r(bar.from)) " " (r(y)) "H" (r(bar.to)) "l12 " (BAR / 2.0) "l-12 " (BAR / 2.0) "H" (r(bar.from)) "Z" } {}
+                    @let half = BAR / 2.0;
+                    path class="bar" d={
+                        "M" (r(bar.from)) " " (r(y)) "H" (r(bar.to)) "l12 " (half) "l-12 " (half) "H" (r(bar.from)) "Z"
+                    } {}
                 } @else {
-                    rect class="bar" x=(r(bar.from)) y=(r(y)) width=(r((bar.to - bar.from).max(2.0))) height=(BAR) rx="2" {}
+                    @let width = r((bar.to - bar.from).max(2.0));
+                    rect class="bar" x=(r(bar.from)) y=(r(y)) width=(width) height=(BAR) rx="2" {}
                 }
                 text class="label halo" x=(r(bar.label_x)) y=(r(y - 5.0 - bar.level as f64 * LABEL)) {
                     tspan class="strong" { (bar.letter) } " " (bar.label)
@@ -306,7 +314,7 @@ fn bars(drawing: &Drawing<'_>) -> Markup {
     }
 }
 
-/// The mark at the blocked operation, and an arrow to it from what had ended before it began and cannot be explained away.
+/// The mark at the blocked operation, and an arrow to it from what had ended before it began and stands in its way.
 fn contradiction(drawing: &Drawing<'_>, paths: &[Path], blocked: OpIndex) -> Markup {
     let Some(bar) = drawing.bars.iter().find(|bar| bar.blocked) else { return html! {} };
     let lane = &drawing.lanes[bar.lane];
@@ -360,17 +368,35 @@ fn before<'d>(drawing: &'d Drawing<'_>, paths: &[Path], blocked: OpIndex) -> Opt
 fn caption(drawing: &Drawing<'_>) -> Markup {
     let doubt = drawing.bars.iter().any(|bar| bar.call.outcome == Kind::Info);
     html! {
-        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} } } "write, compare-and-set" }
-        span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op read" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} } } "read" }
+        span class="key" {
+            svg viewBox="0 0 22 12" aria-hidden="true" {
+                g class="op change" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} }
+            }
+            "write, compare-and-set"
+        }
+        span class="key" {
+            svg viewBox="0 0 22 12" aria-hidden="true" {
+                g class="op read" { rect class="bar" x="1" y="1" width="20" height="10" rx="2" {} }
+            }
+            "read"
+        }
         @if doubt {
-            span class="key" { svg viewBox="0 0 22 12" aria-hidden="true" { g class="op change doubt" { path class="bar" d="M1 1H14l7 5l-7 5H1Z" {} } } "in doubt, may take effect at any later time" }
+            span class="key" {
+                svg viewBox="0 0 22 12" aria-hidden="true" {
+                    g class="op change doubt" { path class="bar" d="M1 1H14l7 5l-7 5H1Z" {} }
+                }
+                "in doubt, may take effect at any later time"
+            }
         }
         @if drawing.timeless() {
             span { "The history has no times; the order of events is exact." }
         } @else if drawing.scale.is_even() {
             span { "Time is to scale." }
         } @else {
-            span { "The order of events is exact; long stretches are shortened (with their length below the axis) and very short ones widened." }
+            span {
+                "The order of events is exact; long stretches are shortened (with their length below the axis) and \
+                 very short ones widened."
+            }
         }
     }
 }

@@ -82,7 +82,10 @@ pub fn page(story: &Story<'_>) -> String {
                     (tables::environment(&page))
                     (tables::files(&page))
                 }
-                footer { "Made by schism" @if !story.info.schism_version.is_empty() { " " (story.info.schism_version) } ". This page needs no network and asks for none." }
+                footer {
+                    "Made by schism" @if !story.info.schism_version.is_empty() { " " (story.info.schism_version) }
+                    ". This page needs no network and asks for none."
+                }
                 (plots::hover_data(&page, &series))
                 script { (PreEscaped(SCRIPT)) }
             }

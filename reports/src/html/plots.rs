@@ -129,7 +129,10 @@ fn latency(page: &Page<'_>) -> Markup {
             (svg)
             figcaption {
                 (outcome_keys())
-                span { "Logarithmic; by the time at which the operation began. " (sampled(&scatter, page.measured.figures.unanswered)) }
+                span {
+                    "Logarithmic; by the time at which the operation began. "
+                    (sampled(&scatter, page.measured.figures.unanswered))
+                }
             }
         }
     }
@@ -142,7 +145,8 @@ fn sampled(scatter: &Scatter, unanswered: u64) -> String {
     } else {
         let rest = if scatter.all_not_ok { "every failure and doubt" } else { "an even choice of failures and doubts" };
         format!(
-            "{} of {} operations that ended are shown: {rest}, the fastest and slowest of each stretch, and an even choice of the others.",
+            "{} of {} operations that ended are shown: {rest}, the fastest and slowest of each stretch, and an even \
+             choice of the others.",
             count(shown),
             count(scatter.of_count)
         )
@@ -175,7 +179,12 @@ fn quantiles(page: &Page<'_>, series: &Series) -> Markup {
             (svg)
             figcaption {
                 @for (name, told) in [("p99", "99 %"), ("p95", "95 %"), ("p50", "50 %")] {
-                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {} } (told) }
+                    span class="key" {
+                        svg viewBox="0 0 30 12" aria-hidden="true" {
+                            line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {}
+                        }
+                        (told)
+                    }
                 }
                 span { "Of operations that succeeded; logarithmic; in slices of " (words::span(series.width_ns)) "." }
             }
@@ -199,7 +208,12 @@ fn throughput(page: &Page<'_>, series: &Series) -> Markup {
             (svg)
             figcaption {
                 @for (name, told) in [("ok", "ok"), ("fail", "fail"), ("info", "info (in doubt)")] {
-                    span class="key" { svg viewBox="0 0 30 12" aria-hidden="true" { line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {} } (told) }
+                    span class="key" {
+                        svg viewBox="0 0 30 12" aria-hidden="true" {
+                            line class={ "s-" (name) } x1="1" y1="6" x2="29" y2="6" stroke-width="2" {}
+                        }
+                        (told)
+                    }
                 }
                 span { "Operations that ended, each second, in slices of " (words::span(series.width_ns)) "." }
             }
@@ -225,9 +239,18 @@ fn rated(series: &Series, end_ns: u64) -> Vec<(f64, [f64; 3])> {
 
 fn outcome_keys() -> Markup {
     html! {
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { circle class="f-ok" cx="6" cy="6" r="3" {} } "ok" }
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { polygon class="f-fail" points="6,1 11,10 1,10" {} } "fail" }
-        span class="key" { svg viewBox="0 0 12 12" aria-hidden="true" { path class="s-info" d="M2 2L10 10M10 2L2 10" stroke-width="2" {} } "info (in doubt)" }
+        span class="key" {
+            svg viewBox="0 0 12 12" aria-hidden="true" { circle class="f-ok" cx="6" cy="6" r="3" {} } "ok"
+        }
+        span class="key" {
+            svg viewBox="0 0 12 12" aria-hidden="true" { polygon class="f-fail" points="6,1 11,10 1,10" {} } "fail"
+        }
+        span class="key" {
+            svg viewBox="0 0 12 12" aria-hidden="true" {
+                path class="s-info" d="M2 2L10 10M10 2L2 10" stroke-width="2" {}
+            }
+            "info (in doubt)"
+        }
     }
 }
 
@@ -339,7 +362,9 @@ fn chart(page: &Page<'_>, id: &str, title: &str, axis: &Axis, draw: impl FnOnce(
             svg class="plot" viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-labelledby={ (id) "-t " (id) "-d" }
                 data-x0=(x0) data-x1=(x1) data-y0=(top) data-y1=(top + PLOT_HEIGHT) {
                 title id={ (id) "-t" } { (title) }
-                desc id={ (id) "-d" } { "Time runs from left to right over " (words::span(page.measured.figures.end_ns)) ". The same figures stand in the tables below." }
+                desc id={ (id) "-d" } {
+                    "Time runs from left to right over " (words::span(page.measured.figures.end_ns)) ". The same figures stand in the tables below."
+                }
                 (bands(page, end_s, (x0, x1), top))
                 (PreEscaped(themed(&drawn)))
             }
@@ -420,7 +445,9 @@ fn bands(page: &Page<'_>, end_s: f64, (x0, x1): (f64, f64), top: u32) -> Markup 
                 @if tag {
                     rect class="tag" x=(from) y=(y) width=(width) height=(ROW - 3) {}
                     @if width > 42.0 {
-                        text class="small halo" x=(from + 4.0) y=(y + 11.0) { (words::cut(&window.label, (width / 6.4) as usize)) }
+                        text class="small halo" x=(from + 4.0) y=(y + 11.0) {
+                            (words::cut(&window.label, (width / 6.4) as usize))
+                        }
                     }
                 } @else {
                     rect class="band" x=(from) y=(y) width=(width) height=(bottom - y) {}
@@ -432,7 +459,9 @@ fn bands(page: &Page<'_>, end_s: f64, (x0, x1): (f64, f64), top: u32) -> Markup 
     html! {
         @for (place, class) in page.classes.iter().take(ROWS_MAX).enumerate() {
             text class="small" x=(x0 - 8.0) y=(row_y(place) + 11.0) text-anchor="end" {
-                @if place == ROWS_MAX - 1 && page.classes.len() > ROWS_MAX { "others" } @else { (words::cut(class, 13)) }
+                @if place == ROWS_MAX - 1 && page.classes.len() > ROWS_MAX { "others" } @else {
+                    (words::cut(class, 13))
+                }
             }
         }
         @for window in shown() { (one(window, false)) }
@@ -447,7 +476,8 @@ pub(super) fn hatchings() -> Markup {
         svg class="defs" width="0" height="0" aria-hidden="true" {
             defs {
                 @for (place, line) in lines.iter().enumerate() {
-                    pattern id={ "hatch-" (place) } class={ "k" (place) } width="8" height="8" patternUnits="userSpaceOnUse" {
+                    pattern id={ "hatch-" (place) } class={ "k" (place) }
+                        width="8" height="8" patternUnits="userSpaceOnUse" {
                         rect class="hatch-ground" width="8" height="8" {}
                         path class="hatch-line" d=(line) {}
                     }

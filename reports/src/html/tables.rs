@@ -29,17 +29,20 @@ pub(super) fn faults(page: &Page<'_>) -> Markup {
         section id="faults" {
             h2 { "Faults" }
             @if figures.windows.is_empty() { p { "Faults were asked for, but none was ever injected." } } @else {
-                p class="dim" { "A fault counts only when it was seen to take effect. What was measured is under Evidence." }
+                p class="dim" {
+                    "A fault counts only when it was seen to take effect. What was measured is under Evidence."
+                }
                 (table("Every fault of the run", html! {
-                    thead { tr {
-                        th scope="col" class="number" { "No" } th scope="col" { "Class" } th scope="col" { "What" }
-                        th scope="col" class="number" { "Began" } th scope="col" class="number" { "Lasted" }
-                        th scope="col" { "Took effect" } th scope="col" { "Healed" }
-                    } }
-                    tbody { @for window in figures.windows.iter().take(FAULTS_MAX) { (fault(page, window, &mut room)) } }
+                    (head(&["#No", "Class", "What", "#Began", "#Lasted", "Took effect", "Healed"]))
+                    tbody {
+                        @for window in figures.windows.iter().take(FAULTS_MAX) { (fault(page, window, &mut room)) }
+                    }
                 }))
                 @if figures.windows.len() > FAULTS_MAX {
-                    p { "The first " (FAULTS_MAX) " of " (count(figures.windows.len() as u64)) " faults are listed; all are in " code { "faults.jsonl" } "." }
+                    p {
+                        "The first " (FAULTS_MAX) " of " (count(figures.windows.len() as u64))
+                        " faults are listed; all are in " code { "faults.jsonl" } "."
+                    }
                 }
             }
         }
@@ -52,7 +55,9 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
     html! {
         tr class="fault-row" {
             td class="number" { (fault.fault_id) }
-            th scope="row" { span class={ "swatch k" (page.class_place(&fault.class) % 6) } aria-hidden="true" {} (words::cut(&fault.class, 40)) }
+            th scope="row" {
+                (class_name(page, &fault.class))
+            }
             td { (words::cut(&fault.label, 200)) }
             td class="number" { (words::moment(fault.start_ns, 1)) }
             td class="number" { (after(window.start_ns, window.end_ns)) }
@@ -68,6 +73,14 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
             } }
         }
         tr class="evidence" { td {} td colspan="6" { (evidence(fault, room)) } }
+    }
+}
+
+/// A class of fault with its colour.
+fn class_name(page: &Page<'_>, class: &str) -> Markup {
+    html! {
+        span class={ "swatch k" (page.class_place(class) % 6) } aria-hidden="true" {}
+        (words::cut(class, 40))
     }
 }
 
@@ -180,15 +193,12 @@ pub(super) fn availability(page: &Page<'_>) -> Markup {
         section id="availability" {
             h2 { "Availability" }
             p class="dim" {
-                "Of the operations that were begun while a class of fault was surely on, how many succeeded. Clients wait for an answer "
-                "before they ask again, so slow times count fewer operations: read the share together with the rate."
+                "Of the operations that were begun while a class of fault was surely on, how many succeeded. Clients wait \
+                 for an answer before they ask again, so slow times count fewer operations: read the share together with \
+                 the rate."
             }
             (table("Availability by class of fault", html! {
-                thead { tr {
-                    th scope="col" { "While" } th scope="col" class="number" { "Time on" } th scope="col" class="number" { "Operations" }
-                    th scope="col" class="number" { "Succeeded" } th scope="col" class="number" { "Rate ok" } th scope="col" class="number" { "p50" }
-                    th scope="col" class="number" { "p99" } th scope="col" class="number" { "Longest without ok" } th scope="col" class="number" { "First ok after healing" }
-                } }
+                (head(&["While", "#Time on", "#Operations", "#Succeeded", "#Rate ok", "#p50", "#p99", "#Longest without ok", "#First ok after healing"]))
                 tbody {
                     (class_row(page, &figures.quiet))
                     @for class in &figures.classes { (class_row(page, class)) }
@@ -206,14 +216,16 @@ fn class_row(page: &Page<'_>, class: &ClassFigures) -> Markup {
         tr {
             th scope="row" {
                 @if class.class.is_empty() { "no fault" } @else {
-                    span class={ "swatch k" (page.class_place(&class.class) % 6) } aria-hidden="true" {} (words::cut(&class.class, 40))
+                    (class_name(page, &class.class))
                 }
             }
             td class="number" { @if class.on_ns == 0 { "never" } @else { (words::span(class.on_ns)) } }
             td class="number" { (count(outcomes.total())) }
             td class="number" {
                 @if outcomes.total() > 0 {
-                    span class="share" aria-hidden="true" { span style={ "width:" (outcomes.ok * 100 / outcomes.total()) "%" } {} }
+                    span class="share" aria-hidden="true" {
+                        span style={ "width:" (outcomes.ok * 100 / outcomes.total()) "%" } {}
+                    }
                 }
                 (share)
             }
@@ -222,7 +234,10 @@ fn class_row(page: &Page<'_>, class: &ClassFigures) -> Markup {
             td class="number" { (time(class.latency.p99_ns)) }
             td class="number" { @if class.on_ns == 0 { "-" } @else { (words::span(class.longest_without_ok_ns)) } }
             td class="number" {
-                @match class.recovery_max_ns { Some(recovery) => { (words::span(recovery)) @if class.healed > 1 { " at most" } }, None => "-" }
+                @match class.recovery_max_ns {
+                    Some(recovery) => { (words::span(recovery)) @if class.healed > 1 { " at most" } },
+                    None => "-",
+                }
             }
         }
     }
@@ -235,16 +250,14 @@ pub(super) fn operations(page: &Page<'_>) -> Markup {
             h2 { "Operations" }
             @if figures.functions.is_empty() { p { "The history has no operation of a client." } } @else {
                 (table("Operations by function", html! {
-                    thead { tr {
-                        th scope="col" { "Function" } th scope="col" class="number" { "All" } th scope="col" class="number" { "ok" }
-                        th scope="col" class="number" { "fail" } th scope="col" class="number" { "info" } th scope="col" class="number" { "Succeeded" }
-                        th scope="col" class="number" { "p50" } th scope="col" class="number" { "p95" } th scope="col" class="number" { "p99" } th scope="col" class="number" { "Slowest" }
-                    } }
+                    (head(&["Function", "#All", "#ok", "#fail", "#info", "#Succeeded", "#p50", "#p95", "#p99", "#Slowest"]))
                     tbody { @for function in figures.functions.iter().take(100) {
                         @let (outcomes, latency) = (function.outcomes, function.latency);
                         tr {
                             th scope="row" { code { (words::cut(&function.f, 60)) } }
-                            @for number in [outcomes.total(), outcomes.ok, outcomes.fail, outcomes.info] { td class="number" { (count(number)) } }
+                            @for number in [outcomes.total(), outcomes.ok, outcomes.fail, outcomes.info] {
+                                td class="number" { (count(number)) }
+                            }
                             td class="number" { (words::percent(outcomes.ok, outcomes.total())) }
                             @for ns in [latency.p50_ns, latency.p95_ns, latency.p99_ns, latency.max_ns] {
                                 td class="number" { @if outcomes.ok == 0 { "-" } @else { (words::span(ns)) } }
@@ -253,9 +266,11 @@ pub(super) fn operations(page: &Page<'_>) -> Markup {
                     } }
                 }))
                 p class="dim" {
-                    "ok: took effect. fail: certainly did not. info: nobody knows, it may take effect at any later time. Latency is that of ok. "
+                    "ok: took effect. fail: certainly did not. info: nobody knows, it may take effect at any later \
+                     time. Latency is that of ok. "
                     @if figures.load_ns > 0 {
-                        "All together " (words::rate(figures.outcomes.total(), figures.load_ns)) " over " (words::span(figures.load_ns)) "."
+                        "All together " (words::rate(figures.outcomes.total(), figures.load_ns))
+                        " over " (words::span(figures.load_ns)) "."
                     }
                 }
             }
@@ -270,7 +285,7 @@ pub(super) fn checkers(page: &Page<'_>) -> Markup {
             h2 { "Checkers" }
             @if checkers.is_empty() { p { "No checker judged this history." } } @else {
                 (table("What each checker found", html! {
-                    thead { tr { th scope="col" { "Checker" } th scope="col" { "Verdict" } th scope="col" { "Found" } } }
+                    (head(&["Checker", "Verdict", "Found"]))
                     tbody { @for (name, finding) in checkers {
                         tr {
                             th scope="row" { code { (words::cut(name, 60)) } }
@@ -316,11 +331,15 @@ pub(super) fn environment(page: &Page<'_>) -> Markup {
         section id="environment" {
             h2 { "Environment" }
             (table("Environment of the run", html! {
-                tbody { @for (name, value) in &rows { tr { th scope="row" { (name) } td class="value" { (words::cut(value, 400)) } } } }
+                tbody {
+                    @for (name, value) in &rows {
+                        tr { th scope="row" { (name) } td class="value" { (words::cut(value, 400)) } }
+                    }
+                }
             }))
             @if !info.nodes.is_empty() {
                 (table("Nodes", html! {
-                    thead { tr { th scope="col" { "Node" } th scope="col" { "Address" } } }
+                    (head(&["Node", "Address"]))
                     tbody { @for (name, address) in info.nodes.iter().take(200) {
                         tr { th scope="row" { (words::cut(name, 60)) } td class="value" { (words::cut(address, 100)) } }
                     } }
@@ -344,7 +363,27 @@ pub(super) fn files(page: &Page<'_>) -> Markup {
         @if !page.story.info.run.is_empty() {
             section id="files" {
                 h2 { "Files of this run" }
-                ul class="files" { @for (name, about) in files { li { a href=(name) { code { (name) } } " " span class="dim" { (about) } } } }
+                ul class="files" {
+                    @for (name, about) in files {
+                        li { a href=(name) { code { (name) } } " " span class="dim" { (about) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row of column names; one that begins with `#` is of numbers.
+fn head(columns: &[&str]) -> Markup {
+    html! {
+        thead {
+            tr {
+                @for column in columns {
+                    @match column.strip_prefix('#') {
+                        Some(number) => th scope="col" class="number" { (number) },
+                        None => th scope="col" { (column) },
+                    }
+                }
             }
         }
     }

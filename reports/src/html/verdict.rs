@@ -30,9 +30,12 @@ pub(super) fn verdict(page: &Page<'_>) -> Markup {
             @if !story.info.cleanup_trouble.is_empty() {
                 div class="trouble" {
                     strong { "Not cleaned up." }
-                    " The verdict stands, but these nodes may still be harmed; " code { "schism heal" } " on this run tries again."
+                    " The verdict stands, but these nodes may still be harmed; " code { "schism heal" }
+                    " on this run tries again."
                     ul {
-                        @for trouble in story.info.cleanup_trouble.iter().take(LINES_MAX) { li { code { (words::cut(trouble, 400)) } } }
+                        @for trouble in story.info.cleanup_trouble.iter().take(LINES_MAX) {
+                            li { code { (words::cut(trouble, 400)) } }
+                        }
                         @if story.info.cleanup_trouble.len() > LINES_MAX {
                             li { "... and " (story.info.cleanup_trouble.len() - LINES_MAX) " more" }
                         }
@@ -117,7 +120,9 @@ pub(super) fn counterexample(page: &Page<'_>) -> Markup {
 
 fn in_words(proof: &Proof) -> Markup {
     html! {
-        @if proof.missing_count > 0 { p class="trouble" { (words::capital(&terminal::missing(proof.missing_count))) "." } }
+        @if proof.missing_count > 0 {
+            p class="trouble" { (words::capital(&terminal::missing(proof.missing_count))) "." }
+        }
         @if !proof.operations.is_empty() {
             ul class="operations" {
                 @for told in &proof.operations {
@@ -174,7 +179,9 @@ pub(super) fn repeat(page: &Page<'_>) -> Markup {
                     button id="copy" type="button" hidden { "Copy" }
                 }
                 p class="dim" {
-                    "The same seed (" (page.story.info.seed) ") gives the same operations and the same faults in intent; how they "
+                    "The same seed ("
+                    (page.story.info.seed)
+                    ") gives the same operations and the same faults in intent; how they "
                     "interleave on a real cluster differs from run to run."
                 }
             }

@@ -111,7 +111,8 @@ fn budget(gap: &Gap) -> (String, String) {
     (
         why,
         format!(
-            "run schism check on this run with a larger {option}; fewer clients per key or shorter keys are easier to judge"
+            "run schism check on this run with a larger {option}; fewer clients per key or shorter keys are easier \
+             to judge"
         ),
     )
 }
