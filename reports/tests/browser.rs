@@ -2,6 +2,12 @@
 //! quiet, nothing overflows, and the policy of the page stops a script that got in. Needs Chromium: `SCHISM_CHROMIUM`, or
 //! `chromium`, `chromium-browser` or `google-chrome` on the path; without it the tests say so and end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy does not know that helpers of an integration test are test"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,11 @@
 //! Texts as a whole, against files. `SCHISM_BLESS=1` writes them anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy does not know that helpers of an integration test are test"
+)]
+
 mod common;
 
 use std::path::Path;

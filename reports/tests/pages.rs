@@ -1,6 +1,12 @@
 //! The page, the terminal summary, JUnit and GitHub: what they say of each kind of story, and that nothing that a history
 //! can hold breaks them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy does not know that helpers of an integration test are test"
+)]
+
 mod common;
 
 use std::time::Instant;

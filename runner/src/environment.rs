@@ -3,10 +3,9 @@
 /// Names and values: system, kernel, processors, memory.
 pub fn facts() -> Vec<(String, String)> {
     let mut facts = Vec::new();
-    if let Ok(text) = std::fs::read_to_string("/etc/os-release") {
-        if let Some(name) = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")) {
-            facts.push(("system".to_owned(), name.trim_matches('"').to_owned()));
-        }
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if let Some(name) = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")) {
+        facts.push(("system".to_owned(), name.trim_matches('"').to_owned()));
     }
     if let Ok(kernel) = std::fs::read_to_string("/proc/sys/kernel/osrelease") {
         facts.push(("kernel".to_owned(), kernel.trim().to_owned()));

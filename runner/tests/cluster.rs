@@ -2,6 +2,8 @@
 //!
 //! Needs root and what a lab needs; says so and passes without where that is missing.
 
+#![allow(clippy::print_stderr, reason = "clippy does not know that helpers of an integration test are test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -163,7 +163,8 @@ fn sampled(scatter: &Scatter, unanswered: u64) -> String {
 fn quantiles(page: &Page<'_>, series: &Series) -> Markup {
     let some = || series.buckets.iter().filter_map(|bucket| bucket.latency);
     let axis = latency_axis(some().flat_map(|latency| [latency.p50_ns, latency.p99_ns]));
-    let lines: [(u8, fn(&Latency) -> u64); 3] =
+    type Quantile = fn(&Latency) -> u64;
+    let lines: [(u8, Quantile); 3] =
         [(5, |latency| latency.p99_ns), (4, |latency| latency.p95_ns), (3, |latency| latency.p50_ns)];
     let svg = chart(page, "quantiles", "Quantiles of latency over time", &axis, |area| {
         for (place, of) in lines {

@@ -51,7 +51,7 @@ fn in_short(page: &Page<'_>) -> String {
     let (info, figures) = (page.story.info, &page.measured.figures);
     let mut parts = Vec::new();
     if !info.database_version.is_empty() {
-        parts.push(words::cut(&info.database_version, 80));
+        parts.push(words::cut(format!("{} {}", info.database, info.database_version).trim(), 80));
     } else if !info.database.is_empty() {
         parts.push(words::cut(&info.database, 80));
     }
