@@ -1,5 +1,7 @@
 //! Writes sample reports into a folder, to look at: `cargo run -p schism-reports --example sample -- DIR`.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is made of the tests' stories")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 
