@@ -17,8 +17,8 @@ struct Case {
 
 impl Case {
     fn of(line: &str, checkers: &[&str], facts: RunFacts) -> Case {
-        let history = notation::parse(line).unwrap();
-        let checkers: Vec<_> = checkers.iter().map(|name| table::build(name, None).unwrap()).collect();
+        let history = notation::parse(line).expect(line);
+        let checkers: Vec<_> = checkers.iter().map(|name| table::build(name, None).expect(name)).collect();
         let verdict = check_all(&checkers, &history, &facts, &Budget::default());
         Case { info: RunInfo::default(), history, facts, verdict }
     }
@@ -183,9 +183,11 @@ fn only_faults_that_took_effect_are_counted() {
 
 #[test]
 fn one_order_of_several_is_an_example() {
-    // Overlapping writes: two orders, both longest. Then one of which the longest order is not the only dead end.
+    // Overlapping writes: two orders, both longest.
     let told = Case::judged("0:w1( 1:w2( 0) 1) 2:r1 2:r2 2:r1").told();
-    assert!(told.contains("For example, take "), "{told}");
+    assert!(told.contains("- For example, take "), "{told}");
+    let told = Case::judged("0:w1( 1:w2( 0) 1) 2:r3( 3:w3? 2)3 2:r2 2:r1").told();
+    assert!(told.contains("- For example, take "), "{told}");
     // Each ended before the next began: no other order is possible.
     let told = Case::judged("0:w1 0:w2 1:r1").told();
     assert!(told.contains("- Take A") && !told.contains("or example"), "{told}");

@@ -251,7 +251,8 @@ fn reasons(operations: &[OpIndex], paths: &[Path], one_order: bool) -> Vec<Strin
             .map_or_else(|| format!("the operation of event {operation}"), letter)
     };
     let all = one_order || paths.iter().any(|path| path.placed.is_empty());
-    let mut lines: Vec<String> = paths.iter().take(PATHS_MAX).map(|path| told_order(path, all, &name)).collect();
+    let shown = paths.iter().take(PATHS_MAX).enumerate();
+    let mut lines: Vec<String> = shown.map(|(place, path)| told_order(path, place, all, &name)).collect();
     if paths.len() > PATHS_MAX {
         let more = (paths.len() - PATHS_MAX) as u64;
         lines.push(format!("{} as long cannot go on either", plural(more, "more order")));
@@ -259,7 +260,8 @@ fn reasons(operations: &[OpIndex], paths: &[Path], one_order: bool) -> Vec<Strin
     lines
 }
 
-fn told_order(path: &Path, all: bool, name: &impl Fn(OpIndex) -> String) -> String {
+/// One order; the first of several examples says that it is one.
+fn told_order(path: &Path, place: usize, all: bool, name: &impl Fn(OpIndex) -> String) -> String {
     let steps: Vec<String> = path
         .placed
         .iter()
@@ -273,7 +275,11 @@ fn told_order(path: &Path, all: bool, name: &impl Fn(OpIndex) -> String) -> Stri
         }
         steps => format!("take {}", steps.join(", then ")),
     };
-    let start = if all { start } else { format!("for example, {start}") };
+    let start = match (all, place) {
+        (true, _) => start,
+        (false, 0) => format!("for example, {start}"),
+        (false, _) => format!("or {start}"),
+    };
     let mut because: Vec<String> =
         path.illegal.iter().take(REASONS_MAX).map(|illegal| why_not(illegal, name)).collect();
     if path.illegal.len() > REASONS_MAX {
