@@ -10,17 +10,16 @@ use crate::figures::Measured;
 use crate::sentence;
 use crate::words::{self, count};
 
-/// The annotation: an `::error` for an invalid run, a `::warning` for an unknown one, nothing for a valid one. One line,
-/// with a line end.
+/// The annotation: an `::error` for an invalid run, a `::warning` for an unknown one and one that tested nothing, nothing
+/// for a valid one. One line, with a line end.
 pub fn annotation(story: &Story<'_>) -> Option<String> {
-    let outcome = story.verdict.outcome();
-    let level = match outcome {
-        Outcome::Valid => return None,
-        Outcome::Unknown => "warning",
-        Outcome::Invalid => "error",
-    };
     let figures = Measured::of(story.history, story.facts).figures;
-    let title = format!("{}: {}", sentence::outcome_name(outcome), story.info.suite);
+    let level = match story.verdict.outcome() {
+        Outcome::Invalid => "error",
+        Outcome::Valid if sentence::nothing_tested(story, &figures).is_none() => return None,
+        Outcome::Valid | Outcome::Unknown => "warning",
+    };
+    let title = format!("{}: {}", sentence::headline_name(story, &figures), story.info.suite);
     let said = words::capital(&sentence::verdict(story, &figures));
     Some(format!("::{level} title={}::{}\n", escaped(&title, true), escaped(&said, false)))
 }
@@ -35,8 +34,11 @@ fn escaped(text: &str, property: bool) -> String {
 pub fn step_summary(story: &Story<'_>) -> String {
     let figures = Measured::of(story.history, story.facts).figures;
     let mut text = String::new();
-    let outcome = sentence::outcome_name(story.verdict.outcome());
-    let _ = writeln!(text, "### {outcome}: {}\n", markdown(&story.info.suite));
+    let headline = sentence::headline_name(story, &figures);
+    let _ = writeln!(text, "### {headline}: {}\n", markdown(&story.info.suite));
+    if let Some(interruption) = sentence::interruption(story) {
+        let _ = writeln!(text, "{}.\n", markdown(&words::capital(&interruption)));
+    }
     let _ = writeln!(text, "{}\n", markdown(&words::capital(&sentence::verdict(story, &figures))));
     if let Some(first) = sentence::counterexamples(story.verdict).first() {
         let proof = sentence::prove(story.history, first.anomaly);
@@ -48,12 +50,14 @@ pub fn step_summary(story: &Story<'_>) -> String {
         }
         text.push('\n');
     }
-    for (_, gap) in sentence::gaps(story.verdict).iter().take(20) {
+    for (_, gap) in sentence::story_gaps(story).iter().take(20) {
         let _ = writeln!(text, "- {}. {}.", markdown(&words::capital(&gap.why)), markdown(&words::capital(&gap.next)));
     }
     text.push_str("\n| function | ok | fail | info | p50 | p99 |\n|---|--:|--:|--:|--:|--:|\n");
     for function in figures.functions.iter().take(30) {
         let (outcomes, latency) = (function.outcomes, function.latency);
+        let timed = figures.is_timed() && outcomes.ok > 0;
+        let time = |ns: u64| if timed { words::span(ns) } else { "-".to_owned() };
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} |",
@@ -61,8 +65,8 @@ pub fn step_summary(story: &Story<'_>) -> String {
             count(outcomes.ok),
             count(outcomes.fail),
             count(outcomes.info),
-            words::span(latency.p50_ns),
-            words::span(latency.p99_ns),
+            time(latency.p50_ns),
+            time(latency.p99_ns),
         );
     }
     for trouble in story.info.cleanup_trouble.iter().take(20) {

@@ -7,6 +7,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use schism_checkers::{Finding, Outcome};
 
 use crate::Story;
+use crate::figures::Measured;
 use crate::sentence;
 use crate::terminal;
 use crate::words;
@@ -37,6 +38,12 @@ pub fn junit(story: &Story<'_>) -> Result<String, JunitError> {
     if story.verdict.checkers.is_empty() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_type("nothing-judged").set_message("no checker judged this history");
+        suite.add_test_case(case("verdict", status, &classname));
+    }
+    let figures = Measured::of(story.history, story.facts).figures;
+    if let Some(nothing) = sentence::nothing_tested(story, &figures) {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type("nothing-tested").set_message(words::capital(&nothing));
         suite.add_test_case(case("verdict", status, &classname));
     }
     let was_run = !story.facts.plan_digest.is_empty();
@@ -71,10 +78,11 @@ fn case(name: &str, status: TestCaseStatus, classname: &str) -> TestCase {
 }
 
 fn of_checker(story: &Story<'_>, checker: &str, finding: &Finding, classname: &str) -> TestCase {
+    let cut_off = sentence::interruption(story).map_or_else(String::new, |why| format!("{}.\n", words::capital(&why)));
     let (status, text) = match finding.outcome() {
-        Outcome::Valid => (TestCaseStatus::success(), "Valid.\n".to_owned()),
+        Outcome::Valid => (TestCaseStatus::success(), format!("{cut_off}Valid.\n")),
         Outcome::Invalid => {
-            let text = anomalies(story, finding);
+            let text = format!("{cut_off}{}", anomalies(story, finding));
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             let kinds = finding.anomalies.first().map_or("anomaly", |anomaly| anomaly.kind.as_str());
             let message = finding.anomalies.first().map(|anomaly| sentence::prove(story.history, anomaly).headline);
@@ -82,10 +90,11 @@ fn of_checker(story: &Story<'_>, checker: &str, finding: &Finding, classname: &s
             (status, text)
         }
         Outcome::Unknown => {
-            let text = gaps(finding);
+            let text = format!("{cut_off}{}", gaps(story, finding));
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            let message = finding.gaps.first().map(|gap| sentence::explain(gap).why).unwrap_or_default();
-            status.set_type("unknown").set_message(words::capital(&message)).set_description(&text);
+            let first = finding.gaps.first().map(|gap| sentence::explain(gap, Some(story.facts)).why);
+            let message = format!("{}{}", cut_off.replace('\n', " "), words::capital(&first.unwrap_or_default()));
+            status.set_type("unknown").set_message(message).set_description(&text);
             (status, text)
         }
     };
@@ -112,12 +121,12 @@ fn anomalies(story: &Story<'_>, finding: &Finding) -> String {
     if finding.anomalies.len() > ANOMALIES_MAX {
         text.push_str(&format!("... and {} more.\n", finding.anomalies.len() - ANOMALIES_MAX));
     }
-    text.push_str(&gaps(finding));
+    text.push_str(&gaps(story, finding));
     text
 }
 
-fn gaps(finding: &Finding) -> String {
-    let explained = finding.gaps.iter().map(sentence::explain);
+fn gaps(story: &Story<'_>, finding: &Finding) -> String {
+    let explained = sentence::explain_all(&finding.gaps, Some(story.facts)).into_iter();
     explained.map(|gap| format!("? {}.\n  -> {}.\n", words::capital(&gap.why), words::capital(&gap.next))).collect()
 }
 

@@ -94,10 +94,12 @@ fn code(outcome: Outcome) -> &'static str {
 
 fn verdict(page: &mut Page, story: &Story<'_>, figures: &Figures) {
     let outcome = story.verdict.outcome();
-    let name = sentence::outcome_name(outcome).to_uppercase();
+    let name = sentence::headline_name(story, figures).to_uppercase();
     let suite = words::cut(&story.info.suite, 60);
-    let said = words::capital(&sentence::verdict(story, figures));
-    let painted = page.paint(&name, code(outcome));
+    let cut_off = sentence::interruption(story).map_or_else(String::new, |why| format!("{}. ", words::capital(&why)));
+    let said = format!("{cut_off}{}", words::capital(&sentence::verdict(story, figures)));
+    let nothing = sentence::nothing_tested(story, figures).is_some();
+    let painted = page.paint(&name, code(if nothing { Outcome::Unknown } else { outcome }));
     let _ = writeln!(page.text, "{painted}{}{suite}", if suite.is_empty() { "" } else { "  " });
     for line in words::wrap(&said, WIDTH) {
         let _ = writeln!(page.text, "{line}");
@@ -142,7 +144,7 @@ pub(crate) fn missing(missing_count: usize) -> String {
 }
 
 fn gaps(page: &mut Page, story: &Story<'_>) {
-    let gaps = sentence::gaps(story.verdict);
+    let gaps = sentence::story_gaps(story);
     if gaps.is_empty() {
         return;
     }
@@ -166,7 +168,7 @@ pub(crate) fn found(finding: &Finding) -> String {
         parts.push(format!("{noun} ({})", words::cut(&kinds.join(", "), 60)));
     }
     if !finding.gaps.is_empty() {
-        parts.push(plural(finding.gaps.len() as u64, "open question"));
+        parts.push(plural(sentence::explain_all(&finding.gaps, None).len() as u64, "open question"));
     }
     if !finding.beyond.is_empty() {
         parts.push(format!("{} beyond what was asked", count(finding.beyond.len() as u64)));
@@ -193,9 +195,11 @@ fn operations(page: &mut Page, figures: &Figures) {
         return;
     }
     let total = figures.outcomes.total();
-    let load = match figures.load_ns {
-        0 => String::new(),
-        ns => format!(" in {}, {}", words::span(ns), words::rate(total, ns)),
+    let timed = figures.is_timed();
+    let load = if timed {
+        format!(" in {}, {}", words::span(figures.load_ns), words::rate(total, figures.load_ns))
+    } else {
+        ", rate -".to_owned()
     };
     page.head(&format!("Operations: {}{load}", count(total)));
     let row = |cells: [String; 8]| {
@@ -206,7 +210,7 @@ fn operations(page: &mut Page, figures: &Figures) {
     page.text.push_str(&row(head.map(str::to_owned)));
     for function in figures.functions.iter().take(30) {
         let outcomes = function.outcomes;
-        let time = |ns: u64| if outcomes.ok == 0 { "-".to_owned() } else { words::span(ns) };
+        let time = |ns: u64| if outcomes.ok == 0 || !timed { "-".to_owned() } else { words::span(ns) };
         page.text.push_str(&row([
             words::cut(&function.f, 11),
             count(outcomes.ok),
@@ -226,17 +230,17 @@ fn faults(page: &mut Page, figures: &Figures) {
     }
     page.head("Faults");
     let row = |cells: [String; 7]| {
-        let [class, injected, proven, healed, on, share, gap] = cells;
-        format!("  {class:<14}{injected:>9}{proven:>9}{healed:>9}{on:>13}{share:>14}{gap:>18}\n")
+        let [class, tried, landed, healed, on, share, gap] = cells;
+        format!("  {class:<14}{tried:>9}{landed:>9}{healed:>9}{on:>13}{share:>14}{gap:>18}\n")
     };
-    let head = ["class", "injected", "proven", "healed", "time on", "ok meanwhile", "longest no ok"];
+    let head = ["class", "tried", "landed", "healed", "time on", "ok meanwhile", "longest no ok"];
     page.text.push_str(&row(head.map(str::to_owned)));
     for class in &figures.classes {
         page.text.push_str(&row([
             words::cut(&class.class, 13),
-            count(class.injected),
+            count(class.tried),
             count(class.landed),
-            count(class.healed),
+            if class.landed == 0 { "-".to_owned() } else { count(class.healed) },
             if class.on_ns == 0 { "never".to_owned() } else { words::span(class.on_ns) },
             words::percent(class.outcomes.ok, class.outcomes.total()),
             if class.on_ns == 0 { "-".to_owned() } else { words::span(class.longest_without_ok_ns) },

@@ -7,6 +7,9 @@ pub const VALUE_CHARS_MAX: usize = 80;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
+/// Least time for an operation that a rate is told of: ten million a second are beyond any client over a network.
+const OPERATION_NS_MIN: u64 = 100;
+
 /// `12345` as `12,345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -93,9 +96,15 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// A rate: `1,234/s`, `12.3/s`; `-` over no time.
+/// Whether a time can be that of so many operations. A history without clock (no times at all, or its events' places
+/// for times) gives less than [`OPERATION_NS_MIN`] to each.
+pub fn is_timed(number: u64, over_ns: u64) -> bool {
+    over_ns > 0 && over_ns / number.max(1) >= OPERATION_NS_MIN
+}
+
+/// A rate: `1,234/s`, `12.3/s`; `-` over no time, and where the times cannot be real ones ([`is_timed`]).
 pub fn rate(number: u64, over_ns: u64) -> String {
-    if over_ns == 0 {
+    if !is_timed(number, over_ns) {
         return "-".to_owned();
     }
     let per_s = number as f64 / (over_ns as f64 / 1e9);
@@ -206,6 +215,8 @@ mod tests {
             assert_eq!(percent(part, whole), text, "{part} of {whole}");
         }
         assert_eq!(rate(10, 0), "-");
+        assert_eq!(rate(1, 5), "-", "200,000,000/s: places, not times");
+        assert_eq!(rate(0, 2_000_000_000), "0.0/s");
         assert_eq!(rate(10_000, 2_000_000_000), "5,000/s");
         assert_eq!(rate(3, 2_000_000_000), "1.5/s");
     }

@@ -55,11 +55,11 @@ impl Window {
 pub struct ClassFigures {
     /// Its name; empty for the time without faults.
     pub class: String,
-    /// How often it was injected.
-    pub injected: u64,
+    /// How often it was to be injected, failed injections included.
+    pub tried: u64,
     /// How often it was seen to take effect.
     pub landed: u64,
-    /// How often it was seen to be gone again.
+    /// How often, of those that took effect, it was seen to be gone again.
     pub healed: u64,
     /// How long it was on, overlaps counted once.
     pub on_ns: u64,
@@ -143,10 +143,10 @@ pub(super) fn measure(
         let own = || windows.iter().filter(|window| window.class == *name);
         let mut figures = during(name.clone(), &merged(own().map(|window| window.on_ns).collect()), samples, &ok_ends);
         let faults = || own().map(|window| &facts.faults[window.fault]);
-        figures.injected = own().count() as u64;
-        figures.landed = own().filter(|window| window.landed).count() as u64;
-        figures.healed = faults().filter(|fault| fault.healed_ns.is_some()).count() as u64;
         let proven = || faults().filter(|fault| fault.landed_ns.is_some());
+        figures.tried = own().count() as u64;
+        figures.landed = proven().count() as u64;
+        figures.healed = proven().filter(|fault| fault.healed_ns.is_some()).count() as u64;
         let recovery = |healed: u64| ok_ends.get(ok_ends.partition_point(|&end| end < healed)).map(|end| end - healed);
         figures.recovery_max_ns = proven().filter_map(|fault| fault.healed_ns.and_then(recovery)).max();
         figures
@@ -214,11 +214,12 @@ mod tests {
                 fault(2, [Some(100), Some(110), Some(150), Some(160)]),
                 fault(1, [Some(10), None, None, None]),
                 fault(3, [Some(10), Some(12), Some(20), Some(30)]),
+                fault(4, [Some(180), None, Some(185), Some(190)]),
             ],
             ..RunFacts::default()
         };
         let mut windows = Window::all(&facts, 200);
-        assert_eq!(windows.iter().map(|window| window.fault_id).collect::<Vec<_>>(), [1, 3, 2]);
+        assert_eq!(windows.iter().map(|window| window.fault_id).collect::<Vec<_>>(), [1, 3, 2, 4]);
         assert_eq!((windows[0].end_ns, windows[0].landed), (200, false), "never healed: to the end");
         windows.remove(0);
         let samples = [
@@ -234,7 +235,8 @@ mod tests {
         assert_eq!(classes.iter().map(|class| class.class.as_str()).collect::<Vec<_>>(), ["kill", "pause"]);
         let kill = &classes[0];
         assert_eq!(kill.outcomes, Outcomes { ok: 1, fail: 1, info: 1 });
-        assert_eq!((kill.injected, kill.landed, kill.healed, kill.on_ns), (2, 2, 2, 48));
+        let told = (kill.tried, kill.landed, kill.healed, kill.on_ns);
+        assert_eq!(told, (3, 2, 2, 48), "what never took effect is not healed either");
         assert_eq!(kill.longest_without_ok_ns, 40);
         assert_eq!(kill.recovery_max_ns, Some(140), "healed at 30, next ok ended at 170");
         assert_eq!(classes[1], ClassFigures { class: "pause".into(), ..ClassFigures::default() });

@@ -95,6 +95,13 @@ pub struct Figures {
     pub windows: Vec<Window>,
 }
 
+impl Figures {
+    /// Whether the history tells times that can be real ones; without them there is no rate and no latency.
+    pub fn is_timed(&self) -> bool {
+        crate::words::is_timed(self.outcomes.total(), self.load_ns)
+    }
+}
+
 /// A client call, as far as figures need it.
 #[derive(Debug, Clone, Copy)]
 struct Sample {

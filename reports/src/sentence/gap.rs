@@ -1,7 +1,11 @@
 //! Why a verdict is not known, and what to do about it.
 
-use schism_checkers::Gap;
+use std::collections::BTreeMap;
 
+use schism_checkers::Gap;
+use schism_history::RunFacts;
+
+use super::fault::{self, State};
 use crate::words::{self, count, plural};
 
 /// A gap in words: two sentences without their full stops.
@@ -13,8 +17,39 @@ pub struct GapWords {
     pub next: String,
 }
 
+/// Gaps of one checker in words, in order. What is the same for many keys is told once, with their number; a gap that a
+/// checker says once for each key names the first of them. With the facts of the run, what they say of the reason is
+/// told as well.
+pub fn explain_all(gaps: &[Gap], facts: Option<&RunFacts>) -> Vec<GapWords> {
+    let mut lines: Vec<(&Gap, u64)> = Vec::new();
+    let mut place_of: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for gap in gaps {
+        let shared = match gap {
+            Gap::Unsupported { reason, .. } => Some(Some(reason.as_str())),
+            Gap::BudgetSpent { key: Some(_), .. } => Some(None),
+            _ => None,
+        };
+        let place = shared.map(|shared| *place_of.entry(shared).or_insert(lines.len()));
+        match place.and_then(|place| lines.get_mut(place)) {
+            Some((_, more)) => *more += 1,
+            None => lines.push((gap, 0)),
+        }
+    }
+    let told = lines.into_iter().map(|(gap, more)| {
+        let mut words = explain(gap, facts);
+        if more > 0 {
+            words.why.push_str(&format!(" (and the same on {})", plural(more, "more key")));
+        }
+        words
+    });
+    told.collect()
+}
+
 /// The gap in words.
-pub fn explain(gap: &Gap) -> GapWords {
+pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
+    if let Some(words) = facts.and_then(|facts| of_a_run_that_ended(gap, facts)) {
+        return words;
+    }
     let name = |text: &String| words::name(text);
     let (why, next) = match gap {
         Gap::NothingSucceeded => (
@@ -43,7 +78,7 @@ pub fn explain(gap: &Gap) -> GapWords {
             (
                 format!(
                     "the fault {class} was asked for and tried {}, but never seen to take effect",
-                    if *tried_count == 1 { "once".to_owned() } else { format!("{} times", count(*tried_count)) }
+                    times(*tried_count)
                 ),
                 format!("read the evidence of {class} under Faults, and schism doctor says what the nodes lack for it"),
             )
@@ -86,11 +121,53 @@ pub fn explain(gap: &Gap) -> GapWords {
         Gap::BudgetSpent { .. } => budget(gap),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
-            "choose the workload that made this history (--workload), or leave this checker out".to_owned(),
+            if reason.ends_with(" has no function cas") {
+                "judge it with a model that has one: --model cas-register".to_owned()
+            } else {
+                "choose the workload that made this history (--workload), or leave this checker out".to_owned()
+            },
         ),
         other => (format!("the checker says: {}", words::cut(&as_json(other), 400)), "read verdict.json".to_owned()),
     };
     GapWords { why, next }
+}
+
+fn times(number: u64) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{} times", count(number)) }
+}
+
+/// The gaps whose reason is that the run ended before its time.
+fn of_a_run_that_ended(gap: &Gap, facts: &RunFacts) -> Option<GapWords> {
+    let again = "run it again to the end".to_owned();
+    match gap {
+        Gap::NoSuccessAfterFault { .. } if facts.interrupted => {
+            let why = explain(gap, None).why;
+            Some(GapWords { why: format!("{why}; likely because the run was interrupted"), next: again })
+        }
+        Gap::FaultNeverLanded { class, tried_count } if *tried_count > 0 => {
+            let mut of_class = facts.faults.iter().filter(|fault| fault.class == *class).peekable();
+            of_class.peek()?;
+            of_class.all(|fault| fault::state(fault) == State::Begun).then(|| GapWords {
+                why: format!(
+                    "the fault {} was asked for and tried {}, but the run ended before it was known to take effect",
+                    words::name(class),
+                    times(*tried_count)
+                ),
+                next: again,
+            })
+        }
+        Gap::FaultNotHealed { fault_id, class } => {
+            let fault = facts.faults.iter().find(|fault| fault.fault_id == *fault_id && fault.class == *class)?;
+            (fault::state(fault) == State::On).then(|| GapWords {
+                why: format!(
+                    "the run ended while fault {fault_id} ({}) was on, so nothing is known of what came after it",
+                    words::name(class)
+                ),
+                next: "run schism heal on this run, then run it again to the end".to_owned(),
+            })
+        }
+        _ => None,
+    }
 }
 
 fn budget(gap: &Gap) -> (String, String) {
@@ -163,10 +240,89 @@ mod tests {
             ),
         ];
         for (gap, why, next) in cases {
-            let words = explain(&gap);
+            let words = explain(&gap, None);
             assert!(words.why.contains(why), "{words:?}");
             assert!(words.next.contains(next), "{words:?}");
             assert!(!words.why.ends_with('.') && !words.next.ends_with('.'), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_for_many_keys_is_told_once() {
+        let odd = |index, reason: &str| Gap::Unsupported { index, reason: reason.into() };
+        let spent = |key: Option<&str>| Gap::BudgetSpent {
+            key: key.map(str::to_owned),
+            steps: 10,
+            steps_max: 10,
+            memory_bytes: 0,
+            memory_bytes_max: 1,
+            prefix_events: 7,
+        };
+        let gaps = [
+            odd(3, "no x"),
+            spent(Some("1")),
+            odd(5, "no y"),
+            odd(9, "no x"),
+            Gap::Interrupted,
+            odd(11, "no x"),
+            spent(Some("2")),
+            spent(None),
+        ];
+        let told: Vec<String> = explain_all(&gaps, None).into_iter().map(|words| words.why).collect();
+        assert_eq!(
+            told,
+            [
+                "event 3 has no meaning for the checker: no x (and the same on 2 more keys)",
+                "the search on key 1 went past its budget (10 steps); its first 7 events are proven good (and the same on \
+                 1 more key)",
+                "event 5 has no meaning for the checker: no y",
+                "the load was stopped before its time",
+                "the search went past its budget (10 steps); its first 7 events are proven good",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_model_with_cas_is_named_where_cas_is_what_lacks() {
+        let history = schism_history::notation::parse("0@1:w1 0@1:c1>2 0@2:c1>2 0@3:enqueue=5").unwrap();
+        let checker = schism_checkers::table::build("linearizable", Some("register")).unwrap();
+        let finding = checker.check(&history, &RunFacts::default(), &schism_checkers::Budget::default());
+        let told = explain_all(&finding.gaps, None);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].why.ends_with("the model register has no function cas (and the same on 1 more key)"));
+        assert!(told[0].next.contains("--model cas-register"), "{told:?}");
+        assert!(told[1].why.contains("enqueue") && told[1].next.contains("--workload"), "{told:?}");
+    }
+
+    #[test]
+    fn the_end_of_a_run_is_told_as_the_reason() {
+        let fault = |fault_id, landed_ns, heal_start_ns| schism_history::FaultWindow {
+            fault_id,
+            class: "kill".into(),
+            label: String::new(),
+            nodes: vec![],
+            start_ns: 1,
+            landed_ns,
+            heal_start_ns,
+            healed_ns: None,
+            evidence: vec![],
+        };
+        let not_healed = Gap::FaultNotHealed { fault_id: 3, class: "kill".into() };
+        let not_landed = Gap::FaultNeverLanded { class: "kill".into(), tried_count: 1 };
+        let not_after = Gap::NoSuccessAfterFault { class: "kill".into(), f: "read".into() };
+        let cases = [
+            (&not_healed, fault(3, Some(2), None), false, "the run ended while fault 3 (kill) was on"),
+            (&not_healed, fault(3, Some(2), Some(3)), false, "fault 3 (kill) was never proven to be healed"),
+            (&not_landed, fault(3, None, None), false, "the run ended before it was known to take effect"),
+            (&not_landed, fault(3, None, Some(3)), false, "tried once, but never seen to take effect"),
+            (&not_after, fault(3, Some(2), Some(3)), true, "was not seen; likely because the run was interrupted"),
+            (&not_after, fault(3, Some(2), Some(3)), false, "so recovery was not seen"),
+        ];
+        for (gap, fault, interrupted, why) in cases {
+            let facts = RunFacts { faults: vec![fault], interrupted, ..RunFacts::default() };
+            let told = explain(gap, Some(&facts)).why;
+            assert!(told.contains(why), "{told}");
+            assert_eq!(told.contains("interrupted"), interrupted, "{told}");
         }
     }
 }

@@ -1,13 +1,15 @@
 //! From data to prose: the verdict in one sentence, what it means for who uses the database, and each gap and witness
 //! in plain words. Says nothing that the verdict, the history or the facts do not say.
 
+mod fault;
 mod gap;
 mod witness;
 
-use schism_checkers::{Outcome, Verdict, Witness};
-use schism_history::RunFacts;
+use schism_checkers::{Gap, Outcome, Verdict, Witness};
+use schism_history::{OpIndex, RunFacts};
 
-pub use gap::{GapWords, explain};
+pub use fault::{State, fault_name, state};
+pub use gap::{GapWords, explain, explain_all};
 pub use witness::{Counterexample, OPERATIONS_MAX, Proof, Told, counterexamples, decimals, prove};
 
 use crate::Story;
@@ -23,8 +25,56 @@ pub fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
+/// What stands at the top: the outcome's name, or `Nothing tested` where no answer of the database was judged.
+pub fn headline_name(story: &Story<'_>, figures: &Figures) -> &'static str {
+    match nothing_tested(story, figures) {
+        Some(_) => "Nothing tested",
+        None => outcome_name(story.verdict.outcome()),
+    }
+}
+
+/// Why nothing was tested, without a full stop: no client operation was invoked, or none succeeded. `None` where
+/// something was, where a promise was broken all the same, and where no checker judged.
+pub fn nothing_tested(story: &Story<'_>, figures: &Figures) -> Option<String> {
+    let verdict = story.verdict;
+    if verdict.outcome() == Outcome::Invalid || verdict.checkers.is_empty() {
+        return None;
+    }
+    let outcomes = figures.outcomes;
+    if outcomes.total() == 0 {
+        return Some("there is no operation of a client, so nothing was tested".to_owned());
+    }
+    let mut gaps = verdict.checkers.values().flat_map(|finding| &finding.gaps);
+    if outcomes.ok > 0 && !gaps.any(|gap| *gap == Gap::NothingSucceeded) {
+        return None;
+    }
+    let parts = [(outcomes.ok, "answered \"no match\""), (outcomes.fail, "failed"), (outcomes.info, "ended in doubt")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(of, _)| *of > 0).map(|(of, how)| format!("{} {how}", count(*of))).collect();
+    let total = plural(outcomes.total(), "operation");
+    Some(format!("none of {total} succeeded ({}), so nothing was tested", words::list(&parts)))
+}
+
+/// That the run did not come to its end, and after how long, without a full stop; `None` if it did.
+pub fn interruption(story: &Story<'_>) -> Option<String> {
+    let (facts, history) = (story.facts, story.history);
+    let last = (history.len() as OpIndex).checked_sub(1);
+    facts.interrupted.then(|| match (facts.load_ns, last) {
+        (0, None) => "the run was interrupted before it did anything".to_owned(),
+        // Whoever is interrupted writes down how long the load was; a controller that died does not.
+        (0, Some(last)) => format!(
+            "the run was cut off after {} (its controller died or could not write down its end)",
+            words::span(history.time_ns(last))
+        ),
+        (load_ns, _) => format!("the run was interrupted by the user after {} of load", words::span(load_ns)),
+    })
+}
+
 /// The verdict in one sentence, without its outcome's name before it.
 pub fn verdict(story: &Story<'_>, figures: &Figures) -> String {
+    if let Some(nothing) = nothing_tested(story, figures) {
+        return format!("{nothing}.");
+    }
     match story.verdict.outcome() {
         Outcome::Invalid => {
             let found = counterexamples(story.verdict);
@@ -38,7 +88,7 @@ pub fn verdict(story: &Story<'_>, figures: &Figures) -> String {
             format!("{headline}.{others}")
         }
         Outcome::Unknown => {
-            let gaps = gaps(story.verdict);
+            let gaps = story_gaps(story);
             let Some((_, first)) = gaps.first() else {
                 return "no checker judged this history, so nothing can be said.".to_owned();
             };
@@ -51,7 +101,9 @@ pub fn verdict(story: &Story<'_>, figures: &Figures) -> String {
         }
         Outcome::Valid => {
             let judged = format!("no promise was broken in {}", plural(figures.outcomes.total(), "operation"));
-            format!("{judged}{}.", under_faults(figures))
+            // Of a history without a run nothing is known of faults, not even that there were none.
+            let bare = story.facts.plan_digest.is_empty() && figures.classes.is_empty();
+            format!("{judged}{}.", if bare { String::new() } else { under_faults(figures) })
         }
     }
 }
@@ -67,36 +119,60 @@ fn under_faults(figures: &Figures) -> String {
     }
 }
 
-/// Every gap of a verdict in words, with the name of its checker, in order.
+/// Every gap of a verdict in words, with the name of its checker, in order; [`story_gaps`] knows more.
 pub fn gaps(verdict: &Verdict) -> Vec<(&str, GapWords)> {
-    let all = verdict.checkers.iter();
-    all.flat_map(|(checker, finding)| finding.gaps.iter().map(move |gap| (checker.as_str(), explain(gap)))).collect()
+    gaps_with(verdict, None)
+}
+
+/// Every gap of a story's verdict in words, with the reasons that the facts of its run tell.
+pub fn story_gaps<'a>(story: &Story<'a>) -> Vec<(&'a str, GapWords)> {
+    gaps_with(story.verdict, Some(story.facts))
+}
+
+fn gaps_with<'a>(verdict: &'a Verdict, facts: Option<&RunFacts>) -> Vec<(&'a str, GapWords)> {
+    let told = verdict.checkers.iter().map(|(checker, finding)| (checker.as_str(), explain_all(&finding.gaps, facts)));
+    told.flat_map(|(checker, told)| told.into_iter().map(move |gap| (checker, gap))).collect()
 }
 
 /// What the verdict means for who uses the database: a few sentences, each a paragraph.
 pub fn meaning(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     let mut paragraphs = match story.verdict.outcome() {
         Outcome::Invalid => meaning_invalid(story, figures),
+        _ if nothing_tested(story, figures).is_some() => vec![
+            "No answer of the database was judged, so this shows neither that its promises were kept nor that they were \
+             broken."
+                .to_owned(),
+        ],
         Outcome::Unknown => vec![
             "This run shows neither that the promises were kept nor that they were broken. What was answered is in the \
              history and can be judged again; the reasons below say what would make it a verdict."
                 .to_owned(),
         ],
-        Outcome::Valid => vec![
-            "Every answer that clients were given can be explained by one order of operations that respects real time. \
-             This holds for what happened in this run. It is no proof for other schedules of faults: run it longer and \
-             with other seeds to gain trust."
-                .to_owned(),
-        ],
+        Outcome::Valid => vec![meaning_valid(story)],
     };
-    if story.facts.interrupted && story.verdict.outcome() != Outcome::Unknown {
-        paragraphs.push("The load was stopped before its time; what had happened until then was judged.".to_owned());
+    if let Some(interruption) = interruption(story) {
+        paragraphs.insert(0, format!("{}; what had happened until then was judged.", words::capital(&interruption)));
     }
     let quiet = figures.classes.is_empty() && story.verdict.outcome() == Outcome::Valid;
-    if quiet && !story.facts.plan_digest.is_empty() {
+    if quiet && nothing_tested(story, figures).is_none() && !story.facts.plan_digest.is_empty() {
         paragraphs.push("No fault was asked for: nothing is known yet of how the database bears harm.".to_owned());
     }
     paragraphs
+}
+
+fn meaning_valid(story: &Story<'_>) -> String {
+    let explained = if story.verdict.checkers.contains_key("linearizable") {
+        "Every answer that clients were given can be explained by one order of operations that respects real time."
+    } else {
+        "The checkers that judged found no broken promise; whether the answers have an order was not asked."
+    };
+    let bounds = if story.facts.plan_digest.is_empty() {
+        "This holds for what happened in this history. It is no proof for other ones."
+    } else {
+        "This holds for what happened in this run. It is no proof for other schedules of faults: run it longer and with \
+         other seeds to gain trust."
+    };
+    format!("{explained} {bounds}")
 }
 
 fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
@@ -117,7 +193,7 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     if let Some(first) = found.first() {
         paragraphs.extend(at_the_time(story, figures, first));
     }
-    let gaps = gaps(story.verdict).len() as u64;
+    let gaps = story_gaps(story).len() as u64;
     if gaps > 0 {
         paragraphs.push(format!(
             "Beside this, {} left open; the reasons are below.",
@@ -130,32 +206,31 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     paragraphs
 }
 
-/// Which faults were on while the operations of a counterexample ran.
+/// Which faults were on while the operations of a counterexample ran. A fault that was only tried is told as that.
 fn at_the_time(story: &Story<'_>, figures: &Figures, found: &Counterexample<'_>) -> Option<String> {
     let (from, to) = time_of(story, found)?;
-    let on: Vec<&Window> = overlapping(&figures.windows, from, to).collect();
-    if on.is_empty() {
-        return match (story.facts.faults.is_empty(), story.facts.plan_digest.is_empty()) {
-            (true, true) => None,
-            (true, false) => Some("No fault was injected at all: ordinary operation is enough.".to_owned()),
-            (false, _) => Some("No fault was on between the first and the last of these operations.".to_owned()),
-        };
-    }
-    let names: Vec<String> = on.iter().take(6).map(|window| fault_name(story.facts, window)).collect();
-    let more = if on.len() > names.len() { format!(" and {} more", on.len() - names.len()) } else { String::new() };
-    let were = if on.len() == 1 { "this fault was" } else { "these faults were" };
-    Some(format!("Between the first and the last of these operations {were} on: {}{more}.", words::list(&names)))
-}
-
-/// `partition 3 (one node: n3 | n1 n2 n4 n5)`.
-pub fn fault_name(facts: &RunFacts, window: &Window) -> String {
-    let landed = if window.landed { "" } else { ", never seen to take effect" };
-    let label = facts.faults.get(window.fault).map_or("", |fault| fault.label.as_str());
-    let (class, label) = (words::cut(&window.class, 40), words::cut(label, 120));
-    if label.is_empty() {
-        return format!("{class} {}{landed}", window.fault_id);
-    }
-    format!("{class} {} ({label}{landed})", window.fault_id)
+    let (on, tried): (Vec<&Window>, Vec<&Window>) =
+        overlapping(&figures.windows, from, to).partition(|window| window.landed);
+    let named = |windows: &[&Window]| {
+        let names: Vec<String> = windows.iter().take(6).map(|window| fault_name(story.facts, window)).collect();
+        let more = windows.len() - names.len();
+        format!("{}{}", words::list(&names), if more > 0 { format!(" and {more} more") } else { String::new() })
+    };
+    Some(match (on.as_slice(), tried.as_slice()) {
+        ([], []) => match (story.facts.faults.is_empty(), story.facts.plan_digest.is_empty()) {
+            (true, true) => return None,
+            (true, false) => "No fault was injected at all: ordinary operation is enough.".to_owned(),
+            (false, _) => "No fault was on between the first and the last of these operations.".to_owned(),
+        },
+        ([], tried) => format!(
+            "No fault was seen to take effect between the first and the last of these operations; what was tried: {}.",
+            named(tried)
+        ),
+        (on, _) => {
+            let were = if on.len() == 1 { "this fault was" } else { "these faults were" };
+            format!("Between the first and the last of these operations {were} on: {}.", named(on))
+        }
+    })
 }
 
 /// Windows that touch a stretch of time.

@@ -102,27 +102,31 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
         headline: headline(history, &calls, *blocked, initial, &key),
         operations: told.collect(),
         operations_count: operations.len(),
-        reasons: reasons(operations, paths),
+        reasons: reasons(operations, paths, have_one_order(&calls)),
         note: note(*smallest, operations.len(), *operations_count, scope),
         missing_count: operations.len() - calls.len(),
         title,
     }
 }
 
+/// How small the set is. Smallest is meant as the checker means it: what an operation observed must be able to come from
+/// somewhere, so leaving out a write takes with it what may have seen its value.
 fn note(smallest: bool, kept: usize, of: u64, scope: &str) -> String {
-    if smallest && kept as u64 == of {
-        return format!(
-            "all {of} operations of {scope} are needed: without any one of them the rest has an order that explains it"
-        );
-    }
-    let kept = plural(kept as u64, "operation");
-    if smallest {
-        format!(
-            "{kept} of the {} of {scope} are enough: without any one of them the rest has an order that explains it",
+    const NONE_TO_SPARE: &str =
+        "none of them can be left out (an answer is kept together with the writes that may explain it)";
+    match kept as u64 {
+        0 => String::new(),
+        1 if of == 1 => format!("it is the only operation of {scope}"),
+        1 => format!("this one operation of the {} of {scope} is enough", count(of)),
+        kept if smallest && kept == of => format!("these are all {} operations of {scope}; {NONE_TO_SPARE}", count(of)),
+        kept if smallest => {
+            format!("{} operations of the {} of {scope} are enough; {NONE_TO_SPARE}", count(kept), count(of))
+        }
+        kept => format!(
+            "{} operations of the {} of {scope}; whether fewer would do was not proven within the budget",
+            count(kept),
             count(of)
-        )
-    } else {
-        format!("{kept} of the {} of {scope}; whether fewer would do was not proven within the budget", count(of))
+        ),
     }
 }
 
@@ -136,16 +140,50 @@ pub fn decimals<'a>(history: &History, calls: impl Iterator<Item = &'a Call>) ->
     words::moment_decimals(&moments)
 }
 
-/// The value that a call leaves behind, if it surely or possibly changed something.
-fn leaves(history: &History, call: &Call) -> Option<Value> {
+/// The value that a call asked to leave behind.
+fn asked_for(history: &History, call: &Call) -> Option<Value> {
     match (history.f(call.invoke), history.value(call.invoke)) {
-        _ if call.outcome == Kind::Fail => None,
         (F::Write, value) => Some(value.clone()),
-        (F::Cas, Value::Pair([_, new])) if call.outcome != Kind::Ok || phrase::cas_matched(history, call) => {
-            Some(Value::Int(*new))
-        }
+        (F::Cas, Value::Pair([_, new])) => Some(Value::Int(*new)),
+        (F::Cas, Value::List(items)) if items.len() == 2 => items.last().cloned(),
         _ => None,
     }
+}
+
+/// The value that a call leaves behind, if it surely or possibly changed something.
+fn leaves(history: &History, call: &Call) -> Option<Value> {
+    let refused = *history.f(call.invoke) == F::Cas && call.outcome == Kind::Ok && !phrase::cas_matched(history, call);
+    if call.outcome == Kind::Fail || refused { None } else { asked_for(history, call) }
+}
+
+/// Where a value came from that no operation of a proof can have left: half a sentence, or nothing where some operation
+/// of the key can have left it after all. Reads the history once.
+fn origin(history: &History, read: &Call, observed: &Value) -> Option<String> {
+    let of_key = history.client_calls().filter(|call| history.key_id(call.invoke) == history.key_id(read.invoke));
+    let asked: Vec<Call> =
+        of_key.filter(|call| asked_for(history, call).is_some_and(|asked| asked == *observed)).collect();
+    if asked.iter().any(|call| leaves(history, call).is_some()) {
+        return None;
+    }
+    // An answer cannot come of what was asked later.
+    let (before, after): (Vec<&Call>, Vec<&Call>) =
+        asked.iter().partition(|call| read.completion.is_none_or(|ended| call.invoke < ended));
+    let who = |call: &Call| format!("by {}, event {}", phrase::actor(history.process(call.invoke)), call.invoke);
+    let end = |call: &Call| match (call.outcome, call.completion) {
+        (Kind::Ok, _) => "was answered \"no match\": a read of an aborted write",
+        (_, Some(ended)) if ended < read.invoke => "had failed: a read of an aborted write",
+        _ => "failed: a read of an aborted write",
+    };
+    Some(match (before.as_slice(), after.is_empty()) {
+        ([], true) => "a value that nobody ever asked to write".to_owned(),
+        ([], false) => "a value that nobody had asked to write yet".to_owned(),
+        ([only], _) => format!("a value whose only write ({}) {}", who(only), end(only)),
+        ([first, ..], _) => format!(
+            "a value whose {} writes (the first {}) all failed: a read of an aborted write",
+            count(before.len() as u64),
+            who(first)
+        ),
+    })
 }
 
 /// What is wrong in half a sentence. A read of an old value and a read of a value that nobody wrote are named where
@@ -165,11 +203,7 @@ fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initia
         .collect();
     let from_start = if initial == "nil" { observed.is_nil() } else { observed.to_string() == initial };
     if writers.is_empty() && !from_start {
-        let anyone = history
-            .client_calls()
-            .filter(|call| history.key_id(call.invoke) == history.key_id(read.invoke))
-            .any(|call| leaves(history, &call).is_some_and(|left| left == *observed));
-        return if anyone { general() } else { format!("{deed}, a value that nobody ever asked to write") };
+        return origin(history, read, observed).map_or_else(general, |origin| format!("{deed}, {origin}"));
     }
     let overwritten_from = match writers.as_slice() {
         [] => Some(None),
@@ -199,33 +233,52 @@ fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initia
     )
 }
 
-fn reasons(operations: &[OpIndex], paths: &[Path]) -> Vec<String> {
+/// Whether real time alone puts these operations into one order: each had surely ended before the next began.
+fn have_one_order(calls: &[(usize, Call)]) -> bool {
+    let ends = calls.iter().map(|(_, call)| call.completion.filter(|_| call.outcome == Kind::Ok));
+    let next = calls.iter().skip(1).map(|(_, call)| call.invoke);
+    let ends: Option<Vec<OpIndex>> = ends.collect();
+    ends.is_some_and(|ends| ends.into_iter().zip(next).all(|(end, next)| end < next))
+}
+
+/// Why no order explains the operations. `paths` are the longest orders; shorter ones that cannot go on are not among
+/// them, so they are examples unless there is but one order, or nothing can come first.
+fn reasons(operations: &[OpIndex], paths: &[Path], one_order: bool) -> Vec<String> {
     let name = |operation: OpIndex| {
         operations
             .iter()
             .position(|&other| other == operation)
             .map_or_else(|| format!("the operation of event {operation}"), letter)
     };
-    let mut lines: Vec<String> = paths.iter().take(PATHS_MAX).map(|path| one_order(path, &name)).collect();
+    let all = one_order || paths.iter().any(|path| path.placed.is_empty());
+    let shown = paths.iter().take(PATHS_MAX).enumerate();
+    let mut lines: Vec<String> = shown.map(|(place, path)| told_order(path, place, all, &name)).collect();
     if paths.len() > PATHS_MAX {
-        lines.push(format!("{} more orders end in the same way", count((paths.len() - PATHS_MAX) as u64)));
+        let more = (paths.len() - PATHS_MAX) as u64;
+        lines.push(format!("{} as long cannot go on either", plural(more, "more order")));
     }
     lines
 }
 
-fn one_order(path: &Path, name: &impl Fn(OpIndex) -> String) -> String {
+/// One order; the first of several examples says that it is one.
+fn told_order(path: &Path, place: usize, all: bool, name: &impl Fn(OpIndex) -> String) -> String {
     let steps: Vec<String> = path
         .placed
         .iter()
         .map(|placed| format!("{} (the value is then {})", name(placed.operation), words::name(&placed.state)))
         .collect();
     let start = match steps.as_slice() {
-        [] => "Nothing can come first".to_owned(),
+        [] => "nothing can come first".to_owned(),
         steps if steps.len() > 8 => {
             let (head, tail) = (&steps[..2], &steps[steps.len() - 4..]);
-            format!("{}, ... {} more ..., {}", head.join(", "), steps.len() - 6, tail.join(", "))
+            format!("take {}, ... {} more ..., {}", head.join(", "), steps.len() - 6, tail.join(", "))
         }
-        steps => format!("Take {}", steps.join(", then ")),
+        steps => format!("take {}", steps.join(", then ")),
+    };
+    let start = match (all, place) {
+        (true, _) => start,
+        (false, 0) => format!("for example, {start}"),
+        (false, _) => format!("or {start}"),
     };
     let mut because: Vec<String> =
         path.illegal.iter().take(REASONS_MAX).map(|illegal| why_not(illegal, name)).collect();
