@@ -8,6 +8,9 @@ use crate::anomaly::{Because, Illegal, Path, Placed};
 
 /// Orders shown at most.
 const PATHS_MAX: usize = 8;
+/// Operations for which orders are walked, at most; a smallest set has rarely ten. One that could not be made small in
+/// the budget has no end: its orders would tell nobody anything.
+const OPERATIONS_MAX: usize = 128;
 /// Configurations looked at, at most; for a smallest set there are rarely a hundred.
 const CONFIGURATIONS_MAX: usize = 20_000;
 
@@ -23,8 +26,11 @@ struct Node<S> {
 
 /// The orders with the most operations without doubt, and the fewest in doubt among those; at most
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
-/// orders (a set that could not be made small), the longest found.
+/// orders (a set that could not be made small), the longest found; none for more than 128.
 pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
+    if operations.len() > OPERATIONS_MAX {
+        return Vec::new();
+    }
     let empty = vec![0; operations.len().div_ceil(64)];
     let root = Node { parent: 0, placed: 0, set: empty.clone(), state: model.initial(), counts: (0, 0) };
     let mut seen: FxHashSet<(Vec<u64>, M::State)> = FxHashSet::default();

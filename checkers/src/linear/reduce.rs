@@ -72,15 +72,17 @@ impl<M: Model> Judge<'_, M> {
         }
     }
 
-    /// The first completion at which operations have no order; they have none, and `no_later` is not after it.
-    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> OpIndex {
+    /// The first completion at which operations have no order; they have none, and `not_before` is not after it. And
+    /// whether it is the first by proof: where the budget ends, it is one at which they surely have none.
+    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> (OpIndex, bool) {
         let mut ends: Vec<OpIndex> =
             operations.iter().map(|operation| operation.end).filter(|&end| end != OPEN && end >= not_before).collect();
         ends.sort_unstable();
         // Usually it is the first; so the stride grows from there.
         let (mut good, mut stride) = (0, 1);
         let mut bad = ends.len().saturating_sub(1);
-        while good < bad {
+        let before = std::mem::replace(&mut self.spent, false);
+        while good < bad && !self.spent {
             let probe = (good + stride - 1).min(usize::midpoint(good, bad));
             if self.impossible(&prefix(operations, ends[probe])).is_some() {
                 bad = probe;
@@ -89,7 +91,8 @@ impl<M: Model> Judge<'_, M> {
                 stride *= 2;
             }
         }
-        ends.get(bad).copied().unwrap_or(not_before)
+        let is_first = !std::mem::replace(&mut self.spent, before);
+        (ends.get(bad).copied().unwrap_or(not_before), is_first)
     }
 }
 
@@ -105,35 +108,38 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
 }
 
 /// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
-/// `2 · kept · log(operations)` searches, which together may take the budget's steps.
+/// `2 · kept · log(operations)` searches. The search for the first failure and the making smaller may each take the
+/// budget's steps.
 pub(crate) fn reduce<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
     found: OpIndex,
     budget: Budget,
 ) -> Reduced {
-    let mut judge =
-        Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
-    let failed_at = judge.first_failure(operations, found);
-    let mut begun: Vec<bool> = operations.iter().map(|operation| operation.invoke <= failed_at).collect();
+    let judge =
+        || Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
+    let (failed_at, is_first) = judge().first_failure(operations, found);
+    let mut judge = judge();
     let kept = match Sources::new(model, operations) {
         Some(sources) => {
-            sources.close_upward(&mut begun);
-            let kept = places(&begun);
+            let near = if is_first { failed_at } else { found };
+            let kept = sources.without_order(&mut judge, near, failed_at);
             let observers = sources.observers(&kept, operations.len());
             shrink(&mut judge, operations, kept, &observers)
         }
         None => {
             judge.spent = true;
-            places(&begun)
+            (0..operations.len()).filter(|&place| operations[place].invoke <= failed_at).collect()
         }
     };
+    let smallest = !judge.spent;
     let few = pick(operations, &kept);
     let not_before = judge.impossible(&few).unwrap_or(0);
-    let blocked_at = judge.first_failure(&few, not_before);
+    let (blocked_at, _) = judge.first_failure(&few, not_before);
     let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
     let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
-    Reduced { kept, smallest: !judge.spent, blocked, failed_at }
+    // A part that has no order is a bound for the whole.
+    Reduced { kept, smallest, blocked, failed_at: failed_at.min(blocked_at) }
 }
 
 fn places(chosen: &[bool]) -> Vec<usize> {
@@ -255,6 +261,31 @@ impl<'a, M: Model> Sources<'a, M> {
         let to = all.partition_point(|&source| self.operations[source].invoke < observer.invoke);
         let before = all[..to].iter().rev().map(|&source| &self.operations[source]);
         before.filter(|source| source.end < observer.invoke).map(|source| source.invoke).next().unwrap_or(0)
+    }
+
+    /// A closed set without an order, of operations until `last` and small if it can be: those that ended around the
+    /// event `near`, with their sources; if these have an order, those around it twice as far.
+    fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Vec<usize> {
+        const REACH_MIN: OpIndex = 16;
+        let whole = |operation: &Operation<M::Action>| operation.invoke <= last;
+        let mut reach = REACH_MIN;
+        loop {
+            let (from, to) = (near.saturating_sub(reach), near.saturating_add(reach).min(last));
+            let is_all = from == 0 && to == last;
+            let around = |operation: &Operation<M::Action>| (from..=to).contains(&operation.end);
+            let mut chosen: Vec<bool> = self
+                .operations
+                .iter()
+                .map(|operation| if is_all { whole(operation) } else { around(operation) })
+                .collect();
+            self.close_upward(&mut chosen);
+            let kept = places(&chosen);
+            // Where the budget ended before that is known, the whole is all that is sure.
+            if is_all || judge.impossible(&pick(self.operations, &kept)).is_some() {
+                return kept;
+            }
+            reach = if judge.spent { OpIndex::MAX } else { reach.saturating_mul(2) };
+        }
     }
 
     /// Adds sources until the set is closed.
