@@ -3,14 +3,14 @@
 use rustc_hash::FxHashSet;
 
 use super::model::Model;
-use super::split::Operation;
+use super::split::{OPEN, Operation};
 use crate::anomaly::{Because, Illegal, Path, Placed};
 
 /// Orders shown at most.
 const PATHS_MAX: usize = 8;
-/// Operations for which orders are walked, at most; a smallest set has rarely ten. One that could not be made small in
-/// the budget has no end: its orders would tell nobody anything.
-const OPERATIONS_MAX: usize = 128;
+/// Operations for which orders are walked, at most. A smallest set has rarely ten, though a chain of compare-and-sets can
+/// be needed whole; one that could not be made small in the budget may have any number.
+const OPERATIONS_MAX: usize = 2_000;
 /// Configurations looked at, at most; for a smallest set there are rarely a hundred.
 const CONFIGURATIONS_MAX: usize = 20_000;
 
@@ -26,7 +26,7 @@ struct Node<S> {
 
 /// The orders with the most operations without doubt, and the fewest in doubt among those; at most
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
-/// orders (a set that could not be made small), the longest found; none for more than 128.
+/// orders (a set that could not be made small), the longest found; none for more than 2,000.
 pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
     if operations.len() > OPERATIONS_MAX {
         return Vec::new();
@@ -38,7 +38,9 @@ pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) 
     let mut nodes = vec![root];
     let mut stack = vec![0];
     while let Some(at) = stack.pop() {
-        for place in (0..operations.len()).rev() {
+        let left = |place: &usize| !has(&nodes[at].set, *place);
+        let first_end = (0..operations.len()).filter(left).map(|place| operations[place].end).min().unwrap_or(OPEN);
+        for place in (0..operations.len()).rev().filter(|&place| operations[place].invoke < first_end) {
             let Some(node) = follow(model, operations, &nodes[at], at, place) else { continue };
             if nodes.len() < CONFIGURATIONS_MAX && seen.insert((node.set.clone(), node.state.clone())) {
                 stack.push(nodes.len());
@@ -62,6 +64,7 @@ fn must_wait_for<A>(operations: &[Operation<A>], set: &[u64], place: usize) -> O
     (0..operations.len()).find(|&other| !has(set, other) && operations[other].end < operations[place].invoke)
 }
 
+/// The configuration after an operation that nothing left has to stand before.
 fn follow<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
@@ -69,7 +72,7 @@ fn follow<M: Model>(
     parent: usize,
     place: usize,
 ) -> Option<Node<M::State>> {
-    if has(&node.set, place) || must_wait_for(operations, &node.set, place).is_some() {
+    if has(&node.set, place) {
         return None;
     }
     let state = model.step(&node.state, &operations[place].action)?;

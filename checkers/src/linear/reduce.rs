@@ -161,7 +161,8 @@ fn shrink<M: Model>(
     let mut run = kept.len().div_ceil(2).max(1);
     loop {
         let mut at = 0;
-        while at < kept.len() {
+        // With nothing left to ask with, no question brings anything.
+        while at < kept.len() && judge.steps_left > 0 {
             let first = kept[at];
             let rest = without(&kept, &kept[at..(at + run).min(kept.len())], observers, operations.len());
             if rest.len() < kept.len() && judge.impossible(&pick(operations, &rest)).is_some() {
@@ -171,7 +172,8 @@ fn shrink<M: Model>(
                 at += run;
             }
         }
-        if run == 1 {
+        if run == 1 || judge.steps_left == 0 {
+            judge.spent |= judge.steps_left == 0;
             return kept;
         }
         run = run.div_ceil(2);
@@ -264,20 +266,18 @@ impl<'a, M: Model> Sources<'a, M> {
     }
 
     /// A closed set without an order, of operations until `last` and small if it can be: those that ended around the
-    /// event `near`, with their sources; if these have an order, those around it twice as far.
+    /// events `near` and `last`, with their sources; if these have an order, those twice as far around.
     fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Vec<usize> {
         const REACH_MIN: OpIndex = 16;
-        let whole = |operation: &Operation<M::Action>| operation.invoke <= last;
         let mut reach = REACH_MIN;
         loop {
-            let (from, to) = (near.saturating_sub(reach), near.saturating_add(reach).min(last));
-            let is_all = from == 0 && to == last;
-            let around = |operation: &Operation<M::Action>| (from..=to).contains(&operation.end);
-            let mut chosen: Vec<bool> = self
-                .operations
-                .iter()
-                .map(|operation| if is_all { whole(operation) } else { around(operation) })
-                .collect();
+            let is_all = near <= reach && last <= near.saturating_add(reach);
+            let is_near = |end: OpIndex| end.abs_diff(near) <= reach || end.abs_diff(last) <= reach;
+            let wanted = |operation: &Operation<M::Action>| match is_all {
+                true => operation.invoke <= last,
+                false => operation.end <= last && is_near(operation.end),
+            };
+            let mut chosen: Vec<bool> = self.operations.iter().map(wanted).collect();
             self.close_upward(&mut chosen);
             let kept = places(&chosen);
             // Where the budget ended before that is known, the whole is all that is sure.
