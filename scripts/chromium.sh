@@ -14,13 +14,25 @@ if [ ! -x "$tree/usr/lib/chromium/chromium" ]; then
     exit 1
 fi
 wrapper="$tree/chromium-here"
+fonts="$tree/fonts-here.conf"
 libraries=$(find "$tree/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
+# Fonts may be the machine's own or the tree's.
+cat >"$fonts.$$" <<FONTS
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>/usr/share/fonts</dir>
+  <dir>$tree/usr/share/fonts</dir>
+  <cachedir>$tree/fonts-cache</cachedir>
+</fontconfig>
+FONTS
 cat >"$wrapper.$$" <<WRAPPER
 #!/bin/sh
 export LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:-}"
-export FONTCONFIG_SYSROOT="$tree"
+export FONTCONFIG_FILE="$fonts"
 exec "$tree/usr/lib/chromium/chromium" "\$@"
 WRAPPER
 chmod +x "$wrapper.$$"
+mv "$fonts.$$" "$fonts"
 mv "$wrapper.$$" "$wrapper"
 echo "$wrapper"

@@ -20,8 +20,25 @@ pick() {
 }
 pick SCHISM_TEST_SSHD usr/sbin/sshd
 pick SCHISM_TEST_ETCD usr/bin/etcd
-PATH="$PATH:/usr/sbin:/sbin${tree:+:$tree/usr/sbin:$tree/usr/bin}"
-export PATH
+
+# Programs of the tree (ssh-agent, ssh-keygen, nft ...) need its libraries, and only they shall see them. They come last in
+# PATH: what is on this machine is taken from there.
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+if [ -n "$tree" ]; then
+    libraries=$(find "$tree/usr/lib" -maxdepth 2 -name '*.so*' -printf "%h\n" | sort -u | paste -sd:)
+    for program in "$tree"/usr/bin/* "$tree"/usr/sbin/*; do
+        [ -x "$program" ] || continue
+        wrapper="$tools/${program##*/}"
+        cat >"$wrapper" <<WRAPPER
+#!/bin/sh
+export LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+exec "$program" "\$@"
+WRAPPER
+        chmod +x "$wrapper"
+    done
+fi
+export PATH="$PATH:/usr/sbin:/sbin:$tools"
 
 if [ -z "${SCHISM_CHROMIUM:-}" ]; then
     SCHISM_CHROMIUM=$(scripts/chromium.sh "$schism") || SCHISM_CHROMIUM=""

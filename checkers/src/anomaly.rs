@@ -35,7 +35,7 @@ pub enum Witness {
         /// The operation that could not be placed, of `operations`.
         blocked: OpIndex,
         /// Longest orders of `operations` that are legal so far, each with the states along it and why the next
-        /// operations are illegal. None where the operations are too many to walk their orders (more than 2,000).
+        /// operations are illegal. None where the operations are too many to walk their orders (many thousands).
         paths: Vec<Path>,
         /// The event at which the whole history of this key stopped being linearizable; where the budget ended first,
         /// one not before that.

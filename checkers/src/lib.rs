@@ -3,7 +3,7 @@
 //!
 //! - [`checker`]: the waist [`Checker`], and what a search may cost.
 //! - [`verdict`], [`anomaly`], [`json`]: what is found, with witnesses; and as JSON.
-//! - [`linear`]: linearizability.
+//! - [`linear`] judges linearizability.
 //! - [`plain`], [`run`], [`perf`]: counts; whether there was anything to judge; latency and availability.
 //! - [`table`]: all checkers and models by name.
 

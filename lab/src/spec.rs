@@ -23,7 +23,8 @@ pub struct LabSpec {
     pub lease: Option<Duration>,
     /// The run that it belongs to (name of the run folder), by which it can be found.
     pub run: Option<String>,
-    /// Further users of every node, for tests of logging in. All may log in with the lab's key.
+    /// Further users of every node, for tests of logging in. All may log in with the lab's key. One named `root` gives
+    /// root a password and is nothing further.
     pub users: Vec<LabUser>,
     /// How much a node may write, in bytes (it is memory).
     pub disk_bytes_max: u64,
@@ -52,6 +53,13 @@ pub enum Sudoers {
     WithoutPassword,
 }
 
+impl LabUser {
+    /// Whether this is no further user, but root's password.
+    pub(crate) fn is_root(&self) -> bool {
+        self.name == "root"
+    }
+}
+
 impl LabSpec {
     /// A lab of `nodes` nodes, `n1` and so on, with a lease of 30 seconds and nothing laid over.
     pub fn new(id: impl Into<String>, nodes: usize) -> LabSpec {
@@ -74,7 +82,10 @@ impl LabSpec {
     }
 
     /// Whether it can be fulfilled, as far as names and numbers tell.
-    pub(crate) fn check(&self) -> Result<(), LabError> {
+    ///
+    /// # Errors
+    /// The first name or number that cannot be.
+    pub fn check(&self) -> Result<(), LabError> {
         let wrong = |what, found: &str, expected: &str| {
             Err(LabError::Spec { what, found: found.to_owned(), expected: expected.to_owned() })
         };
@@ -93,8 +104,11 @@ impl LabSpec {
             }
         }
         for user in &self.users {
-            if !is_user_name(&user.name) || user.name == "root" {
+            if !is_user_name(&user.name) {
                 return wrong("user name", &user.name, "a user name of lower-case letters, digits, `-` and `_`");
+            }
+            if user.is_root() && user.sudo != Sudoers::No {
+                return wrong("sudo of root", &format!("{:?}", user.sudo), "No: root needs none");
             }
             let password = user.password.as_deref().unwrap_or("x");
             if password.is_empty() || password.chars().any(char::is_control) {
@@ -138,6 +152,7 @@ mod tests {
         let base = || LabSpec::new("lab-1", 3);
         assert!(base().check().is_ok());
         assert!(LabSpec { users: vec![user("tess", Some("a:b ö"))], ..base() }.check().is_ok());
+        assert!(LabSpec { users: vec![user("root", Some("x"))], ..base() }.check().is_ok());
         for (spec, what) in [
             (LabSpec { id: String::new(), ..base() }, "id"),
             (LabSpec { id: "a/b".into(), ..base() }, "id"),
@@ -147,7 +162,11 @@ mod tests {
             (LabSpec { nodes: vec!["n1".into(), "n1".into()], ..base() }, "node name"),
             (LabSpec { nodes: vec!["N 1".into()], ..base() }, "node name"),
             (LabSpec { nodes: vec!["-n".into()], ..base() }, "node name"),
-            (LabSpec { users: vec![user("root", None)], ..base() }, "user name"),
+            (LabSpec { users: vec![user("Root", None)], ..base() }, "user name"),
+            (
+                LabSpec { users: vec![LabUser { sudo: Sudoers::WithPassword, ..user("root", None) }], ..base() },
+                "sudo of root",
+            ),
             (LabSpec { users: vec![user("a:b", None)], ..base() }, "user name"),
             (LabSpec { users: vec![user("a", Some("x\ny"))], ..base() }, "password"),
             (LabSpec { trees: vec!["/no/such/tree".into()], ..base() }, "package tree"),

@@ -28,7 +28,7 @@ pub(crate) fn write(users: &[LabUser], login_key: &str) -> Result<(), Failure> {
         remove(file)?;
     }
     authorize("/root", (0, 0), login_key)?;
-    for (user, id) in users.iter().zip(USER_ID_FIRST..) {
+    for (user, id) in further(users) {
         let home = format!("/home/{}", user.name);
         fs::DirBuilder::new().mode(0o755).create(&home).step("making a home")?;
         chown(&home, Some(id), Some(id)).step("making a home")?;
@@ -38,10 +38,15 @@ pub(crate) fn write(users: &[LabUser], login_key: &str) -> Result<(), Failure> {
     passwords(users)
 }
 
+/// The users beside root, with their numbers.
+fn further(users: &[LabUser]) -> impl Iterator<Item = (&LabUser, u32)> {
+    users.iter().filter(|user| !user.is_root()).zip(USER_ID_FIRST..)
+}
+
 /// The two files with sshd's user, where the machine has none, and the test users; root's shell made plain. Lines of the
 /// machine that have a test user's name go.
 fn with_users(passwd: &str, group: &str, users: &[LabUser]) -> (String, String) {
-    let ours: BTreeSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let ours: BTreeSet<&str> = further(users).map(|(user, _)| user.name.as_str()).collect();
     let name_of = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
     let keep = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| !line.is_empty() && !ours.contains(name_of(line).as_str()));
@@ -58,7 +63,7 @@ fn with_users(passwd: &str, group: &str, users: &[LabUser]) -> (String, String) 
             passwd.push(format!("{daemon}:x:{id}:65534::/run/{daemon}:/usr/sbin/nologin"));
         }
     }
-    for (user, id) in users.iter().zip(USER_ID_FIRST..) {
+    for (user, id) in further(users) {
         passwd.push(format!("{0}:x:{id}:{id}::/home/{0}:/bin/sh", user.name));
         group.push(format!("{}:x:{id}:", user.name));
     }
@@ -132,13 +137,14 @@ mod tests {
 
     #[test]
     fn hashes_go_names_stay_and_ours_come_once() {
-        let users = [LabUser { name: "tess".into(), password: None, sudo: Sudoers::No }];
+        let users = ["root", "tess"].map(|name| LabUser { name: name.into(), password: None, sudo: Sudoers::No });
         let passwd = "root:x:0:0:root:/root:/bin/zsh\ntess:x:5:5::/x:/bin/sh\netcd:x:100:100::/:/bin/false\n";
         let (passwd, group) = with_users(passwd, "root:x:0:\ntess:x:5:\n", &users);
         let shells: Vec<&str> = passwd.lines().filter(|line| line.starts_with("root:")).collect();
         assert_eq!(shells, ["root:x:0:0:root:/root:/bin/sh"]);
         assert!(passwd.contains("etcd:x:100") && passwd.contains("sshd:x:60500:"), "{passwd}");
         assert_eq!(passwd.lines().filter(|line| line.starts_with("tess:")).count(), 1);
+        assert_eq!(group.lines().filter(|line| line.starts_with("root:")).count(), 1);
         assert!(group.contains("tess:x:61000:"), "{group}");
         let shadow = shadow(&passwd);
         assert!(shadow.lines().all(|line| line.split(':').nth(1) == Some("*")), "{shadow}");

@@ -33,8 +33,8 @@ const EXAMPLES: &str = "Examples:
   schism check history.edn --checker linearizable --model cas-register
   schism heal runs/latest                 undo what a run left behind
 
-Exit codes: 0 valid, 1 anomaly, 2 unknown, 5 cleanup not proven, 64 usage, 65 malformed history, 69 unavailable,
-70 internal, 73 cannot write, 130 interrupted before a verdict.";
+Exit codes: 0 valid, 1 anomaly, 2 unknown, 4 nothing tested, 5 cleanup not proven, 64 usage, 65 malformed history,
+69 unavailable, 70 internal, 73 cannot write, 130 interrupted before a verdict.";
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -44,6 +44,14 @@ pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
     Ok(packages::fetch_for_nodes(&cache, more, &mut |line| say(&format!("schism: {line}")))?.path)
 }
 
+/// Says so before anything is downloaded or made, if a lab cannot be.
+///
+/// # Errors
+/// When this is not root.
+pub fn need_root() -> Result<(), RunnerError> {
+    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(schism_lab::LabError::NotRoot.into()) }
+}
+
 /// Makes or finds the ground of a plan and joins its network. Must be called while the process has one thread.
 ///
 /// # Errors
@@ -51,6 +59,7 @@ pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
 pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     match &plan.ground {
         GroundPlan::Namespaces => {
+            need_root()?;
             let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
                 nodes: plan.nodes.clone(),
@@ -62,7 +71,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
             let lab = schism_lab::up(&spec, &own_executable()?)?;
             enter(lab, &plan.nodes, true)
         }
-        GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
+        GroundPlan::Lab { id, .. } => enter(schism_lab::find(id)?, &plan.nodes, false),
         GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
     }
 }
@@ -74,7 +83,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
 pub fn find(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     match &plan.ground {
         GroundPlan::Namespaces => enter(schism_lab::find(run)?, &plan.nodes, false),
-        GroundPlan::Lab { id } => enter(schism_lab::find(id)?, &plan.nodes, false),
+        GroundPlan::Lab { id, .. } => enter(schism_lab::find(id)?, &plan.nodes, false),
         GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use schism_checkers::table::{self, TableError};
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::tail::Tail;
-use schism_history::{History, RunFacts};
+use schism_history::{History, Kind, RunFacts};
 use schism_reports::{RunInfo, Story};
 use schism_workloads::Workload;
 
@@ -90,6 +90,12 @@ pub fn tell_tail(path: &Path, tail: &Tail) {
 /// When plan or history cannot be read.
 pub fn read(dir: &RunDir) -> Result<Record, RunnerError> {
     let plan = read_plan(dir)?;
+    if !dir.history().exists() {
+        return Err(RunnerError::Usage(format!(
+            "{} has no history: the run ended before its load began; its schism.log says why",
+            dir.path().display()
+        )));
+    }
     let history = read_history(&dir.history())?;
     let record = match std::fs::read(dir.info()) {
         Ok(bytes) => serde_json::from_slice(&bytes)
@@ -164,18 +170,31 @@ pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>
     })
 }
 
-/// Judges and writes the verdict, the page and JUnit into the folder.
+/// Judges.
+///
+/// # Errors
+/// When the plan names what is not in the tables, which would be a defect.
+pub fn judge(record: &Record, budget: &Budget) -> Result<Verdict, RunnerError> {
+    Ok(check_all(&checkers_of(&record.plan)?, &record.history, &record.facts, budget))
+}
+
+/// Writes the verdict, the page and JUnit into the folder. A verdict that was decided is not replaced by one that is not
+/// (for want of budget, say): then nothing is written, which is told.
 ///
 /// # Errors
 /// When the folder cannot be written. The verdict on disk is whole or the old one.
-pub fn judge_and_tell(dir: &RunDir, record: &Record, budget: &Budget) -> Result<Verdict, RunnerError> {
-    let checkers = checkers_of(&record.plan)?;
-    let verdict = check_all(&checkers, &record.history, &record.facts, budget);
+pub fn keep(dir: &RunDir, record: &Record, verdict: &Verdict) -> Result<(), RunnerError> {
+    let old = std::fs::read_to_string(dir.verdict()).ok();
+    let old = old.and_then(|text| Verdict::from_json(&serde_json::from_str(&text).ok()?).ok());
+    let decided = old.is_some_and(|old| old.outcome() != Outcome::Unknown);
+    if decided && verdict.outcome() == Outcome::Unknown {
+        crate::commands::say("schism: this verdict is undecided, so the decided one in the run's folder stays");
+        return Ok(());
+    }
     let mut text = verdict.to_json().to_string();
     text.push('\n');
     write_whole(&dir.verdict(), text.as_bytes())?;
-    tell(dir, record, &verdict)?;
-    Ok(verdict)
+    tell(dir, record, verdict)
 }
 
 /// Writes the page and JUnit.
@@ -189,9 +208,14 @@ pub fn tell(dir: &RunDir, record: &Record, verdict: &Verdict) -> Result<(), Runn
     write_whole(&dir.junit(), junit.as_bytes())
 }
 
-/// The exit of a judged run. A run without any client operation tested nothing.
+/// Whether there is anything in a history that could have been wrong.
+pub fn something_succeeded(history: &History) -> bool {
+    history.client_calls().any(|call| call.outcome == Kind::Ok)
+}
+
+/// The exit of a judged run. A run in which no client operation succeeded tested nothing.
 pub fn exit_of(record: &Record, verdict: &Verdict) -> Exit {
-    if verdict.outcome() != Outcome::Invalid && record.history.client_calls().next().is_none() {
+    if verdict.outcome() != Outcome::Invalid && !something_succeeded(&record.history) {
         return Exit::NothingTested;
     }
     Exit::of_verdict(verdict.outcome(), record.info.cleanup_trouble.is_empty())

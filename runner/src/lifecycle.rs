@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schism_cluster::{Cluster, DbError};
+use schism_cluster::{Cluster, Command, DbError};
 use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
 use schism_tests_suites::Database;
 use time::OffsetDateTime;
@@ -45,7 +45,7 @@ pub fn run(plan: &Plan, dir: &RunDir, ready: &Ready) -> Result<RunRecord, Runner
 }
 
 async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord, RunnerError> {
-    let started = OffsetDateTime::now_utc();
+    let started = OffsetDateTime::now_utc().truncate_to_second();
     let wish = Wish::default();
     wish.on_signals(tell).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
     let database = schism_tests_suites::build(&plan.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
@@ -78,6 +78,10 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
     record.interrupted = wish.now() != Stop::No;
     write_record(dir, &record)?;
     loaded?;
+    if wish.now() == Stop::All {
+        say(&format!("schism: not judged; `schism check {}` judges what there is", dir.path().display()));
+        return Err(RunnerError::Interrupted);
+    }
     Ok(record)
 }
 
@@ -87,7 +91,9 @@ fn tell(stop: Stop) {
         Stop::Load => {
             say("schism: stopping the load; what there is will be healed, judged and told (again: heal only)")
         }
-        Stop::All => say("schism: healing only"),
+        Stop::All => {
+            say("schism: healing only (again: leave at once; the nodes' leases and the lab's holder heal then)")
+        }
     }
 }
 
@@ -108,6 +114,14 @@ fn make_nemesis(
 
 /// Everything that the faults need is there, and the database serves on all nodes.
 async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result<(), RunnerError> {
+    let mut greetings = JoinSet::new();
+    for node in &cluster.nodes {
+        let remote = node.remote.clone();
+        greetings.spawn(async move { remote.run(&Command::new("true")).await });
+    }
+    for answer in greetings.join_all().await {
+        answer?;
+    }
     if let Err(unmet) = schism_nemesis::check_needs(&plan.faults, cluster, &*database.db).await {
         let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
         return Err(RunnerError::Plan(lines.join("\nschism: ")));
@@ -200,7 +214,7 @@ async fn finish(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Databas
                 if let Err(error) = made {
                     trouble.push(format!("{} cannot be made: {error}", to.display()));
                 } else if let Err(error) = node.remote.download(&from, &to).await {
-                    tracing::warn!("a log is missing: {error}");
+                    tracing::debug!("a log is missing: {error}");
                 }
             }
         }

@@ -10,6 +10,19 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::error::RunnerError;
 
+/// A panic is told in one line, and to the log with its place: one in a client is caught and judged as doubt, so it must
+/// not look like the end of the run.
+pub fn panics_go_to_the_log() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
+        let payload = panic.payload();
+        let text =
+            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(target: "schism", "panic at {place}: {}", text.unwrap_or("(no message)"));
+        crate::commands::say(&format!("schism: internal error at {place}: {}", text.unwrap_or("(no message)")));
+    }));
+}
+
 /// Starts logging: `SCHISM_LOG` or -v decides what standard error shows; the file gets debug of schism's own crates.
 ///
 /// # Errors

@@ -2,11 +2,13 @@
 
 use schism_checkers::Budget;
 use schism_history::Seed;
-use schism_nemesis::{DurationText, FaultSpec};
+use schism_nemesis::{DurationText, FaultSpec, Need};
 use schism_tests_suites::DatabaseSpec;
 use schism_workloads::WorkloadSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use schism_lab::LabSpec;
 
 use crate::error::RunnerError;
 use crate::suite::{Concurrency, Nodes, Suite};
@@ -67,6 +69,8 @@ pub enum GroundPlan {
     Lab {
         /// Its id.
         id: String,
+        /// Names of its nodes.
+        names: Vec<String>,
     },
     /// Machines of an inventory.
     Machines {
@@ -149,6 +153,9 @@ pub fn resolve(
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };
+    check_faults(&plan)?;
+    schism_workloads::build(&plan.workload, seed, plan.concurrency)
+        .map_err(|error| RunnerError::Plan(error.to_string()))?;
     if plan.time_limit_ms == 0 {
         return Err(RunnerError::Plan("a time limit of 0 leaves nothing to test".to_owned()));
     }
@@ -161,6 +168,31 @@ pub fn resolve(
     Ok(plan)
 }
 
+/// What the faults need of the nodes' number and names is known before any node is reached.
+fn check_faults(plan: &Plan) -> Result<(), RunnerError> {
+    for fault in &plan.faults {
+        for need in fault.needs() {
+            let class = fault.class();
+            match need {
+                Need::Nodes { at_least, of } if at_least > plan.nodes.len() => {
+                    return Err(RunnerError::Plan(format!(
+                        "the fault `{class}` cannot be done here: {of} needs at least {at_least} nodes, there are {}; give more nodes (--nodes), or leave it out of the suite",
+                        plan.nodes.len()
+                    )));
+                }
+                Need::Node { name } if !plan.nodes.contains(&name) => {
+                    return Err(RunnerError::Plan(format!(
+                        "the fault `{class}` names the node `{name}`, but there are {}",
+                        plan.nodes.join(", ")
+                    )));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Shapes and targets that the suite leaves open become all that such a cluster and database allow.
 fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> Result<Vec<FaultSpec>, RunnerError> {
     let database = schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
@@ -170,28 +202,38 @@ fn resolve_faults(suite: &Suite, overrides: &Overrides, nodes_count: usize) -> R
 }
 
 fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> Result<Vec<String>, RunnerError> {
-    let asked = overrides.nodes.as_ref().or(match ground {
-        GroundPlan::Namespaces => suite.nodes.as_ref(),
-        _ => None,
-    });
     let named = |count: u32| (1..=count).map(|number| format!("n{number}")).collect::<Vec<_>>();
-    let GroundPlan::Machines { names: known, .. } = ground else {
-        return Ok(match asked {
-            Some(Nodes::Names(names)) => names.clone(),
-            Some(Nodes::Count(count)) => named(*count),
-            None => named(5),
-        });
+    let (what, known) = match ground {
+        GroundPlan::Machines { names, .. } => ("inventory", names),
+        GroundPlan::Lab { names, .. } => ("lab", names),
+        GroundPlan::Namespaces => {
+            let names = match overrides.nodes.as_ref().or(suite.nodes.as_ref()) {
+                Some(Nodes::Names(names)) => names.clone(),
+                Some(Nodes::Count(count)) => named(*count),
+                None => named(5),
+            };
+            let spec = LabSpec { nodes: names.clone(), ..LabSpec::new("plan", names.len()) };
+            spec.check()?;
+            return Ok(names);
+        }
     };
-    match asked {
+    // Nodes that are there have their own names: of the suite only the number counts.
+    let count_of_suite = suite.nodes.as_ref().map(|nodes| match nodes {
+        Nodes::Count(count) => *count,
+        Nodes::Names(names) => names.len() as u32,
+    });
+    let asked = overrides.nodes.clone().or(count_of_suite.map(Nodes::Count));
+    match &asked {
         None => Ok(known.clone()),
         Some(Nodes::Count(count)) if *count as usize <= known.len() => Ok(known[..*count as usize].to_vec()),
-        Some(Nodes::Count(count)) => {
-            Err(RunnerError::Plan(format!("{count} nodes were asked for, but the inventory has {}", known.len())))
-        }
+        Some(Nodes::Count(count)) => Err(RunnerError::Plan(format!(
+            "{count} nodes are asked for, but the {what} has {}; say how many with --nodes",
+            known.len()
+        ))),
         Some(Nodes::Names(names)) => {
             if let Some(missing) = names.iter().find(|name| !known.contains(name)) {
                 return Err(RunnerError::Plan(format!(
-                    "the node `{missing}` is not in the inventory, which has {}",
+                    "the node `{missing}` is not in the {what}, which has {}",
                     known.join(", ")
                 )));
             }
@@ -215,7 +257,7 @@ impl GroundPlan {
             GroundPlan::Namespaces => {
                 "a lab of namespaces on this machine, made for the run and gone after it".to_owned()
             }
-            GroundPlan::Lab { id } => format!("the lab {id}"),
+            GroundPlan::Lab { id, .. } => format!("the lab {id}"),
             GroundPlan::Machines { names, .. } => format!("{} machines of an inventory", names.len()),
         }
     }

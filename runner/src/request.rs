@@ -28,7 +28,10 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
     let ground = match (&args.inventory, args.lab.as_deref()) {
         (Some(path), _) => read_inventory(path)?,
         (None, None | Some("namespaces")) => GroundPlan::Namespaces,
-        (None, Some(id)) => GroundPlan::Lab { id: id.to_owned() },
+        (None, Some(id)) => {
+            let lab = schism_lab::find(id)?;
+            GroundPlan::Lab { id: lab.id, names: lab.nodes.into_iter().map(|node| node.name).collect() }
+        }
     };
     if args.no_setup && matches!(ground, GroundPlan::Namespaces) {
         return Err(RunnerError::Usage(
@@ -189,6 +192,7 @@ pub fn describe(plan: &Plan) -> String {
         seconds(plan.recovery_ms)
     ));
     line(format!("lease        faults heal themselves {} s after the controller is gone", seconds(plan.lease_ms)));
+    line(format!("to run this  {}", plan.repeat_command));
     if plan.faults.is_empty() {
         line("faults       none".to_owned());
         return text;

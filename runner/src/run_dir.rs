@@ -16,7 +16,7 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes `RUNS/<UTC time>-<suite>-<short id>` and points `RUNS/latest` to it.
+    /// Makes `RUNS/<UTC time>-<suite>-<short id>`. It becomes the latest by [`RunDir::make_latest`].
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -24,15 +24,33 @@ impl RunDir {
         let stamp = started
             .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
             .map_err(|error| RunnerError::Internal(format!("a time could not be written: {error}")))?;
+        let suite = suite
+            .strip_suffix(".yaml")
+            .or(suite.strip_suffix(".yml"))
+            .map_or(suite, |path| path.rsplit('/').next().unwrap_or(path));
         let slug: String = suite.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let name = format!("{stamp}-{slug}-{short_id}");
         let path = runs.join(&name);
         fs::create_dir_all(&path).map_err(|error| RunnerError::write(&path, error))?;
-        let latest = runs.join("latest");
-        let fresh = runs.join(format!(".latest-{short_id}"));
-        let linked = std::os::unix::fs::symlink(&name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
-        linked.map_err(|error| RunnerError::write(&latest, error))?;
         Ok(RunDir { path })
+    }
+
+    /// Points `RUNS/latest` to this run.
+    ///
+    /// # Errors
+    /// When the link cannot be made.
+    pub fn make_latest(&self) -> Result<(), RunnerError> {
+        let (Some(runs), name) = (self.path.parent(), self.name()) else { return Ok(()) };
+        let latest = runs.join("latest");
+        let fresh = runs.join(format!(".latest-{name}"));
+        let linked = std::os::unix::fs::symlink(&name, &fresh).and_then(|()| fs::rename(&fresh, &latest));
+        linked.map_err(|error| RunnerError::write(&latest, error))
+    }
+
+    /// Removes a folder in which nothing came to be.
+    pub fn discard(&self) {
+        // If it stays, it only stays.
+        let _ = fs::remove_dir_all(&self.path);
     }
 
     /// A folder that is there; `latest` and a folder's own name within `runs` are found too.
@@ -138,6 +156,9 @@ mod tests {
         let first = RunDir::create(runs.path(), "etcd/register", at, "aa").expect("a run");
         let second = RunDir::create(runs.path(), "etcd/register", at, "bb").expect("a run");
         assert_eq!(first.name(), "19700101T000000Z-etcd-register-aa");
+        let third = RunDir::create(runs.path(), "../suites/mine.yaml", at, "cc").expect("a run");
+        assert_eq!(third.name(), "19700101T000000Z-mine-cc");
+        second.make_latest().expect("a link");
         assert!(RunDir::open(runs.path(), Path::new("latest")).is_err(), "no plan yet");
         write_whole(&second.plan(), b"{}").expect("a plan");
         assert_eq!(RunDir::open(runs.path(), Path::new("latest")).expect("found").name(), second.name());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::exit::Exit;
 pub use crate::interpreter::Stop;
 
 /// What the user wants, for all who must know. Cloning shares.
@@ -46,7 +47,7 @@ impl Wish {
         let _ = self.subscribe().wait_for(|stop| *stop != Stop::No).await;
     }
 
-    /// Takes SIGINT and SIGTERM from now on: each is a step. `say` tells the user what it means.
+    /// Takes SIGINT and SIGTERM from now on: each is a step, the third ends the process. `say` tells the user what it means.
     ///
     /// # Errors
     /// When the signals cannot be taken.
@@ -60,6 +61,10 @@ impl Wish {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                }
+                if wish.now() == Stop::All {
+                    // Who insists a third time leaves at once: what is still on heals by its leases.
+                    std::process::exit(i32::from(Exit::Interrupted.code()));
                 }
                 say(wish.step());
             }

@@ -208,6 +208,9 @@ impl SuiteError {
         if let Some(at) = message.rfind(" at line ") {
             message.truncate(at);
         }
+        for (words, plain) in PLAIN_WORDS {
+            message = message.replace(words, plain);
+        }
         let hint = nearest_of_message(&message);
         SuiteError { file: file.to_owned(), position, message, hint }
     }
@@ -235,8 +238,44 @@ fn nearest_of_message(message: &str) -> Option<String> {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn parse_yaml<T: de::DeserializeOwned>(file: &str, yaml: &str) -> Result<T, SuiteError> {
-    serde_yaml::from_str(yaml).map_err(|error| SuiteError::from_yaml(file, &error))
+    // Editors on other systems leave a mark at the beginning, which means nothing.
+    let yaml = yaml.strip_prefix('\u{feff}').unwrap_or(yaml);
+    let told = |position, message: &str| SuiteError {
+        file: file.to_owned(),
+        position,
+        message: message.to_owned(),
+        hint: None,
+    };
+    if yaml.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Err(told(
+            None,
+            "the file is empty; `schism run etcd/register` shows that there is something, `schism list suites` what",
+        ));
+    }
+    serde_yaml::from_str(yaml).map_err(|error| {
+        let tab = |line: &&str| line.trim_start_matches(' ').starts_with('\t');
+        let line = error.location().and_then(|location| yaml.lines().nth(location.line().saturating_sub(1)));
+        match (line.filter(tab), error.location()) {
+            (Some(_), Some(location)) => {
+                told(Some((location.line(), location.column())), "found a tab; YAML is indented with spaces")
+            }
+            _ => SuiteError::from_yaml(file, &error),
+        }
+    })
 }
+
+/// Words of the language that this is written in, and what they mean to a person.
+const PLAIN_WORDS: &[(&str, &str)] = &[
+    ("expected f64", "expected a number"),
+    ("expected u16", "expected a whole number up to 65535"),
+    ("expected u32", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected usize", "expected a whole number"),
+    ("expected struct Suite", "expected a suite: a map with `database` and `workload`"),
+    ("expected struct Inventory", "expected an inventory: a map with `nodes`"),
+    ("expected map with a single key", "expected one name with its options"),
+    ("floating point `", "number `"),
+];
 
 /// Reads a suite.
 ///
@@ -322,12 +361,22 @@ pub fn find(name: &str) -> Result<(String, String), SuiteError> {
         Err(error) => Err(SuiteError {
             file: name.to_owned(),
             position: None,
-            message: format!(
-                "there is neither an embedded suite of that name nor a file ({error}); `schism list suites` shows the embedded ones"
-            ),
-            hint: nearest(name, schism_tests_suites::SUITES.iter().map(|entry| entry.name)),
+            message: match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "there is neither an embedded suite of that name nor a file; `schism list suites` shows the embedded ones".to_owned()
+                }
+                _ => format!("this is no suite: {error}"),
+            },
+            hint: suite_near(name),
         }),
     }
+}
+
+/// The embedded suite that was meant: `register` is near to `etcd/register`.
+fn suite_near(name: &str) -> Option<String> {
+    let names = || schism_tests_suites::SUITES.iter().map(|entry| entry.name);
+    let last = names().find(|full| full.split('/').next_back() == Some(name));
+    last.map(str::to_owned).or_else(|| nearest(name, names()))
 }
 
 #[cfg(test)]

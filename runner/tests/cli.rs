@@ -46,6 +46,7 @@ fn histories_are_judged_with_the_right_exit() {
         ("orphan.jsonl", &orphan, 65, "no operation open"),
         ("garbage.jsonl", &garbage, 65, "line 3"),
         ("empty.jsonl", "", 4, ""),
+        ("failed.jsonl", &VALID.replace("\"ok\"", "\"fail\""), 4, ""),
         ("history.txt", VALID, 64, "end in .jsonl or .edn"),
         (
             "valid.edn",
@@ -59,7 +60,7 @@ fn histories_are_judged_with_the_right_exit() {
             1,
             "",
         ),
-        ("broken.edn", "{:process 0 :type :invoke", 65, ""),
+        ("broken.edn", "{:process 0 :type :invoke ]", 65, "line 1"),
     ];
     for (name, text, expected, message) in cases {
         std::fs::write(folder.path().join(name), text).expect("a file");
@@ -83,6 +84,10 @@ fn wrong_usage_says_what_to_do_and_ends_with_64() {
     std::fs::write(folder.path().join("h.jsonl"), VALID).expect("a file");
     std::fs::write(folder.path().join("suite.yaml"), "database:\n  etcd: {}\nworkload:\n  register: {}\nfautls: []\n")
         .expect("a file");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    write("empty.yaml", "# nothing\n\n");
+    write("tab.yaml", "database:\n\tetcd: {}\n");
+    write("number.yaml", "database:\n  etcd: {}\nworkload:\n  register: {}\nrate_hz: fast\n");
     let cases: &[(&[&str], &[&str])] = &[
         (&["run", "etcd/registre"], &["Did you mean `etcd/register`?"]),
         (&["plan", "suite.yaml"], &["suite.yaml:5:1", "unknown field `fautls`", "Did you mean `faults`?"]),
@@ -93,6 +98,14 @@ fn wrong_usage_says_what_to_do_and_ends_with_64() {
         (&["plan", "etcd/register", "--time-limit", "soon"], &["--time-limit"]),
         (&["plan", "etcd/register", "--set", "noodes=3"], &["Did you mean `nodes`?"]),
         (&["plan", "etcd/register", "--no-setup"], &["--no-setup needs"]),
+        (&["plan", "empty.yaml"], &["the file is empty"]),
+        (&["plan", "tab.yaml"], &["tab.yaml:2:", "found a tab"]),
+        (&["plan", "number.yaml"], &["number.yaml:5:", "rate_hz", "expected a number"]),
+        (&["plan", "register"], &["Did you mean `etcd/register`?"]),
+        (&["plan", "etcd/register", "--nodes", "2"], &["needs at least", "--nodes"]),
+        (&["plan", "etcd/register", "--nodes", "A b"], &["A b"]),
+        (&["plan", "etcd/register", "--lab", "no-such-lab"], &["no-such-lab"]),
+        (&["check", "nowhere.jsonl", "--checker", "linearizable"], &["there is no such file"]),
         (&["check", "h.jsonl"], &["--checker"]),
         (&["check", "h.jsonl", "--checker", "linearisable"], &["Did you mean `linearizable`?"]),
         (&["check", "h.jsonl", "--checker", "linearizable", "--model", "registr"], &["Did you mean `register`?"]),

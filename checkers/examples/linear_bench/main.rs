@@ -1,5 +1,7 @@
 //! Measures the linearizability checker on seeded histories: `cargo run --release -p schism-checkers --example linear_bench`.
 
+#![allow(clippy::print_stdout, reason = "its figures are its output")]
+
 mod simulated;
 
 use std::time::Instant;
@@ -19,6 +21,7 @@ fn main() {
         "keys", "ops/key", "conc", "values", "doubts", "stale", "s", "ops/s", "steps", "peak"
     );
     let case = |keys, operations, concurrency, values, doubts, stale| Wanted {
+        cas: true,
         keys,
         operations,
         concurrency,
@@ -39,6 +42,8 @@ fn main() {
         case(1, 1000, 50, 0, 0, true),
         case(1, 10_000, 200, 0, 0, false),
         case(1, 10_000, 200, 0, 0, true),
+        Wanted { cas: false, ..case(1, 10_000, 200, 0, 0, false) },
+        Wanted { cas: false, ..case(1, 10_000, 200, 0, 0, true) },
         case(1, 1000, 10, 0, 20, true),
         case(1, 1000, 10, 0, 100, true),
         case(1, 1000, 10, 5, 20, true),
@@ -51,7 +56,7 @@ fn main() {
             Linearizable { model: ModelName::CasRegister }.check(&history, &RunFacts::default(), &Budget::default());
         let seconds = start.elapsed().as_secs_f64();
         let count = wanted.keys as f64 * wanted.operations as f64;
-        let Wanted { keys, operations, concurrency, values, doubts, stale } = wanted;
+        let Wanted { keys, operations, concurrency, values, doubts, stale, .. } = wanted;
         println!(
             "{keys:>6} {operations:>8} {concurrency:>5} {values:>6} {doubts:>6} {stale:>5} | {seconds:>8.3} {:>9.0} {:>10} {:>8}  {:?}",
             count / seconds,

@@ -17,6 +17,8 @@ pub struct Wanted {
     pub values: i64,
     /// Operations of each key that end in doubt, about.
     pub doubts: usize,
+    /// Whether a fifth of the operations are compare-and-sets.
+    pub cas: bool,
     /// Whether the last key has a read, near its end, of a value that was overwritten long ago.
     pub stale: bool,
 }
@@ -75,7 +77,7 @@ fn one_key(
                         i64::from(Rng::next_u32(random) >> 1) % wanted.values
                     }
                 };
-                let (f, argument) = match random.random_range(0..10) {
+                let (f, argument) = match random.random_range(0..if wanted.cas { 10 } else { 8 }) {
                     0..5 => (F::Read, Value::Nil),
                     5..8 => (F::Write, Value::Int(value(random))),
                     _ => (F::Cas, Value::list(vec![state.clone(), Value::Int(value(random))])),

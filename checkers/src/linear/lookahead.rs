@@ -1,6 +1,6 @@
 //! What the search may know of the future where the state is one cell that every change overwrites.
 //!
-//! Four rules, each exact (a configuration that can be completed leads to one that is kept and can be completed):
+//! Five rules, each exact (a configuration that can be completed leads to one that is kept and can be completed):
 //!
 //! 1. **Doomed.** Who leaves a state that an operation without doubt still needs, while nothing can bring that state
 //!    again, can never be completed.
@@ -13,6 +13,9 @@
 //!    before; otherwise it may as well not have happened.
 //!
 //! 4. **Dead states.** States that nothing open or yet to come asks about are the same state.
+//!
+//! 5. **Blocks in order.** Two open blocks that are a write and open reads alone can change places, so the one that is due
+//!    first is placed first.
 //!
 //! With values that are unique these leave about as many configurations as operations are open; without them the number
 //! of subsets of all open operations would have to be walked.
@@ -124,6 +127,28 @@ impl Lookahead {
         }
     }
 
+    /// Of the open writes that stand for a block of their own, the one whose block is due first; others of these
+    /// need not be tried (rule 5). `None` for a write that is no such block.
+    pub fn block_due(&self, view: View<'_>, row: &[u32], mover: &Opened) -> Option<u32> {
+        let state = view.leaves(mover);
+        let asked = |number: usize| self.needs_to_come[number] > 0 || self.refusals_to_come[number] > 0;
+        if view.needs(mover) != ANY || asked(state as usize) {
+            return None;
+        }
+        let left = |opened: &&Opened| !has(row, opened.slot);
+        if self.open_refusing[state as usize].iter().any(|opened| !has(row, opened.slot)) {
+            return None;
+        }
+        let (mut due, mut changed) = (mover.end, false);
+        for opened in self.open_needing[state as usize].iter().filter(left) {
+            due = due.min(opened.end);
+            changed |= !view.classes[opened.class as usize].observes_only;
+        }
+        let doubted = self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class));
+        let latest_first = self.mutation.is(Mutant::BlocksLatestFirst);
+        (!changed && !doubted).then_some(if latest_first { u32::MAX - due } else { due })
+    }
+
     /// Whether nothing that is open or yet to come asks whether a state is this one. Such a state is as good as any
     /// other of its kind.
     pub fn is_dead(&self, view: View<'_>, row: &[u32], state: u32) -> bool {
@@ -196,7 +221,7 @@ impl Lookahead {
     }
 
     /// Places all blocks that may stand before a blind change which leaves `after` and has the bit `except` (rule 2).
-    /// Adds one to `cost` for each operation tried.
+    /// Adds to `cost` what was tried.
     pub fn place_blocks<M: Model>(
         &self,
         view: View<'_>,
@@ -228,10 +253,11 @@ impl Lookahead {
         steps: &mut Steps<'_, M>,
         cost: &mut u64,
     ) -> Option<u32> {
+        let readers = view.window.readers.len() as u64;
         let mut next = first;
         let mut end = 0;
         loop {
-            *cost += 1;
+            *cost += 1 + readers / 16;
             let state = view.leaves(&next);
             set(row, next.slot);
             row[0] = state;

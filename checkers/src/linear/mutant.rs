@@ -43,6 +43,8 @@ pub(crate) enum Mutant {
     AbsorbIgnoresFuture,
     /// A pending block is placed although a "no match" may need its value.
     AbsorbIgnoresMisses,
+    /// Of two blocks the one that is due last stands first.
+    BlocksLatestFirst,
     /// An operation in doubt is placed only where a read follows.
     DoubtOnlyForReads,
     /// Equal operations are placed the latest deadline first.

@@ -8,11 +8,10 @@ use crate::anomaly::{Because, Illegal, Path, Placed};
 
 /// Orders shown at most.
 const PATHS_MAX: usize = 8;
-/// Operations for which orders are walked, at most. A smallest set has rarely ten, though a chain of compare-and-sets can
-/// be needed whole; one that could not be made small in the budget may have any number.
-const OPERATIONS_MAX: usize = 2_000;
 /// Configurations looked at, at most; for a smallest set there are rarely a hundred.
 const CONFIGURATIONS_MAX: usize = 20_000;
+/// Configurations times operations, at most.
+const WORK_MAX: usize = 50_000_000;
 
 /// A configuration on its way.
 struct Node<S> {
@@ -26,9 +25,10 @@ struct Node<S> {
 
 /// The orders with the most operations without doubt, and the fewest in doubt among those; at most
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
-/// orders (a set that could not be made small), the longest found; none for more than 2,000.
+/// orders (a set that could not be made small), the longest found; none for many thousands.
 pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
-    if operations.len() > OPERATIONS_MAX {
+    let configurations_max = CONFIGURATIONS_MAX.min(WORK_MAX / operations.len().max(1));
+    if configurations_max < operations.len() {
         return Vec::new();
     }
     let empty = vec![0; operations.len().div_ceil(64)];
@@ -42,7 +42,7 @@ pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) 
         let first_end = (0..operations.len()).filter(left).map(|place| operations[place].end).min().unwrap_or(OPEN);
         for place in (0..operations.len()).rev().filter(|&place| operations[place].invoke < first_end) {
             let Some(node) = follow(model, operations, &nodes[at], at, place) else { continue };
-            if nodes.len() < CONFIGURATIONS_MAX && seen.insert((node.set.clone(), node.state.clone())) {
+            if nodes.len() < configurations_max && seen.insert((node.set.clone(), node.state.clone())) {
                 stack.push(nodes.len());
                 nodes.push(node);
             }

@@ -30,6 +30,10 @@ use super::search::{Decision, decide};
 use super::split::{OPEN, Operation};
 use crate::checker::Budget;
 
+/// Pairs of observer and source that are kept at most. Beyond, everything that had begun when the history failed is the
+/// set: without an order by itself, but neither closed nor small.
+const SOURCES_MAX: usize = 20_000_000;
+
 /// The set, and where the contradiction came to light.
 pub(crate) struct Reduced {
     /// Places of the operations kept, in order of invocation.
@@ -55,6 +59,10 @@ impl<M: Model> Judge<'_, M> {
     /// Whether operations have no order, and if so a completion not after the first one at which they have none.
     /// `None` also when the budget does not suffice to know.
     fn impossible(&mut self, operations: &[Operation<M::Action>]) -> Option<OpIndex> {
+        if self.steps_left == 0 {
+            self.spent = true;
+            return None;
+        }
         let budget = Budget { steps_max: self.steps_left, memory_bytes_max: self.memory_bytes_max };
         let mut problem = Problem::new(self.model, operations, Mutation::default());
         let (decision, cost) = decide(&mut problem, budget, Mutation::default());
@@ -109,7 +117,7 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
 
 /// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
 /// `2 · kept · log(operations)` searches. The search for the first failure and the making smaller may each take the
-/// budget's steps.
+/// budget's steps, and a quarter of them at most goes to find who is blocked.
 pub(crate) fn reduce<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
@@ -120,10 +128,11 @@ pub(crate) fn reduce<M: Model>(
         || Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
     let (failed_at, is_first) = judge().first_failure(operations, found);
     let mut judge = judge();
-    let kept = match Sources::new(model, operations) {
-        Some(sources) => {
-            let near = if is_first { failed_at } else { found };
-            let kept = sources.without_order(&mut judge, near, failed_at);
+    let near = if is_first { failed_at } else { found };
+    let sources = Sources::new(model, operations);
+    let closed = sources.and_then(|sources| Some((sources.without_order(&mut judge, near, failed_at)?, sources)));
+    let kept = match closed {
+        Some((kept, sources)) => {
             let observers = sources.observers(&kept, operations.len());
             shrink(&mut judge, operations, kept, &observers)
         }
@@ -132,7 +141,9 @@ pub(crate) fn reduce<M: Model>(
             (0..operations.len()).filter(|&place| operations[place].invoke <= failed_at).collect()
         }
     };
+    // Who is blocked is worth knowing even if the set could not be made smallest.
     let smallest = !judge.spent;
+    judge.steps_left = judge.steps_left.max(budget.steps_max / 4);
     let few = pick(operations, &kept);
     let not_before = judge.impossible(&few).unwrap_or(0);
     let (blocked_at, _) = judge.first_failure(&few, not_before);
@@ -161,8 +172,11 @@ fn shrink<M: Model>(
     let mut run = kept.len().div_ceil(2).max(1);
     loop {
         let mut at = 0;
-        // With nothing left to ask with, no question brings anything.
-        while at < kept.len() && judge.steps_left > 0 {
+        while at < kept.len() {
+            if judge.steps_left == 0 {
+                judge.spent = true;
+                return kept;
+            }
             let first = kept[at];
             let rest = without(&kept, &kept[at..(at + run).min(kept.len())], observers, operations.len());
             if rest.len() < kept.len() && judge.impossible(&pick(operations, &rest)).is_some() {
@@ -266,8 +280,9 @@ impl<'a, M: Model> Sources<'a, M> {
     }
 
     /// A closed set without an order, of operations until `last` and small if it can be: those that ended around the
-    /// events `near` and `last`, with their sources; if these have an order, those twice as far around.
-    fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Vec<usize> {
+    /// events `near` and `last`, with their sources; if these have an order, those twice as far around. `None` if there
+    /// are too many sources to close it.
+    fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Option<Vec<usize>> {
         const REACH_MIN: OpIndex = 16;
         let mut reach = REACH_MIN;
         loop {
@@ -278,26 +293,35 @@ impl<'a, M: Model> Sources<'a, M> {
                 false => operation.end <= last && is_near(operation.end),
             };
             let mut chosen: Vec<bool> = self.operations.iter().map(wanted).collect();
-            self.close_upward(&mut chosen);
+            if !self.close_upward(&mut chosen) {
+                return None;
+            }
             let kept = places(&chosen);
             // Where the budget ended before that is known, the whole is all that is sure.
             if is_all || judge.impossible(&pick(self.operations, &kept)).is_some() {
-                return kept;
+                return Some(kept);
             }
             reach = if judge.spent { OpIndex::MAX } else { reach.saturating_mul(2) };
         }
     }
 
-    /// Adds sources until the set is closed.
-    fn close_upward(&self, chosen: &mut [bool]) {
+    /// Adds sources until the set is closed. Whether it came to an end before there were too many to keep.
+    fn close_upward(&self, chosen: &mut [bool]) -> bool {
         let mut next = places(chosen);
+        let mut count = 0;
         while let Some(place) = next.pop() {
-            for source in self.of(place) {
+            let sources = self.of(place);
+            count += sources.len();
+            if count > SOURCES_MAX {
+                return false;
+            }
+            for source in sources {
                 if !std::mem::replace(&mut chosen[source], true) {
                     next.push(source);
                 }
             }
         }
+        true
     }
 
     /// For each operation those kept ones that may have observed it.

@@ -204,6 +204,7 @@ impl<M: Model> Search<'_, '_, M> {
 
     /// Tries everything that can be placed next in the configuration `base`.
     fn expand(&mut self, target: u32) {
+        let first_block = self.first_block();
         let mut tried = None;
         for place in 0..self.window.movers.len() {
             let mover = self.window.movers[place];
@@ -212,6 +213,9 @@ impl<M: Model> Search<'_, '_, M> {
                 continue;
             }
             tried = Some(mover.class);
+            if first_block.is_some_and(|first| first != place) && self.block_due(place).is_some() {
+                continue;
+            }
             self.try_choice(Choice::Open { class: mover.class, slot: mover.slot }, target);
         }
         for column in 0..self.window.columns.len() {
@@ -220,6 +224,20 @@ impl<M: Model> Search<'_, '_, M> {
                 self.try_choice(Choice::Doubt { class, column }, target);
             }
         }
+    }
+
+    /// Place of the open write whose block is due first.
+    fn first_block(&mut self) -> Option<usize> {
+        let movers = self.window.movers.len();
+        self.cost.steps += movers as u64;
+        (0..movers).filter_map(|place| self.block_due(place).map(|due| (due, place))).min().map(|(_, place)| place)
+    }
+
+    fn block_due(&self, place: usize) -> Option<u32> {
+        let mover = &self.window.movers[place];
+        let view = View { window: &self.window, classes: &self.problem.classes, doubts: &self.problem.doubts };
+        let lookahead = self.lookahead.as_ref().filter(|_| !has(&self.base, mover.slot))?;
+        lookahead.block_due(view, &self.base, mover)
     }
 
     fn try_choice(&mut self, choice: Choice, target: u32) {

@@ -260,7 +260,8 @@ fn bend(chance: &mut Chance, draft: &mut Draft, swaps: usize) {
             return;
         }
         let mut at = chance.below(draft.events.len() - 1);
-        for _ in 0..=chance.below(4) {
+        let to = at + 1 + chance.below(4);
+        while at < to {
             let last = at + 1 >= draft.events.len();
             // A process that was retired is gone, so its successor may stand anywhere.
             if last || draft.events[at].process == draft.events[at + 1].process {

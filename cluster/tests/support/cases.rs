@@ -7,6 +7,15 @@ use std::time::{Duration, Instant};
 use schism_cluster::{Auth, Command, HostKeys, Remote, RemoteError, Secret, SshRemote, SshTarget, Sudo, User};
 use schism_history::Node;
 
+/// Which of the programs that the cases use beside the sshd is missing, if one is.
+pub fn missing_tool() -> Option<String> {
+    ["ssh-agent", "ssh-add", "ssh-keygen"].into_iter().find_map(|tool| {
+        // An option that there is not: it says how it is used, and ends.
+        let error = Process::new(tool).arg("-?").stdin(Stdio::null()).output().err()?;
+        Some(format!("no {tool} ({error}): install openssh-client, or let scripts/test.sh run the tests"))
+    })
+}
+
 /// An sshd and who may log in there. All users have the same password and let the same keys in.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -28,6 +37,20 @@ pub struct Site {
     pub sudo_asks: Option<String>,
     /// A user whom sudo does not ask.
     pub sudo_free: Option<String>,
+    /// Other sshds that let the same key in: bastions on the way to it, the controller's side first. Where there are
+    /// none, it is its own bastion.
+    pub hops: Vec<Hop>,
+}
+
+/// An sshd on the way.
+#[derive(Debug, Clone)]
+pub struct Hop {
+    /// Its address.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// Its public host key.
+    pub host_key: String,
 }
 
 impl Site {
@@ -38,6 +61,22 @@ impl Site {
         target.auth = vec![Auth::KeyFile { path: self.key.clone(), passphrase: None }];
         target.host_keys = HostKeys::Known(self.host_key.clone());
         target
+    }
+
+    /// Root on the bastion at this place, 0 for the one next to the controller.
+    pub fn hop(&self, at: usize) -> SshTarget {
+        let mut target = self.target();
+        if let Some(hop) = self.hops.get(at) {
+            target.node = Node::new(&format!("hop-{at}"));
+            (target.address, target.port) = (hop.address.clone(), hop.port);
+            target.host_keys = HostKeys::Known(hop.host_key.clone());
+        }
+        target
+    }
+
+    /// Its name in a file of known hosts: with the port where that is not the usual one.
+    fn known_as(&self) -> String {
+        if self.port == 22 { self.address.clone() } else { format!("[{}]:{}", self.address, self.port) }
     }
 
     /// The same, changed.
@@ -164,14 +203,14 @@ pub async fn host_keys(site: &Site) {
     let made = Process::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(&other).status().unwrap();
     assert!(made.success());
     let other = std::fs::read_to_string(other.with_extension("pub")).unwrap();
-    std::fs::write(&file, format!("[{}]:{} {other}", site.address, site.port)).unwrap();
+    let name = site.known_as();
+    std::fs::write(&file, format!("{name} {other}")).unwrap();
     for remote in [strict(), accepting()] {
         let error = remote.run(&Command::new("true")).await.unwrap_err();
         assert!(matches!(error, RemoteError::HostKeyChanged { .. }), "{error:?}");
         assert!(error.to_string().contains("SHA256:") && error.to_string().contains("known"), "{error}");
     }
-    std::fs::write(&file, format!("@revoked * {}\n[{}]:{} {}", site.host_key, site.address, site.port, site.host_key))
-        .unwrap();
+    std::fs::write(&file, format!("@revoked * {}\n{name} {}", site.host_key, site.host_key)).unwrap();
     let error = refusal(&strict()).await;
     assert!(error.contains("@revoked"), "{error}");
 
@@ -189,12 +228,12 @@ pub async fn host_keys(site: &Site) {
 
 /// Nobody listens; a name that does not resolve; something that is no sshd.
 pub async fn unreachable(site: &Site) {
-    let _ = site;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_port = silent.local_addr().unwrap().port();
     let free_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cases = [
         ("127.0.0.1", free_port, "refused"),
+        (&site.address, 1, "refused"),
         ("no-such-host.invalid", 22, "resolved"),
         ("127.0.0.1", silent_port, "handshake"),
     ];
@@ -213,24 +252,24 @@ pub async fn unreachable(site: &Site) {
 
 /// Through one jump host and through two; through one that lets nobody in.
 pub async fn jump(site: &Site) {
-    let one = site.with(|target| target.jump = Some(Box::new(site.target())));
-    assert_eq!(says(&one, "id -un; echo ${SSH_CONNECTION%% *}").await, "root\n127.0.0.1");
+    let near = site.hop(0);
+    let one = site.with(|target| target.jump = Some(Box::new(near.clone())));
+    let comes_from = "id -un; echo ${SSH_CONNECTION%% *}";
+    assert_eq!(says(&one, comes_from).await, format!("root\n{}", near.address));
     let big = vec![b'x'; 3 << 20];
     let back = one.run(&Command::new("cat").stdin(big.clone())).await.unwrap();
     assert_eq!(back.stdout.len(), big.len());
-    let two = site.with(|target| {
-        let inner = SshTarget { jump: Some(Box::new(site.target())), ..site.target() };
-        target.jump = Some(Box::new(inner));
-    });
-    assert_eq!(says(&two, "echo far").await, "far");
+    let far = SshTarget { jump: Some(Box::new(near.clone())), ..site.hop(1) };
+    let two = site.with(|target| target.jump = Some(Box::new(far.clone())));
+    assert_eq!(says(&two, comes_from).await, format!("root\n{}", far.address));
     let closed = site.with(|target| {
         let auth = vec![Auth::Password(Secret::new("wrong"))];
-        target.jump = Some(Box::new(SshTarget { node: Node::new("bastion"), auth, ..site.target() }));
+        target.jump = Some(Box::new(SshTarget { node: Node::new("bastion"), auth, ..near.clone() }));
     });
     let error = refusal(&closed).await;
     assert!(error.contains("node bastion") && error.contains("on the way to n1"), "{error}");
     let lost = site.with(|target| {
-        target.jump = Some(Box::new(site.target()));
+        target.jump = Some(Box::new(near.clone()));
         target.port = 1;
     });
     let error = lost.run(&Command::new("true")).await.unwrap_err().to_string();
@@ -324,7 +363,7 @@ impl<F: Future> AwaitFor for F {}
 /// whose socket is full at once.
 pub async fn volumes(site: &Site) {
     much(&site.with(|_| {})).await;
-    much(&site.with(|target| target.jump = Some(Box::new(site.target())))).await;
+    much(&site.with(|target| target.jump = Some(Box::new(site.hop(0))))).await;
 }
 
 async fn much(remote: &SshRemote) {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::cases::Site;
+use super::cases::{self, Site};
 
 /// `perl -e 'print crypt("open sesame", "\$6\$saltsalt\$")'`
 const HASH: &str = "$6$saltsalt$e/5XKibXPLqVcfjpD.ouauaJrAOL5V0uo80Lt7n7EbRdRiCx3HbQ90yjOHr.G0T.mx79PEMRy8nmtr0qSYhQp1";
@@ -37,6 +37,9 @@ fn binary() -> Result<PathBuf, String> {
     }
     let named = std::env::var_os("SCHISM_TEST_SSHD").map(PathBuf::from);
     let usual = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].map(PathBuf::from);
+    if let Some(missing) = cases::missing_tool() {
+        return Err(missing);
+    }
     let found = named.into_iter().chain(usual).find(|path| path.is_file());
     found.ok_or_else(|| "no sshd: set SCHISM_TEST_SSHD to the path of one".to_owned())
 }
@@ -152,6 +155,7 @@ pub async fn start(test: &str) -> Option<Sshd> {
         password: "open sesame".to_owned(),
         sudo_asks: has_sudo.then(|| "deploy".to_owned()),
         sudo_free: has_sudo.then(|| "free".to_owned()),
+        hops: Vec::new(),
     };
     Some(Sshd { site, process, _folder: folder })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use schism_checkers::{Budget, Checker, check_all};
+use schism_checkers::{Budget, Checker, Outcome, check_all};
 use schism_history::edn::Keyed;
 use schism_history::{History, RunFacts, Seed};
 use schism_reports::terminal::{Look, summary};
@@ -52,14 +52,16 @@ fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     let dir = RunDir::open(&args.runs, &args.target)?;
     let record = judge::read(&dir)?;
     let budget = budget_over(record.plan.budget, &args.budget);
-    let verdict = judge::judge_and_tell(&dir, &record, &budget)?;
+    let verdict = judge::judge(&record, &budget)?;
     if args.json {
-        print(&format!("{}\n", verdict.to_json()));
+        print(&format!("{}\n", verdict.to_json()))?;
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
         let report = dir.report().display().to_string();
-        print(&summary(&story, Look { color, report_path: Some(&report) }));
+        print(&summary(&story, Look { color, report_path: Some(&report) }))?;
     }
+    // Told first: a folder that cannot be written must not hide a verdict.
+    judge::keep(&dir, &record, &verdict)?;
     Ok(judge::exit_of(&record, &verdict))
 }
 
@@ -78,12 +80,12 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     let checkers = asked_checkers(args)?;
     let verdict = check_all(&checkers, &history, &facts, &budget_over(Budget::default(), &args.budget));
     if args.json {
-        print(&format!("{}\n", verdict.to_json()));
+        print(&format!("{}\n", verdict.to_json()))?;
     } else {
         let story = Story { info: &info, history: &history, facts: &facts, verdict: &verdict };
-        print(&summary(&story, Look { color, report_path: None }));
+        print(&summary(&story, Look { color, report_path: None }))?;
     }
-    if history.client_calls().next().is_none() {
+    if verdict.outcome() != Outcome::Invalid && !judge::something_succeeded(&history) {
         return Ok(Exit::NothingTested);
     }
     Ok(Exit::of_verdict(verdict.outcome(), true))
@@ -106,6 +108,9 @@ fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError
 }
 
 fn read(path: &Path, keyed: KeyedChoice) -> Result<History, RunnerError> {
+    if !path.exists() {
+        return Err(RunnerError::Usage(format!("{}: there is no such file, and no run of that name", path.display())));
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("edn") => {
             let keyed = match keyed {

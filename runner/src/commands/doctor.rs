@@ -36,7 +36,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit, RunnerError> {
                 serde_json::json!({"what": look.what, "good": look.good, "needed": look.needed, "found": look.found})
             })
             .collect();
-        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "good": good, "looks": items})));
+        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "good": good, "looks": items})))?;
     } else {
         let width = looks.iter().map(|look| look.what.chars().count()).max().unwrap_or(0);
         for look in &looks {
@@ -45,7 +45,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<Exit, RunnerError> {
                 (false, true) => "MISSING",
                 (false, false) => "without",
             };
-            print(&format!("{mark}  {:width$}  {}\n", look.what, look.found));
+            print(&format!("{mark}  {:width$}  {}\n", look.what, look.found))?;
         }
     }
     Ok(if good { Exit::Valid } else { Exit::Unavailable })
@@ -82,7 +82,8 @@ fn look_here() -> Vec<Look> {
         looks.push(look(&format!("{name} namespaces"), true, good, if good { "yes" } else { "no" }.to_owned()));
     }
     let cache = schism_cluster::packages::default_cache();
-    let writable = std::fs::create_dir_all(&cache).and_then(|()| tempfile_in(&cache));
+    let there = cache.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let writable = nix::unistd::access(there, nix::unistd::AccessFlags::W_OK);
     let found = match &writable {
         Ok(()) => cache.display().to_string(),
         Err(error) => {
@@ -91,13 +92,6 @@ fn look_here() -> Vec<Look> {
     };
     looks.push(look("cache", true, writable.is_ok(), found));
     looks
-}
-
-/// Writes and removes a file, to see whether it can be done.
-fn tempfile_in(folder: &Path) -> std::io::Result<()> {
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
-    std::fs::write(&probe, b"")?;
-    std::fs::remove_file(&probe)
 }
 
 fn find_tool(tool: &str) -> Option<String> {

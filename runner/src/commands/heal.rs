@@ -1,5 +1,6 @@
 //! `schism heal`, `schism status`: what a run left behind on its nodes.
 
+use schism_lab::LabError;
 use schism_nemesis::{Leases, heal_all, heal_from_leases, list_leases};
 
 use crate::cli::{HealArgs, StatusArgs};
@@ -27,28 +28,32 @@ pub fn heal(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
         (None, None) => {
             let dir = RunDir::open(&args.runs, &args.run)?;
             let plan = judge::read_plan(&dir)?;
-            (ground::find(&plan, &dir.name())?, Some(dir.ledger()))
+            let found = match ground::find(&plan, &dir.name()) {
+                Err(RunnerError::Lab(LabError::NotFound { .. })) => {
+                    say("nothing is left to heal: the lab of this run is gone, and every fault with it");
+                    return Ok(Exit::Valid);
+                }
+                found => found?,
+            };
+            (found, Some(dir.ledger()))
         }
     };
     let runtime = runtime()?;
-    let mut healed = 0;
+    let mut healed = Vec::new();
     let mut failed: Vec<String> = Vec::new();
     if let Some(path) = ledger {
         let report = runtime
             .block_on(heal_all(&path, &ready.cluster, &Leases::default()))
             .map_err(|error| RunnerError::Plan(error.to_string()))?;
-        healed += report.healed.len();
         failed.extend(report.trouble());
+        healed.extend(report.healed);
     }
     let report = runtime.block_on(heal_from_leases(&ready.cluster));
-    healed += report.healed.len();
     failed.extend(report.trouble());
+    healed.extend(report.healed);
+    healed.iter().for_each(|what| say(&format!("healed: {what}")));
     if failed.is_empty() {
-        say(&match healed {
-            0 => "nothing was left to heal".to_owned(),
-            1 => "1 fault was healed".to_owned(),
-            count => format!("{count} faults were healed"),
-        });
+        say(if healed.is_empty() { "nothing was left to heal" } else { "all is healed" });
         return Ok(Exit::Valid);
     }
     for line in &failed {
@@ -68,7 +73,7 @@ pub fn status(args: &StatusArgs, verbose: u8) -> Result<Exit, RunnerError> {
         (None, Some(path)) => ground::all_machines(&request::read_inventory(path)?)?,
         (None, None) => {
             let labs = schism_lab::list();
-            print(&labs.iter().map(describe).collect::<String>());
+            print(&labs.iter().map(describe).collect::<String>())?;
             say(&match labs.len() {
                 0 => "no lab is alive".to_owned(),
                 _ => "`schism status --lab ID` shows the leases on its nodes".to_owned(),
@@ -84,7 +89,7 @@ fn show_leases(ready: &Ready) -> Result<Exit, RunnerError> {
     for lease in &leases {
         let what = lease.info.as_ref().map_or("an unknown fault", |info| info.label.as_str());
         let left = lease.left_s.map_or("at an unknown time".to_owned(), |left_s| format!("in {left_s} s"));
-        print(&format!("{}  {what}; heals itself {left} ({})\n", lease.node, lease.name));
+        print(&format!("{}  {what}; heals itself {left} ({})\n", lease.node, lease.name))?;
     }
     if leases.is_empty() && errors.is_empty() {
         say("no fault is on");

@@ -32,9 +32,9 @@ fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) ->
     let spec = LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
-        print(&format!("{}\n", describe_json(&lab)));
+        print(&format!("{}\n", describe_json(&lab)))?;
     } else {
-        print(&describe(&lab));
+        print(&describe(&lab))?;
         say(&format!("enter a node: schism lab exec {} --node n1 -- sh; end it: schism lab down {}", lab.id, lab.id));
     }
     Ok(Exit::Valid)
@@ -57,11 +57,11 @@ fn list(json: bool) -> Result<Exit, RunnerError> {
     let labs = schism_lab::list();
     if json {
         let labs: Vec<_> = labs.iter().map(describe_json).collect();
-        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "labs": labs})));
+        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "labs": labs})))?;
     } else if labs.is_empty() {
         say("no lab is alive");
     } else {
-        print(&labs.iter().map(describe).collect::<String>());
+        print(&labs.iter().map(describe).collect::<String>())?;
     }
     Ok(Exit::Valid)
 }
@@ -108,6 +108,6 @@ fn exec(id: &str, node: Option<&str>, command: &[String]) -> Result<Exit, Runner
 pub fn fetch_packages(names: &[String]) -> Result<Exit, RunnerError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let tree = packages::fetch(&packages::default_cache(), &names, &mut |line| say(&format!("schism: {line}")))?;
-    print(&format!("{}\n", tree.path.display()));
+    print(&format!("{}\n", tree.path.display()))?;
     Ok(Exit::Valid)
 }

@@ -18,11 +18,11 @@ pub fn list(args: &ListArgs) -> Result<Exit, RunnerError> {
     if args.json {
         let items: Vec<_> =
             rows.iter().map(|(name, about)| serde_json::json!({"name": name, "about": about})).collect();
-        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "items": items})));
+        print(&format!("{}\n", serde_json::json!({"schema_version": 1, "items": items})))?;
         return Ok(Exit::Valid);
     }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    print(&rows.iter().map(|(name, about)| format!("{name:width$}  {about}\n")).collect::<String>());
+    print(&rows.iter().map(|(name, about)| format!("{name:width$}  {about}\n")).collect::<String>())?;
     Ok(Exit::Valid)
 }
 

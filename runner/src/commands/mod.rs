@@ -10,17 +10,27 @@ pub mod report;
 pub mod run;
 
 use std::io::Write;
+use std::path::Path;
 
 use crate::error::RunnerError;
 
 /// Prints a result on standard output. A closed pipe is the reader's wish, not an error.
-pub fn print(text: &str) {
+///
+/// # Errors
+/// When it cannot be written (a full disk, say): a result that nobody gets is no success.
+pub fn print(text: &str) -> Result<(), RunnerError> {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(RunnerError::write(Path::new("standard output"), error))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Says something on standard error.
+/// Says something on standard error, and to the log.
 pub fn say(text: &str) {
+    tracing::info!(target: "schism", "{text}");
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -13,9 +13,9 @@ use crate::request;
 pub fn plan(args: &PlanArgs) -> Result<Exit, RunnerError> {
     let plan = request::plan(&args.suite)?;
     if args.json {
-        print(&format!("{}\n", plan.to_json()?));
+        print(&format!("{}\n", plan.to_json()?))?;
         return Ok(Exit::Valid);
     }
-    print(&request::describe(&plan));
+    print(&request::describe(&plan))?;
     Ok(Exit::Valid)
 }

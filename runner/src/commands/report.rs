@@ -27,7 +27,7 @@ pub fn report(args: &ReportArgs) -> Result<Exit, RunnerError> {
     let json = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     let verdict = schism_checkers::Verdict::from_json(&json).map_err(|error| malformed(error.to_string()))?;
     judge::tell(&dir, &record, &verdict)?;
-    print(&format!("{}\n", dir.report().display()));
+    print(&format!("{}\n", dir.report().display()))?;
     if args.open {
         open(&dir);
     }

@@ -1,7 +1,5 @@
 //! `schism run`: a suite from file to report.
 
-use std::process::Command;
-
 use schism_checkers::Outcome;
 use schism_reports::Story;
 use schism_reports::terminal::{Look, summary};
@@ -11,8 +9,9 @@ use crate::cli::RunArgs;
 use crate::commands::{complain, print, say};
 use crate::error::RunnerError;
 use crate::exit::Exit;
-use crate::plan::Plan;
+use crate::plan::{GroundPlan, Plan};
 use crate::run_dir::{RunDir, write_whole};
+use crate::stop::{Stop, Wish};
 use crate::{entropy, ground, judge, lifecycle, logging, request};
 
 /// Runs a suite once, or repeatedly with successive seeds.
@@ -26,26 +25,35 @@ pub fn run(args: &RunArgs, verbose: u8, color: bool) -> Result<Exit, RunnerError
 
 /// Each repetition is a process of its own: joining a lab's network is for the life of a process.
 fn repeat(args: &RunArgs, plan: &Plan) -> Result<Exit, RunnerError> {
-    let own = ground::own_executable()?;
-    let mut worst = Exit::Valid;
-    let mut lines = Vec::new();
-    for number in 0..u64::from(args.repeat) {
-        let seed = plan.seed.0.wrapping_add(number).to_string();
-        let arguments = without_repeat_and_seed(std::env::args_os().skip(1));
-        let status = Command::new(&own)
-            .args(arguments)
-            .args(["--seed", &seed])
-            .status()
-            .map_err(|error| RunnerError::Internal(format!("{} cannot be started: {error}", own.display())))?;
-        let exit = Exit::from_code(status.code());
-        lines.push(format!("seed {seed}: {exit}\n"));
-        worst = worst.worst(exit);
-        if exit == Exit::Interrupted {
-            break;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
+    runtime.block_on(async {
+        // A Ctrl-C reaches the repetition too, which heals and judges; this process waits for it and begins no other.
+        let wish = Wish::default();
+        wish.on_signals(|_| {}).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
+        let own = ground::own_executable()?;
+        let mut worst = Exit::Valid;
+        let mut lines = Vec::new();
+        for number in 0..u64::from(args.repeat) {
+            let seed = plan.seed.0.wrapping_add(number).to_string();
+            let status = tokio::process::Command::new(&own)
+                .args(without_repeat_and_seed(std::env::args_os().skip(1)))
+                .args(["--seed", &seed])
+                .status()
+                .await
+                .map_err(|error| RunnerError::Internal(format!("{} cannot be started: {error}", own.display())))?;
+            let exit = Exit::from_code(status.code());
+            lines.push(format!("seed {seed}: {exit}"));
+            worst = worst.worst(exit);
+            if wish.now() != Stop::No {
+                break;
+            }
         }
-    }
-    say(&lines.concat());
-    Ok(worst)
+        say(&lines.join("\n"));
+        Ok(worst)
+    })
 }
 
 fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
@@ -66,13 +74,23 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 }
 
 fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
+    if matches!(plan.ground, GroundPlan::Namespaces) {
+        ground::need_root()?;
+    }
     let short_id = format!("{:08x}", entropy::fresh()?);
     let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
     logging::start(verbose, Some(&dir.log()))?;
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
     say(&format!("schism: {} with seed {}, in {}", plan.suite, plan.seed, dir.path().display()));
 
-    let ready = ground::prepare(plan, &dir.name())?;
+    let ready = match ground::prepare(plan, &dir.name()) {
+        Ok(ready) => ready,
+        Err(error) => {
+            dir.discard();
+            return Err(error);
+        }
+    };
+    dir.make_latest()?;
     let ended = lifecycle::run(plan, &dir, &ready);
     let trouble = if ready.lab_is_ours { end_lab(&ready) } else { None };
     let mut record = match ended {
@@ -89,14 +107,16 @@ fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, R
 
     let record = judge::read(&dir)?;
     say("schism: judging");
-    let verdict = judge::judge_and_tell(&dir, &record, &plan.budget)?;
+    let verdict = judge::judge(&record, &plan.budget)?;
+    let kept = judge::keep(&dir, &record, &verdict);
     if args.json {
-        print(&format!("{}\n", verdict.to_json()));
+        print(&format!("{}\n", verdict.to_json()))?;
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
         let report = dir.report().display().to_string();
-        print(&summary(&story, Look { color, report_path: Some(&report) }));
+        print(&summary(&story, Look { color, report_path: Some(&report) }))?;
     }
+    kept?;
     let exit = judge::exit_of(&record, &verdict);
     if verdict.outcome() != Outcome::Invalid && record.facts.interrupted && record.history.is_empty() {
         complain(&RunnerError::Interrupted);

@@ -58,6 +58,7 @@ fn every_mutant_is_noticed() {
         ReturnsEarly,
         CasAlwaysMatches,
         MissTellsNothing,
+        BlocksLatestFirst,
         RefusalsIdle,
         DeadTooEager,
         WritesGreedy,

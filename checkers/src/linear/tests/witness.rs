@@ -160,7 +160,8 @@ fn verify_refuses_lies() {
     let history = notation::parse("0:w1 0:w2 1:r1 1:r1").unwrap();
     let truth = check(&history).anomalies.remove(0).witness;
     verify_witness(&history, &truth).unwrap();
-    let lies: [(&str, fn(&mut Vec<u32>)); 5] = [
+    type Lie = fn(&mut Vec<u32>);
+    let lies: [(&str, Lie); 5] = [
         ("nothing", Vec::clear),
         ("a read without its write", |operations| operations.retain(|&operation| operation != 0)),
         ("one too many", |operations| *operations = vec![0, 2, 4, 6]),
