@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use compare::{Tally, case, large_case};
 
-#[allow(clippy::print_stdout)] // it is what it is for
+#[allow(clippy::print_stdout, reason = "its figures are its output")]
 fn main() -> ExitCode {
     let number = |place: usize, default: u64| match std::env::args().nth(place) {
         Some(text) => text.parse().unwrap_or(default),

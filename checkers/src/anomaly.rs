@@ -35,9 +35,10 @@ pub enum Witness {
         /// The operation that could not be placed, of `operations`.
         blocked: OpIndex,
         /// Longest orders of `operations` that are legal so far, each with the states along it and why the next
-        /// operations are illegal.
+        /// operations are illegal. None where the operations are too many to walk their orders (many thousands).
         paths: Vec<Path>,
-        /// The event at which the whole history of this key stopped being linearizable.
+        /// The event at which the whole history of this key stopped being linearizable; where the budget ended first,
+        /// one not before that.
         failed_at: OpIndex,
         /// How many operations the key's history has.
         operations_count: u64,

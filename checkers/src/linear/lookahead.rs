@@ -41,11 +41,16 @@ pub(crate) struct Lookahead {
     doubts_leaving: Vec<Vec<u32>>,
     /// Invocation and refused state of operations that refuse a state, in order of invocation.
     refusals: Vec<(u32, u32)>,
-    /// How many of them have begun.
+    /// How many of them have begun, and how many are open.
     refusals_begun: usize,
+    refusals_open: usize,
     /// Of each operation without doubt that changes the state, in order of invocation: its invocation, and the earliest
     /// completion among it and all later ones.
     overwritten: Vec<(u32, u32)>,
+    /// By state: open operations without doubt that need it, that only observe and refuse it, and that leave it.
+    open_needing: Vec<Vec<Opened>>,
+    open_refusing: Vec<Vec<Opened>>,
+    open_leaving: Vec<Vec<Opened>>,
     mutation: Mutation,
 }
 
@@ -74,7 +79,11 @@ impl Lookahead {
             doubts_leaving: vec![Vec::new(); problem.states],
             refusals: Vec::new(),
             refusals_begun: 0,
+            refusals_open: 0,
             overwritten: Vec::new(),
+            open_needing: vec![Vec::new(); problem.states],
+            open_refusing: vec![Vec::new(); problem.states],
+            open_leaving: vec![Vec::new(); problem.states],
             mutation,
         };
         for task in problem.tasks.iter().filter(|task| task.end != OPEN) {
@@ -127,17 +136,14 @@ impl Lookahead {
             return None;
         }
         let left = |opened: &&Opened| !has(row, opened.slot);
-        let refused = |reader: &Opened| view.classes[reader.class as usize].refuses == state;
-        let mut due = mover.end;
-        for reader in view.window.readers.iter().filter(left) {
-            if refused(reader) {
-                return None;
-            }
-            if view.needs(reader) == state {
-                due = due.min(reader.end);
-            }
+        if self.open_refusing[state as usize].iter().any(|opened| !has(row, opened.slot)) {
+            return None;
         }
-        let changed = view.window.movers.iter().filter(left).any(|other| view.needs(other) == state);
+        let (mut due, mut changed) = (mover.end, false);
+        for opened in self.open_needing[state as usize].iter().filter(left) {
+            due = due.min(opened.end);
+            changed |= !view.classes[opened.class as usize].observes_only;
+        }
         let doubted = self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class));
         let latest_first = self.mutation.is(Mutant::BlocksLatestFirst);
         (!changed && !doubted).then_some(if latest_first { u32::MAX - due } else { due })
@@ -146,59 +152,72 @@ impl Lookahead {
     /// Whether nothing that is open or yet to come asks whether a state is this one. Such a state is as good as any
     /// other of its kind.
     pub fn is_dead(&self, view: View<'_>, row: &[u32], state: u32) -> bool {
-        let asks = |opened: &Opened| {
-            let class = view.classes[opened.class as usize];
-            (class.needs == state || class.refuses == state) && !has(row, opened.slot)
-        };
+        let asks = |opened: &Opened| !has(row, opened.slot);
         let refused = self.refusals_to_come[state as usize] > 0 && !self.mutation.is(Mutant::DeadTooEager);
         !refused
             && self.needs_to_come[state as usize] == 0
-            && !view.window.readers.iter().any(asks)
-            && !view.window.movers.iter().any(asks)
+            && !self.open_needing[state as usize].iter().any(asks)
+            && !self.open_refusing[state as usize].iter().any(asks)
             && !self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class))
     }
 
     /// An operation without doubt begins.
-    pub fn begin(&mut self, class: Class) {
+    pub fn begin(&mut self, class: Class, opened: Opened) {
         self.count(class, -1);
         self.refusals_begun += usize::from(class.refuses != ANY);
+        self.refusals_open += usize::from(class.refuses != ANY);
+        for (state, list) in self.lists(class) {
+            list[state as usize].push(opened);
+        }
+    }
+
+    /// An operation without doubt has ended.
+    pub fn end(&mut self, class: Class, slot: u32) {
+        self.refusals_open -= usize::from(class.refuses != ANY);
+        for (state, list) in self.lists(class) {
+            list[state as usize].retain(|opened| opened.slot != slot);
+        }
+    }
+
+    /// Lists of what is open in which an operation stands, and under which state.
+    fn lists(&mut self, class: Class) -> impl Iterator<Item = (u32, &mut Vec<Vec<Opened>>)> {
+        let lists = [&mut self.open_needing, &mut self.open_refusing, &mut self.open_leaving];
+        let states = [class.needs, class.refuses, class.leaves];
+        states.into_iter().zip(lists).filter(|&(state, _)| state != ANY)
     }
 
     /// Whether a configuration that has just left a state can never be completed (rule 1).
     pub fn is_doomed(&self, view: View<'_>, row: &[u32], left: u32) -> bool {
-        let open = |opened: &Opened| view.needs(opened) == left && !has(row, opened.slot);
         let needed = self.needs_to_come[left as usize] > 0
-            || view.window.readers.iter().any(open)
-            || view.window.movers.iter().any(open);
+            || self.open_needing[left as usize].iter().any(|opened| !has(row, opened.slot));
         needed && (self.mutation.is(Mutant::DoomedTooEager) || !self.can_come(view, row, left))
     }
 
     /// Whether an operation that was not placed yet can leave this state.
     fn can_come(&self, view: View<'_>, row: &[u32], state: u32) -> bool {
         self.leaves_to_come[state as usize] > 0
-            || view.window.movers.iter().any(|mover| view.leaves(mover) == state && !has(row, mover.slot))
+            || self.open_leaving[state as usize].iter().any(|mover| !has(row, mover.slot))
             || self.doubts_leaving[state as usize].iter().any(|&class| view.is_left(row, class))
     }
 
     /// Whether it is of any use that the state becomes `after` by an operation in doubt (rule 3).
     pub fn is_useful(&self, view: View<'_>, row: &[u32], after: u32) -> bool {
-        let reader = |reader: &Opened| {
+        let open = |opened: &Opened| !has(row, opened.slot);
+        let refuses = |reader: &Opened| {
             let class = view.classes[reader.class as usize];
-            let legal = class.needs == after || (class.needs == ANY && class.refuses != after);
-            legal && !has(row, reader.slot)
+            class.needs == ANY && class.refuses != after && open(reader)
         };
-        if view.window.readers.iter().any(reader) {
+        let needing = &self.open_needing[after as usize];
+        let observes = |opened: &Opened| view.classes[opened.class as usize].observes_only;
+        let is_refused = || self.refusals_open > 0 && view.window.readers.iter().any(refuses);
+        if needing.iter().any(|opened| observes(opened) && open(opened)) || is_refused() {
             return true;
         }
         if self.mutation.is(Mutant::DoubtOnlyForReads) {
             return false;
         }
-        let column = |place: usize| {
-            let column = view.window.columns[place];
-            view.classes[column.class as usize].needs == after && row[view.window.head + place] < column.available
-        };
-        view.window.movers.iter().any(|mover| view.needs(mover) == after && !has(row, mover.slot))
-            || (0..view.window.columns.len()).any(column)
+        let begun = |&class: &u32| view.window.is_available(row, class);
+        needing.iter().any(open) || self.doubts_needing[after as usize].iter().any(begun)
     }
 
     /// Places all blocks that may stand before a blind change which leaves `after` and has the bit `except` (rule 2).
@@ -234,16 +253,18 @@ impl Lookahead {
         steps: &mut Steps<'_, M>,
         cost: &mut u64,
     ) -> Option<u32> {
-        let open = (view.window.readers.len() + view.window.movers.len()) as u64;
+        let readers = view.window.readers.len() as u64;
         let mut next = first;
         let mut end = 0;
         loop {
-            *cost += 1 + open / 16;
+            *cost += 1 + readers / 16;
             let state = view.leaves(&next);
             set(row, next.slot);
             row[0] = state;
             end = end.max(next.end);
-            for reader in view.window.readers.iter().filter(|reader| view.needs(reader) == state) {
+            let needing = &self.open_needing[state as usize];
+            let observes = |opened: &Opened| view.classes[opened.class as usize].observes_only;
+            for reader in needing.iter().filter(|opened| observes(opened)) {
                 end = end.max(reader.end);
             }
             view.window.place_readers(row, view.classes, steps);
@@ -251,11 +272,9 @@ impl Lookahead {
             if future || self.doubts_needing[state as usize].iter().any(|&class| view.is_left(row, class)) {
                 return None;
             }
-            let mut behind = view
-                .window
-                .movers
+            let mut behind = needing
                 .iter()
-                .filter(|mover| view.needs(mover) == state && !has(row, mover.slot) && Some(mover.slot) != except);
+                .filter(|opened| !observes(opened) && !has(row, opened.slot) && Some(opened.slot) != except);
             match (behind.next(), behind.next()) {
                 (None, _) => return Some(end),
                 (Some(&only), None) => next = only,

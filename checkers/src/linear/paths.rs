@@ -3,14 +3,14 @@
 use rustc_hash::FxHashSet;
 
 use super::model::Model;
-use super::split::Operation;
+use super::split::{OPEN, Operation};
 use crate::anomaly::{Because, Illegal, Path, Placed};
 
 /// Orders shown at most.
 const PATHS_MAX: usize = 8;
 /// Configurations looked at, at most; for a smallest set there are rarely a hundred.
 const CONFIGURATIONS_MAX: usize = 20_000;
-/// Configurations times the square of the number of operations, at most.
+/// Configurations times operations, at most.
 const WORK_MAX: usize = 50_000_000;
 
 /// A configuration on its way.
@@ -27,8 +27,8 @@ struct Node<S> {
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
 /// orders (a set that could not be made small), the longest found; none for many thousands.
 pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
-    let configurations_max = CONFIGURATIONS_MAX.min(WORK_MAX / operations.len().pow(2).max(1));
-    if configurations_max == 0 {
+    let configurations_max = CONFIGURATIONS_MAX.min(WORK_MAX / operations.len().max(1));
+    if configurations_max < operations.len() {
         return Vec::new();
     }
     let empty = vec![0; operations.len().div_ceil(64)];
@@ -38,7 +38,9 @@ pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) 
     let mut nodes = vec![root];
     let mut stack = vec![0];
     while let Some(at) = stack.pop() {
-        for place in (0..operations.len()).rev() {
+        let left = |place: &usize| !has(&nodes[at].set, *place);
+        let first_end = (0..operations.len()).filter(left).map(|place| operations[place].end).min().unwrap_or(OPEN);
+        for place in (0..operations.len()).rev().filter(|&place| operations[place].invoke < first_end) {
             let Some(node) = follow(model, operations, &nodes[at], at, place) else { continue };
             if nodes.len() < configurations_max && seen.insert((node.set.clone(), node.state.clone())) {
                 stack.push(nodes.len());
@@ -62,6 +64,7 @@ fn must_wait_for<A>(operations: &[Operation<A>], set: &[u64], place: usize) -> O
     (0..operations.len()).find(|&other| !has(set, other) && operations[other].end < operations[place].invoke)
 }
 
+/// The configuration after an operation that nothing left has to stand before.
 fn follow<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
@@ -69,7 +72,7 @@ fn follow<M: Model>(
     parent: usize,
     place: usize,
 ) -> Option<Node<M::State>> {
-    if has(&node.set, place) || must_wait_for(operations, &node.set, place).is_some() {
+    if has(&node.set, place) {
         return None;
     }
     let state = model.step(&node.state, &operations[place].action)?;

@@ -241,11 +241,13 @@ impl<'m, M: Model> Problem<'m, M> {
             return;
         }
         let class_of = |task: &Task| self.classes[task.class as usize];
-        let mut leaving: Vec<Vec<Task>> = vec![Vec::new(); self.states];
+        // By state, in order of invocation: who leaves it, and the latest end among these and those before.
+        let mut leaving: Vec<Vec<(OpIndex, OpIndex)>> = vec![Vec::new(); self.states];
         let mut by_end: Vec<Task> = self.tasks.iter().filter(|task| task.end != OPEN).copied().collect();
         by_end.sort_unstable_by_key(|task| task.end);
         for task in self.tasks.iter().filter(|task| class_of(task).leaves != ANY) {
-            leaving[class_of(task).leaves as usize].push(*task);
+            let before = &mut leaving[class_of(task).leaves as usize];
+            before.push((task.begin, before.last().map_or(task.end, |&(_, end)| end.max(task.end))));
         }
         // The latest beginning of a change that has ended, and the latest of one to another state than that.
         let (mut latest, mut other) = ((0, ANY), (0, ANY));
@@ -263,11 +265,11 @@ impl<'m, M: Model> Problem<'m, M> {
                 }
             } else if class.refuses != ANY {
                 let (followed, _) = if latest.1 == class.refuses { other } else { latest };
-                let may_stand = |source: &Task| source.begin < task.begin && source.end.saturating_add(1) >= followed;
+                let sources = &leaving[class.refuses as usize];
+                let earlier = sources.partition_point(|&(begin, _)| begin < task.begin);
+                let may_stand = earlier > 0 && sources[earlier - 1].1.saturating_add(1) >= followed;
                 let at_first = class.refuses == INITIAL && followed == 0;
-                if !at_first
-                    && (mutation.is(Mutant::RefusalsIdle) || !leaving[class.refuses as usize].iter().any(may_stand))
-                {
+                if !at_first && (mutation.is(Mutant::RefusalsIdle) || !may_stand) {
                     idle.push(task.begin);
                 }
             }

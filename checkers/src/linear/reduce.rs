@@ -80,15 +80,17 @@ impl<M: Model> Judge<'_, M> {
         }
     }
 
-    /// The first completion at which operations have no order; they have none, and `no_later` is not after it.
-    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> OpIndex {
+    /// The first completion at which operations have no order; they have none, and `not_before` is not after it. And
+    /// whether it is the first by proof: where the budget ends, it is one at which they surely have none.
+    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> (OpIndex, bool) {
         let mut ends: Vec<OpIndex> =
             operations.iter().map(|operation| operation.end).filter(|&end| end != OPEN && end >= not_before).collect();
         ends.sort_unstable();
         // Usually it is the first; so the stride grows from there.
         let (mut good, mut stride) = (0, 1);
         let mut bad = ends.len().saturating_sub(1);
-        while good < bad {
+        let before = std::mem::replace(&mut self.spent, false);
+        while good < bad && !self.spent {
             let probe = (good + stride - 1).min(usize::midpoint(good, bad));
             if self.impossible(&prefix(operations, ends[probe])).is_some() {
                 bad = probe;
@@ -97,7 +99,8 @@ impl<M: Model> Judge<'_, M> {
                 stride *= 2;
             }
         }
-        ends.get(bad).copied().unwrap_or(not_before)
+        let is_first = !std::mem::replace(&mut self.spent, before);
+        (ends.get(bad).copied().unwrap_or(not_before), is_first)
     }
 }
 
@@ -113,36 +116,41 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
 }
 
 /// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
-/// `2 · kept · log(operations)` searches, which together may take the budget's steps; and
-/// a quarter of them at most to find who is blocked.
+/// `2 · kept · log(operations)` searches. The search for the first failure and the making smaller may each take the
+/// budget's steps, and a quarter of them at most goes to find who is blocked.
 pub(crate) fn reduce<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
     found: OpIndex,
     budget: Budget,
 ) -> Reduced {
-    let mut judge =
-        Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
-    let failed_at = judge.first_failure(operations, found);
-    let mut begun: Vec<bool> = operations.iter().map(|operation| operation.invoke <= failed_at).collect();
-    let sources = Sources::new(model, operations).filter(|sources| sources.close_upward(&mut begun));
-    let mut kept = places(&begun);
-    match sources {
-        Some(sources) => {
+    let judge =
+        || Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
+    let (failed_at, is_first) = judge().first_failure(operations, found);
+    let mut judge = judge();
+    let near = if is_first { failed_at } else { found };
+    let sources = Sources::new(model, operations);
+    let closed = sources.and_then(|sources| Some((sources.without_order(&mut judge, near, failed_at)?, sources)));
+    let kept = match closed {
+        Some((kept, sources)) => {
             let observers = sources.observers(&kept, operations.len());
-            kept = shrink(&mut judge, operations, kept, &observers);
+            shrink(&mut judge, operations, kept, &observers)
         }
-        None => judge.spent = true,
-    }
+        None => {
+            judge.spent = true;
+            (0..operations.len()).filter(|&place| operations[place].invoke <= failed_at).collect()
+        }
+    };
     // Who is blocked is worth knowing even if the set could not be made smallest.
     let smallest = !judge.spent;
     judge.steps_left = judge.steps_left.max(budget.steps_max / 4);
     let few = pick(operations, &kept);
     let not_before = judge.impossible(&few).unwrap_or(0);
-    let blocked_at = judge.first_failure(&few, not_before);
+    let (blocked_at, _) = judge.first_failure(&few, not_before);
     let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
     let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
-    Reduced { kept, smallest, blocked, failed_at }
+    // A part that has no order is a bound for the whole.
+    Reduced { kept, smallest, blocked, failed_at: failed_at.min(blocked_at) }
 }
 
 fn places(chosen: &[bool]) -> Vec<usize> {
@@ -178,7 +186,8 @@ fn shrink<M: Model>(
                 at += run;
             }
         }
-        if run == 1 {
+        if run == 1 || judge.steps_left == 0 {
+            judge.spent |= judge.steps_left == 0;
             return kept;
         }
         run = run.div_ceil(2);
@@ -268,6 +277,32 @@ impl<'a, M: Model> Sources<'a, M> {
         let to = all.partition_point(|&source| self.operations[source].invoke < observer.invoke);
         let before = all[..to].iter().rev().map(|&source| &self.operations[source]);
         before.filter(|source| source.end < observer.invoke).map(|source| source.invoke).next().unwrap_or(0)
+    }
+
+    /// A closed set without an order, of operations until `last` and small if it can be: those that ended around the
+    /// events `near` and `last`, with their sources; if these have an order, those twice as far around. `None` if there
+    /// are too many sources to close it.
+    fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Option<Vec<usize>> {
+        const REACH_MIN: OpIndex = 16;
+        let mut reach = REACH_MIN;
+        loop {
+            let is_all = near <= reach && last <= near.saturating_add(reach);
+            let is_near = |end: OpIndex| end.abs_diff(near) <= reach || end.abs_diff(last) <= reach;
+            let wanted = |operation: &Operation<M::Action>| match is_all {
+                true => operation.invoke <= last,
+                false => operation.end <= last && is_near(operation.end),
+            };
+            let mut chosen: Vec<bool> = self.operations.iter().map(wanted).collect();
+            if !self.close_upward(&mut chosen) {
+                return None;
+            }
+            let kept = places(&chosen);
+            // Where the budget ended before that is known, the whole is all that is sure.
+            if is_all || judge.impossible(&pick(self.operations, &kept)).is_some() {
+                return Some(kept);
+            }
+            reach = if judge.spent { OpIndex::MAX } else { reach.saturating_mul(2) };
+        }
     }
 
     /// Adds sources until the set is closed. Whether it came to an end before there were too many to keep.

@@ -18,7 +18,7 @@ use super::model::Model;
 use super::mutant::{Mutant, Mutation};
 use super::problem::{ANY, Class, Event, Problem, UNTESTED};
 use super::split::OPEN;
-use super::window::{Window, clear, has, set};
+use super::window::{Opened, Window, clear, has, set};
 use crate::checker::Budget;
 
 /// The answer.
@@ -125,7 +125,7 @@ impl<M: Model> Search<'_, '_, M> {
         let slot = self.window.open(task.class, task.end, class.observes_only);
         self.slot_of[number as usize] = slot;
         if let Some(lookahead) = &mut self.lookahead {
-            lookahead.begin(class);
+            lookahead.begin(class, Opened { class: task.class, end: task.end, slot });
         }
         if class.observes_only || self.mutation.is(Mutant::WritesGreedy) {
             let Problem { classes, steps, .. } = &mut *self.problem;
@@ -157,6 +157,10 @@ impl<M: Model> Search<'_, '_, M> {
             self.rows.chunks_exact_mut(width).for_each(|row| clear(row, slot));
         }
         self.window.close(slot, end);
+        if let Some(lookahead) = &mut self.lookahead {
+            let class = self.problem.tasks[number as usize].class;
+            lookahead.end(self.problem.classes[class as usize], slot);
+        }
         if self.mutation.is(Mutant::DoubtExpires) {
             self.window.columns.iter_mut().for_each(|column| column.available = 0);
         }

@@ -130,6 +130,14 @@ impl Window {
         }
     }
 
+    /// Whether an operation in doubt of a class has begun and was not used yet.
+    pub fn is_available(&self, row: &[u32], class: u32) -> bool {
+        match self.column_of[class as usize] {
+            NONE => false,
+            column => row[self.head + column as usize] < self.columns[column as usize].available,
+        }
+    }
+
     /// Places every open operation that only observes and is legal now. Exact: wherever else such an operation may
     /// stand, it may stand here, since it changes nothing.
     pub fn place_readers<M: Model>(&self, row: &mut [u32], classes: &[Class], steps: &mut Steps<'_, M>) {

@@ -1,6 +1,7 @@
 //! Hostile histories: the checker against judges that share nothing with it. `examples/fuzz.rs` runs more of it.
 
 mod compare;
+mod cost;
 mod generate;
 mod oracle;
 mod witness;
