@@ -49,7 +49,7 @@ pub fn page(story: &Story<'_>) -> String {
     let series = page.measured.series();
     let outcome = story.verdict.outcome();
     let suite = if story.info.suite.is_empty() { "a history" } else { story.info.suite.as_str() };
-    let title = format!("{}: {suite}", sentence::outcome_name(outcome));
+    let title = format!("{}: {suite}", sentence::headline_name(story, &page.measured.figures));
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -128,7 +128,7 @@ fn navigation(page: &Page<'_>) -> Markup {
         nav aria-label="Sections" {
             a href="#meaning" { "Meaning" }
             @if outcome == Outcome::Invalid { a href="#counterexample" { "Counterexample" } }
-            @if !sentence::gaps(page.story.verdict).is_empty() { a href="#gaps" { "Open questions" } }
+            @if !sentence::story_gaps(&page.story).is_empty() { a href="#gaps" { "Open questions" } }
             @if !page.story.info.repeat_command.is_empty() { a href="#repeat" { "Repeat" } }
             a href="#plots" { "Over time" }
             @if !page.measured.figures.classes.is_empty() { a href="#faults" { "Faults" } }

@@ -66,6 +66,7 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
                 None => span class="no" { "✕ never seen" },
             } }
             td { @match (fault.healed_ns, fault.heal_start_ns) {
+                (Some(_), _) if fault.landed_ns.is_none() => "nothing left",
                 (Some(healed), Some(start)) => { span class="yes" { "✓ proven" } " in " (after(start, healed)) },
                 (Some(_), None) => span class="yes" { "✓ proven" },
                 (None, Some(_)) => span class="no" { "✕ not proven" },

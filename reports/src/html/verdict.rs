@@ -16,7 +16,9 @@ const LINES_MAX: usize = 60;
 pub(super) fn verdict(page: &Page<'_>) -> Markup {
     let story = &page.story;
     let outcome = story.verdict.outcome();
+    let figures = &page.measured.figures;
     let (class, sign) = match outcome {
+        _ if sentence::nothing_tested(story, figures).is_some() => ("unknown", "?"),
         Outcome::Valid => ("valid", "✓"),
         Outcome::Unknown => ("unknown", "?"),
         Outcome::Invalid => ("invalid", "✕"),
@@ -24,7 +26,7 @@ pub(super) fn verdict(page: &Page<'_>) -> Markup {
     let said = words::capital(&sentence::verdict(story, &page.measured.figures));
     html! {
         section class={ "verdict " (class) } id="verdict" {
-            p class="badge" { span aria-hidden="true" { (sign) } " " (sentence::outcome_name(outcome)) }
+            p class="badge" { span aria-hidden="true" { (sign) } " " (sentence::headline_name(story, figures)) }
             h1 { (said) }
             p class="dim" { (words::cut(&in_short(page), 400)) }
             @if !story.info.cleanup_trouble.is_empty() {
@@ -60,8 +62,9 @@ fn in_short(page: &Page<'_>) -> String {
     }
     let time = if figures.load_ns > 0 { format!(" in {}", words::span(figures.load_ns)) } else { String::new() };
     parts.push(format!("{}{time}", plural(figures.outcomes.total(), "operation")));
+    let landed = figures.windows.iter().filter(|window| window.landed).count();
     if !figures.windows.is_empty() {
-        parts.push(plural(figures.windows.len() as u64, "fault"));
+        parts.push(plural(landed as u64, "fault"));
     }
     if !info.repeat_command.is_empty() {
         parts.push(format!("seed {}", info.seed));
@@ -79,7 +82,7 @@ pub(super) fn meaning(page: &Page<'_>) -> Markup {
 }
 
 pub(super) fn gaps(page: &Page<'_>) -> Markup {
-    let gaps = sentence::gaps(page.story.verdict);
+    let gaps = sentence::story_gaps(&page.story);
     html! {
         @if !gaps.is_empty() {
             section id="gaps" {
