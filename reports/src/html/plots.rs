@@ -364,7 +364,8 @@ fn chart(page: &Page<'_>, id: &str, title: &str, axis: &Axis, draw: impl FnOnce(
                 data-x0=(x0) data-x1=(x1) data-y0=(top) data-y1=(top + PLOT_HEIGHT) {
                 title id={ (id) "-t" } { (title) }
                 desc id={ (id) "-d" } {
-                    "Time runs from left to right over " (words::span(page.measured.figures.end_ns)) ". The same figures stand in the tables below."
+                    "Time runs from left to right over " (words::span(page.measured.figures.end_ns))
+                    ". The same figures stand in the tables below."
                 }
                 (bands(page, end_s, (x0, x1), top))
                 (PreEscaped(themed(&drawn)))

@@ -199,7 +199,10 @@ pub(super) fn availability(page: &Page<'_>) -> Markup {
                  the rate."
             }
             (table("Availability by class of fault", html! {
-                (head(&["While", "#Time on", "#Operations", "#Succeeded", "#Rate ok", "#p50", "#p99", "#Longest without ok", "#First ok after healing"]))
+                (head(&[
+                    "While", "#Time on", "#Operations", "#Succeeded", "#Rate ok", "#p50", "#p99", "#Longest without ok",
+                    "#First ok after healing",
+                ]))
                 tbody {
                     (class_row(page, &figures.quiet))
                     @for class in &figures.classes { (class_row(page, class)) }

@@ -52,10 +52,12 @@ pub(super) fn verdict(page: &Page<'_>) -> Markup {
 fn in_short(page: &Page<'_>) -> String {
     let (info, figures) = (page.story.info, &page.measured.figures);
     let mut parts = Vec::new();
-    if !info.database_version.is_empty() {
-        parts.push(words::cut(format!("{} {}", info.database, info.database_version).trim(), 80));
-    } else if !info.database.is_empty() {
-        parts.push(words::cut(&info.database, 80));
+    // Some databases tell their name with their version.
+    let version = info.database_version.trim();
+    let name = if version.starts_with(&info.database) { "" } else { info.database.as_str() };
+    let database = format!("{name} {version}");
+    if !database.trim().is_empty() {
+        parts.push(words::cut(database.trim(), 80));
     }
     if !info.nodes.is_empty() {
         parts.push(plural(info.nodes.len() as u64, "node"));
