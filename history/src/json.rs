@@ -9,6 +9,9 @@ use crate::value::{Key, Value};
 /// Deepest nesting of lists and maps within one value.
 pub(crate) const DEPTH_MAX: usize = 128;
 
+/// Most fields of an event without a meaning of their own. They are compared with each other.
+pub(crate) const EXTRA_MAX: usize = 1024;
+
 /// What a parser did not like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {

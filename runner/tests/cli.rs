@@ -47,6 +47,8 @@ fn histories_are_judged_with_the_right_exit() {
         ("garbage.jsonl", &garbage, 65, "line 3"),
         ("empty.jsonl", "", 4, ""),
         ("failed.jsonl", &VALID.replace("\"ok\"", "\"fail\""), 4, ""),
+        // A clock that goes back, as far as it can: the order of events is what counts.
+        ("back.jsonl", &VALID.replace("\"time\":1000", "\"time\":18446744073709551615"), 0, ""),
         ("history.txt", VALID, 64, "end in .jsonl or .edn"),
         (
             "valid.edn",
@@ -75,6 +77,23 @@ fn histories_are_judged_with_the_right_exit() {
             assert_eq!(verdict["schema_version"], 1);
             assert_eq!(verdict["valid"], *expected == 0, "{name}");
         }
+        if *expected == 4 {
+            let verdict: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON alone on stdout");
+            assert_eq!(verdict["valid"], "unknown", "{name}: what was not tested is not valid");
+        }
+    }
+}
+
+/// Opening a pipe that nobody writes to would never return.
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["pipe.jsonl", "pipe.edn"] {
+        let made = Command::new("mkfifo").arg(folder.path().join(name)).status().expect("mkfifo starts");
+        assert!(made.success());
+        let output = schism(folder.path(), &["check", name, "--checker", "linearizable"]);
+        assert_eq!(code(&output), 64, "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains("not a file"), "{name}: {}", stderr(&output));
     }
 }
 

@@ -21,8 +21,9 @@ pub const DOUBT_PERCENT_MAX: u64 = 20;
 /// - `FunctionNeverSucceeded`: for a function of `functions_asked`.
 /// - `TooMuchDoubt`: more than 20 % of all client operations ended in doubt or were never answered.
 /// - `FaultNeverLanded`: for a class of `fault_classes_asked` no fault was proven to take effect.
-/// - `NoSuccessDuringFault`: for a class that landed, no operation was answered `ok` whose call overlaps a time at which
-///   a fault of that class was surely on (from the proof that it landed to the beginning of its healing). Where that
+/// - `NoSuccessDuringFault`: for a class that landed, no operation was answered `ok` at a time at which
+///   a fault of that class was surely on (from the proof that it landed to the beginning of its healing). Who was asked
+///   then and answered only after the healing tells nothing of the database under this fault. Where that
 ///   cannot be (every node killed), that is a gap all the same: nothing was seen of the database under this fault.
 /// - `NoSuccessAfterFault`: for a class that landed, and each function asked for, none was invoked after the class' last
 ///   fault was proven healed and answered `ok`. "No match" is an answer here: what counts is that the function works.
@@ -113,7 +114,8 @@ fn classes<'a>(history: &History, facts: &'a RunFacts) -> BTreeMap<&'a str, Clas
 impl ClassFacts<'_> {
     fn look_at(&mut self, history: &History, call: Call, spans: &[Span], over_ns: Option<u64>) {
         let span = Span::of_call(history, call);
-        self.ok_during_count += u64::from(spans.iter().any(|on| on.overlaps(span)));
+        let answered = Span { from_ns: span.to_ns, to_ns: span.to_ns };
+        self.ok_during_count += u64::from(spans.iter().any(|on| on.overlaps(answered)));
         let f = history.f(call.invoke).as_str();
         if over_ns.is_some_and(|over_ns| span.from_ns >= over_ns) && !self.ok_after.contains(f) {
             self.ok_after.insert(f.to_owned());
@@ -274,8 +276,12 @@ mod tests {
         };
         let line = "0:rnil 0:r! 0:rnil";
         assert_eq!(gaps(line, &kill(2, 3, 4)), [r#"{"gap":"no-success-during-fault","class":"kill"}"#]);
-        // A call that overlaps the fault by a moment counts.
+        // An answer at the first or the last moment counts; one to a call that began then but ended later does not.
         assert_eq!(gaps(line, &kill(1, 3, 4)), [""; 0]);
-        assert_eq!(gaps(line, &kill(2, 4, 4)), [""; 0]);
+        assert_eq!(gaps("0:r! 0:rnil 0:rnil", &kill(2, 3, 4)), [""; 0]);
+        assert_eq!(gaps(line, &kill(2, 4, 4)), [r#"{"gap":"no-success-during-fault","class":"kill"}"#]);
+        // All were frozen: asked before, answered after.
+        let frozen = "0:rnil 1:r( 2:r( 3:r! 3:r! 1)nil 2)nil 1:rnil";
+        assert_eq!(gaps(frozen, &kill(4, 6, 7)), [r#"{"gap":"no-success-during-fault","class":"kill"}"#]);
     }
 }

@@ -114,6 +114,14 @@ fn row(fields: Vec<(Value, Value)>, line: u64, offset: u64, time_ns_last: u64) -
     let op = Op::new(Process::Client(0), Kind::Invoke, F::Txn, Value::Nil);
     let mut row = Row { line, offset, op, has_process: false, has_f: false };
     row.op.time_ns = time_ns_last;
+    const COUNT_MAX: usize = json::EXTRA_MAX + super::FIELDS.len();
+    if fields.len() > COUNT_MAX {
+        return Err(row.wrong(
+            "extra",
+            format!("one of {} fields", fields.len()),
+            "at most 1024 fields besides schism's own",
+        ));
+    }
     let mut seen: Vec<std::sync::Arc<str>> = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         let name = match name {

@@ -119,6 +119,9 @@ impl Parser {
         if extra.iter().any(|(other, _)| *other == name) {
             return Err(Trouble { at, expected: "each field once", end: false });
         }
+        if extra.len() == json::EXTRA_MAX {
+            return Err(Trouble { at, expected: "at most 1024 fields that are not schism's own", end: false });
+        }
         extra.push((name, value));
         Ok(())
     }

@@ -128,9 +128,11 @@ fn samples(history: &History) -> Vec<Sample> {
             if functions.get(last) != Some(f) {
                 last = functions.iter().position(|other| other == f).unwrap_or(0);
             }
+            let invoked_ns = history.time_ns(call.invoke);
             Sample {
-                invoked_ns: history.time_ns(call.invoke),
-                ended_ns: call.completion.map(|completion| history.time_ns(completion)),
+                invoked_ns,
+                // A clock that went back between the two measured nothing.
+                ended_ns: call.completion.map(|completion| history.time_ns(completion).max(invoked_ns)),
                 outcome: call.outcome,
                 function: last as u16,
             }
