@@ -112,14 +112,14 @@ impl Shape {
     pub fn any(chance: &mut Chance, calls_max: usize) -> Shape {
         Shape {
             calls: 1 + chance.below(calls_max).max(chance.below(calls_max)),
-            processes: 1 + chance.below(6),
-            values: chance.of(&[0, 2, 2, 3, 3, 4]),
+            processes: chance.of(&[1, 2, 3, 4, 6, 9]),
+            values: chance.of(&[0, 0, 2, 2, 3, 4]),
             keys: chance.of(&[1, 1, 1, 1, 2, 3]),
             info_percent: chance.of(&[0, 10, 30, 60, 90]),
             lie_percent: chance.of(&[0, 5, 20, 50, 100]),
             cas_percent: chance.of(&[0, 20, 50, 100]),
             read_percent: chance.of(&[10, 50, 70, 90]),
-            begin_percent: chance.of(&[35, 50, 70, 90]),
+            begin_percent: chance.of(&[35, 50, 70, 90, 97]),
             swaps: chance.of(&[0, 0, 2, 5, 20]),
             doubts_max: chance.of(&[0, 2, 5, 20]),
         }
@@ -212,7 +212,12 @@ pub fn draft(chance: &mut Chance, shape: Shape) -> Draft {
 fn ask(chance: &mut Chance, world: &mut World, shape: Shape) -> Ask {
     if chance.percent(shape.cas_percent) {
         let standing = world.cells[chance.below(world.cells.len())];
-        let old = if chance.percent(60) { standing } else { chance.below(shape.values.max(5)) as Cell };
+        // Where each change has a value of its own: one of the last few, which may still be on its way.
+        let any = match shape.values {
+            0 => usize::from(world.fresh) - chance.below(usize::from(world.fresh).min(4) + 1),
+            values => chance.below(values.max(5)),
+        };
+        let old = if chance.percent(50) { standing } else { any as Cell };
         let new = if chance.percent(10) { old } else { world.value(chance, shape) };
         Ask::Cas(old, new)
     } else if chance.percent(shape.read_percent) {
@@ -241,6 +246,7 @@ fn reply(chance: &mut Chance, world: &mut World, draft: &Draft, shape: Shape, ca
         return honest;
     }
     match draft.asked[call].1 {
+        Ask::Read if shape.values == 0 => Reply::Ok(chance.below(usize::from(world.fresh) + 2) as Cell),
         Ask::Read => Reply::Ok(chance.below(shape.values.max(4)) as Cell),
         Ask::Write(new) => Reply::Ok(new),
         Ask::Cas(_, new) => {
