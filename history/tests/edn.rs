@@ -343,25 +343,3 @@ fn mutants_and_noise_never_panic() {
     }
     assert!(right > 2000 && wrong > 2000, "{right} {wrong}");
 }
-
-/// Reads the histories of other projects that a person names: `EDN_FILES=a.edn:b.edn cargo test ... -- --ignored`.
-#[test]
-#[ignore = "needs files"]
-fn files_of_others() {
-    let files = std::env::var("EDN_FILES").unwrap_or_default();
-    for file in files.split(':').filter(|file| !file.is_empty()) {
-        let text = std::fs::read(file).expect(file);
-        match edn::read(&text, Keyed::Auto) {
-            Ok((first, tail)) => {
-                let keyed = if first.keys().is_empty() { Keyed::No } else { Keyed::Yes };
-                let (second, _) = edn::read(written(&first).as_bytes(), keyed).expect(file);
-                assert!(first == second, "{file}");
-                let (third, _) = jsonl::read(as_jsonl(&first).as_slice()).expect(file);
-                assert_eq!(first.len(), third.len());
-                let (keys, calls) = (first.keys().len(), first.client_calls().count());
-                println!("{file}: {} events, {calls} client calls, {keys} keys, {tail:?}", first.len());
-            }
-            Err(error) => println!("{file}: {error}"),
-        }
-    }
-}

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Write};
 
 use common::{Sayable, rng};
 use rand::RngExt;
-use schism_history::{History, HistoryBuilder, JsonlWriter, Op, Tail, Torn, Value, jsonl};
+use schism_history::{History, JsonlWriter, Op, Tail, Torn, Value, jsonl};
 use serde_json::Value as Json;
 
 fn read(text: &[u8]) -> Result<(History, Tail), String> {
@@ -411,42 +411,4 @@ fn dropping_the_writer_flushes() {
     history.ops().for_each(|op| writer.write(&op).expect("memory takes all"));
     drop(writer);
     assert_eq!(out, LINES.as_bytes());
-}
-
-/// Run with `--release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn rates() {
-    let mut lines = String::new();
-    let count = 2_000_000;
-    for index in 0..count / 2 {
-        let (process, key, value) = (index % 10, index / 1000, index % 5);
-        let f = ["read", "write"][index % 2];
-        for (kind, at) in [("invoke", 0), ("ok", 1)] {
-            use std::fmt::Write as _;
-            let (index, time) = (index * 2 + at, index * 100_000 + at);
-            let _ = writeln!(
-                lines,
-                "{{\"index\":{index},\"time\":{time},\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\"key\":{key},\"value\":{value},\"node\":\"n{}\"}}",
-                process % 5
-            );
-        }
-    }
-    for _ in 0..3 {
-        let start = std::time::Instant::now();
-        let (history, _) = read(lines.as_bytes()).expect("a history");
-        println!("read {:.2} M events/s", f64::from(count as u32) / start.elapsed().as_secs_f64() / 1e6);
-        println!("memory {} bytes an event", history.memory_bytes() / history.len());
-        let ops: Vec<Op> = history.ops().collect();
-        let start = std::time::Instant::now();
-        let mut writer = JsonlWriter::new(Vec::with_capacity(lines.len()));
-        ops.iter().for_each(|op| writer.write(op).expect("memory takes all"));
-        let out = writer.into_inner().expect("memory takes all");
-        println!("write {:.2} M events/s", f64::from(count as u32) / start.elapsed().as_secs_f64() / 1e6);
-        assert!(out == lines.as_bytes());
-        let start = std::time::Instant::now();
-        let mut builder = HistoryBuilder::default();
-        ops.into_iter().for_each(|op| builder.push(op).expect("a history"));
-        println!("build {:.2} M events/s", f64::from(count as u32) / start.elapsed().as_secs_f64() / 1e6);
-    }
 }
