@@ -92,8 +92,23 @@ pub trait Db: Send + Sync {
         None
     }
 
+    /// Whether its nodes play further roles that can be asked for.
+    fn roles(&self) -> Option<&dyn Roles> {
+        None
+    }
+
     /// Whether it keeps logs worth collecting.
     fn log_files(&self) -> Option<&dyn LogFiles> {
+        None
+    }
+
+    /// Whether the files that hold its data are known, so that disk faults can reach them.
+    fn data_files(&self) -> Option<&dyn DataFiles> {
+        None
+    }
+
+    /// Whether nodes can leave and join.
+    fn membership(&self) -> Option<&dyn Membership> {
         None
     }
 }
@@ -134,4 +149,50 @@ pub trait Primaries: Send + Sync {
 pub trait LogFiles: Send + Sync {
     /// Paths on the node, and the name each gets in the run folder.
     fn log_files(&self, on: &NodeHandle) -> Vec<(String, String)>;
+}
+
+/// Tells who plays which role, beside leading: `{"learner": [n4], "zone-a": [n1, n2]}`.
+#[async_trait]
+pub trait Roles: Send + Sync {
+    /// Names of the roles that there are, known without asking a node.
+    fn names(&self) -> Vec<String>;
+
+    /// Who plays which now; a role that nobody plays may be missing. Must answer in a second or so even when parts of
+    /// the cluster do not.
+    async fn roles(&self, cluster: &Cluster) -> std::collections::BTreeMap<String, Vec<Node>>;
+}
+
+/// Names the files that hold a database's data, for disk faults.
+pub trait DataFiles: Send + Sync {
+    /// The folder on the node that holds everything that it must not lose. Where the ground gives nodes a data disk
+    /// it lies there ([`crate::DATA_DISK`]).
+    fn data_dir(&self, on: &NodeHandle) -> String;
+
+    /// Patterns (of the shell, below that folder) of files whose content may be harmed, the most telling first:
+    /// `member/wal/*.wal`.
+    fn patterns(&self) -> Vec<&'static str>;
+
+    /// The shell script that rebuilds a node whose data was harmed beyond what the database repairs: wipes it and brings
+    /// it back from the others. Self-contained, as it stands in the ledger. `None` where the database knows no way.
+    fn rebuild_script(&self, cluster: &Cluster, on: &NodeHandle) -> Option<String>;
+}
+
+/// Lets nodes leave the cluster and join it again.
+#[async_trait]
+pub trait Membership: Send + Sync {
+    /// The nodes that are members now, as a majority of those asked say.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    async fn members(&self, cluster: &Cluster) -> Result<Vec<Node>, DbError>;
+
+    /// Removes a member, through any other; its process is stopped and its data wiped.
+    ///
+    /// # Errors
+    /// See [`DbError`]; the member may then be removed or not.
+    async fn remove(&self, cluster: &Cluster, node: &Node) -> Result<(), DbError>;
+
+    /// The shell script, to be run on `through` (another node), and then the one to be run on the node itself, that make
+    /// it a fresh member again: self-contained and doing nothing where it is one, as they stand in the ledger.
+    fn rejoin_scripts(&self, cluster: &Cluster, node: &Node, through: &Node) -> (String, String);
 }

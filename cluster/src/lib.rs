@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod db;
 pub mod ground;
 pub mod inventory;
+pub mod link;
 pub mod packages;
 pub mod probe;
 pub mod process;
@@ -16,7 +17,8 @@ pub mod shell;
 pub mod ssh;
 
 pub use cluster::{Cluster, NodeHandle};
-pub use db::{Db, DbError, Kill, LogFiles, Pause, Primaries, ProcessId};
-pub use ground::{Ground, GroundError, NoGround};
+pub use db::{DataFiles, Db, DbError, Kill, LogFiles, Membership, Pause, Primaries, ProcessId, Roles};
+pub use ground::{Ability, DATA_DISK, Ground, GroundAction, GroundError, GroundLease, NoGround};
+pub use link::{Distribution, LinkRule, LinkShape};
 pub use remote::{Command, Output, Remote, RemoteError, User};
 pub use ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget, Sudo};

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::control::Control;
 use crate::error::{Failure, Step};
+use crate::hands::NamespaceHands;
 use crate::lab::{Lab, LabNode};
 use crate::node::NodePlan;
 use crate::process::{HOLDER, INNER, NODE, OUTER, SELF};
@@ -118,6 +120,8 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     net::settled();
     let listener = UnixListener::bind(state("attach")).step("listening for controllers")?;
     listener.set_nonblocking(true).step("listening for controllers")?;
+    let control = Control::new(Box::new(NamespaceHands));
+    control.start(Path::new(&state("control"))).step("listening for orders")?;
     write_lab(&Lab::new(spec, nodes, &keys)).step("writing down the lab")?;
     Ok(listener)
 }

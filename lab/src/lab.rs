@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, LabError};
 use crate::find;
 use crate::process::{self, HOLDER, OUTER};
-use crate::spec::LabSpec;
+use crate::spec::{LabKind, LabSpec};
 use crate::sshd::{Keys, known_hosts_line};
 use crate::sys::PidFd;
 use crate::wire::{Message, Reader};
@@ -28,6 +28,9 @@ pub struct Lab {
     pub schema_version: u32,
     /// Its id, unique among the labs of this machine.
     pub id: String,
+    /// What its nodes are.
+    #[serde(default)]
+    pub kind: LabKind,
     /// The process whose life is the lab's life.
     pub holder: Holder,
     /// Its nodes, in order.
@@ -76,6 +79,7 @@ impl Lab {
         Lab {
             schema_version: SCHEMA_VERSION,
             id: spec.id.clone(),
+            kind: spec.kind,
             holder: Holder::default(),
             known_hosts: nodes.iter().zip(&keys.hosts).enumerate().map(known).collect(),
             nodes,

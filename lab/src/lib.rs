@@ -18,11 +18,13 @@
 //! [`holder_main_if_asked`] first thing in `main`. Needs root (`CAP_SYS_ADMIN`), iproute2, and a kernel with overlayfs,
 //! tmpfs, bridge and veth; rootless labs are not there yet.
 
+mod control;
 mod enter;
 mod error;
 mod files;
 mod find;
 mod ground;
+mod hands;
 mod holder;
 mod init;
 mod lab;
@@ -40,7 +42,7 @@ mod wire;
 pub use enter::{Attachment, attach, enter, exec};
 pub use error::{Failure, LabError};
 pub use find::{find, list};
-pub use ground::NamespaceGround;
+pub use ground::LabGround;
 pub use lab::{Holder, Lab, LabNode, down, down_all, up};
 pub use process::holder_main_if_asked;
-pub use spec::{LabSpec, LabUser, Sudoers};
+pub use spec::{LabKind, LabSpec, LabUser, Sudoers};

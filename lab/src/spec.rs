@@ -10,11 +10,34 @@ use crate::error::LabError;
 /// The longest lab: addresses 10.77.0.11 to 10.77.0.250.
 const NODES_MAX: usize = 240;
 
+/// What the nodes of a lab are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabKind {
+    /// Namespaces of this machine's kernel.
+    #[default]
+    Namespaces,
+    /// Virtual machines with kernels of their own.
+    Vms,
+}
+
+impl LabKind {
+    /// The name of such a ground.
+    pub fn ground(self) -> &'static str {
+        match self {
+            LabKind::Namespaces => "namespaces",
+            LabKind::Vms => "vms",
+        }
+    }
+}
+
 /// What a lab shall be. Checked by [`crate::up`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabSpec {
     /// Its name on this machine: lower-case letters, digits and `-`, at most 32.
     pub id: String,
+    /// What its nodes are.
+    pub kind: LabKind,
     /// Names of the nodes, in order; also their host names.
     pub nodes: Vec<String>,
     /// Package trees to lay over this machine's files, the first on top.
@@ -65,6 +88,7 @@ impl LabSpec {
     pub fn new(id: impl Into<String>, nodes: usize) -> LabSpec {
         LabSpec {
             id: id.into(),
+            kind: LabKind::Namespaces,
             nodes: (1..=nodes).map(|number| format!("n{number}")).collect(),
             trees: Vec::new(),
             lease: Some(Duration::from_secs(30)),

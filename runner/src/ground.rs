@@ -9,7 +9,7 @@ use schism_cluster::packages;
 use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
-use schism_lab::{Attachment, Lab, LabSpec, NamespaceGround};
+use schism_lab::{Attachment, Lab, LabGround, LabSpec};
 
 use crate::commands::say;
 use crate::error::RunnerError;
@@ -124,7 +124,7 @@ pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerErro
             remote: Arc::new(SshRemote::new(target)),
         });
     }
-    let ground = Arc::new(NamespaceGround { id: lab.id.clone() });
+    let ground = Arc::new(LabGround::new(lab.clone()));
     let cluster = Cluster { nodes, ground };
     Ok(Ready { cluster, lab: Some(lab), lab_is_ours: ours, _attachment: Some(attachment) })
 }
