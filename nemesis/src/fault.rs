@@ -1,7 +1,7 @@
 //! The waist [`Fault`].
 
 use async_trait::async_trait;
-use schism_cluster::{Cluster, Db, DbError, RemoteError};
+use schism_cluster::{Cluster, Db, DbError, GroundAction, GroundError, RemoteError};
 use schism_history::Node;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,12 @@ pub enum Undo {
         node: Node,
         /// What.
         script: String,
+    },
+    /// Let the ground do this.
+    OnGround {
+        /// What.
+        #[serde(flatten)]
+        action: GroundAction,
     },
     /// Nothing brings it back.
     Irreversible {
@@ -43,6 +49,9 @@ pub enum FaultError {
     /// The database did not obey.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The ground did not obey.
+    #[error(transparent)]
+    Ground(#[from] GroundError),
     /// There was nobody to harm.
     #[error("{class}: no target: {reason}")]
     NoTarget {
@@ -95,6 +104,7 @@ impl FaultError {
         match self {
             FaultError::Remote(_) => "remote",
             FaultError::Db(_) => "db",
+            FaultError::Ground(_) => "ground",
             FaultError::NoTarget { .. } => "no-target",
             FaultError::Ledger { .. } | FaultError::LedgerUnread { .. } => "ledger",
             FaultError::Refused { .. } => "refused",
@@ -118,7 +128,8 @@ pub trait Fault: Send + Sync {
     /// What it adds to the value of its operation in the history: the grudge, the processes.
     fn details(&self) -> serde_json::Map<String, serde_json::Value>;
 
-    /// How it is undone. Asked, and written to the ledger, before [`Fault::inject`]. May look at the nodes (which
+    /// How it is undone, in this order: neighbouring undos on nodes run at once (one node's in order), then what the ground
+    /// does, and so on. Asked, and written to the ledger, before [`Fault::inject`]. May look at the nodes (which
     /// processes are there), but changes nothing.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use schism_history::Seed;
 
 fn view(count: usize) -> View {
     let nodes: Vec<Node> = (1..=count).map(|number| Node::new(&format!("n{number}"))).collect();
-    View { primaries: nodes.iter().skip(1).take(1).cloned().collect(), nodes }
+    View { primaries: nodes.iter().skip(1).take(1).cloned().collect(), nodes, ..View::default() }
 }
 
 fn grudge(shape: Shape, direction: Direction, count: usize, seed: u64) -> Result<Grudge, String> {
@@ -151,7 +151,7 @@ fn labels_say_the_sides() {
     let label = |shape: Shape, direction| shape.grudge(direction, &view(5), &mut Seed(0).stream("g")).unwrap().1;
     assert_eq!(label(Shape::Halves, Direction::Both), "halves: n1 n2 | n3 n4 n5");
     assert_eq!(label(Shape::Leader, Direction::Out), "leader: n2 | n1 n3 n4 n5, one way: the first cannot be heard");
-    let none = View { nodes: view(5).nodes, primaries: vec![] };
+    let none = View { nodes: view(5).nodes, ..View::default() };
     let error = Shape::Leader.grudge(Direction::Both, &none, &mut Seed(0).stream("g")).unwrap_err();
     assert_eq!(error, "no node believes itself a leader now");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use schism_cluster::Cluster;
+use schism_cluster::{Cluster, GroundAction};
 
 use crate::fault::{FaultError, Undo};
 use crate::lease::{HealReport, Leases};
@@ -74,28 +74,97 @@ async fn heal_one(fault: &Entry, cluster: &Cluster, leases: &Leases, report: &mu
     healed
 }
 
-/// Runs undos until each succeeded or had its tries. Answers nodes that succeeded, and nodes that did not with the
-/// last reason.
+/// What is undone at once: scripts on nodes, or one action of the ground.
+enum Stage {
+    Nodes(Vec<Undo>),
+    Ground(GroundAction),
+}
+
+/// In the order of the undos, neighbouring scripts together.
+fn stages(undo: &[Undo]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for one in undo {
+        match (one, stages.last_mut()) {
+            (Undo::OnNode { .. }, Some(Stage::Nodes(scripts))) => scripts.push(one.clone()),
+            (Undo::OnNode { .. }, _) => stages.push(Stage::Nodes(vec![one.clone()])),
+            (Undo::OnGround { action }, _) => stages.push(Stage::Ground(action.clone())),
+            (Undo::Irreversible { .. }, _) => {}
+        }
+    }
+    stages
+}
+
+/// Runs undos, stage by stage, until each succeeded or had its tries; what fails in one stage does not stop the next.
+/// Answers where it succeeded (a node, or what the ground did), and where it did not with the last reason.
 pub(crate) async fn undo_with_retries(
     cluster: &Cluster,
     leases: &Leases,
     lease: &str,
     undo: &[Undo],
-) -> (Vec<schism_history::Node>, Vec<(schism_history::Node, String)>) {
-    let mut left: Vec<Undo> = undo.to_vec();
+) -> (Vec<String>, Vec<(String, String)>) {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let mut ground_failed = false;
+    let stages = stages(undo);
+    let on_ground = stages.iter().any(|stage| matches!(stage, Stage::Ground(_)));
+    for stage in stages {
+        match stage {
+            Stage::Nodes(scripts) => {
+                let (nodes, trouble) = undo_on_nodes(cluster, leases, lease, scripts).await;
+                done.extend(nodes);
+                failed.extend(trouble);
+            }
+            Stage::Ground(action) => match undo_on_ground(cluster, &action).await {
+                Ok(()) => done.push(format!("the ground ({action})")),
+                Err(reason) => {
+                    ground_failed = true;
+                    failed.push((format!("the ground ({action})"), reason));
+                }
+            },
+        }
+    }
+    if on_ground
+        && !ground_failed
+        && let Err(error) = cluster.ground.cancel(lease).await
+    {
+        tracing::warn!(%error, lease, "the ground keeps a lease whose undo is done");
+    }
+    (done, failed)
+}
+
+async fn undo_on_ground(cluster: &Cluster, action: &GroundAction) -> Result<(), String> {
+    let mut attempt = 1;
+    loop {
+        match cluster.ground.act(action).await {
+            Ok(_) => return Ok(()),
+            Err(error) if attempt >= TRIES => return Err(error.to_string()),
+            Err(_) => attempt += 1,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn undo_on_nodes(
+    cluster: &Cluster,
+    leases: &Leases,
+    lease: &str,
+    mut left: Vec<Undo>,
+) -> (Vec<String>, Vec<(String, String)>) {
+    let mut done = Vec::new();
+    let mut failed: Vec<(String, String)> = Vec::new();
     for attempt in 1..=TRIES {
         failed.clear();
         for (node, answer) in leases.undo(cluster, lease, &left).await {
             match answer {
-                Ok(()) => done.push(node),
-                Err(error) => failed.push((node, error.to_string())),
+                Ok(()) => done.push(node.to_string()),
+                Err(error) => failed.push((node.to_string(), error.to_string())),
             }
         }
         if failed.is_empty() {
             break;
         }
-        left.retain(|one| matches!(one, Undo::OnNode { node, .. } if failed.iter().any(|(bad, _)| bad == node)));
+        left.retain(
+            |one| matches!(one, Undo::OnNode { node, .. } if failed.iter().any(|(bad, _)| bad == node.as_str())),
+        );
         if attempt < TRIES {
             tokio::time::sleep(PAUSE).await;
         }

@@ -1,55 +1,57 @@
 //! What the nemesis wants, before the nodes were asked: drawn by the schedule, recorded as the value of the invocation
 //! and turned into one concrete fault by a pure function of it and a [`View`].
 
-use schism_history::{Seed, Value};
-use serde::{Deserialize, Serialize};
+use schism_history::Value;
+use serde_json::{Map, Value as Json, json};
 
+use crate::class::{Ask, FaultEntry};
 use crate::fault::{Fault, FaultError};
-use crate::faults::{kill, partition, pause};
-use crate::grudge::{Direction, Grudge, Shape};
+use crate::grudge::Shape;
 use crate::tag::RunTag;
 use crate::target::{Target, View};
 
-/// What is wanted, and the chance that decides the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is wanted, and the chance that decides the rest. In the history it is one flat map:
+/// `{"target": "minority", "draw": 7, "duration_ms": 5000}`, `{"shape": "bridge", "direction": "in", ...}`.
+#[derive(Debug, Clone)]
 pub struct Intention {
-    /// What.
-    #[serde(flatten)]
-    pub aim: Aim,
+    entry: &'static FaultEntry,
+    /// One value for each option of the class that has one, by key.
+    values: Map<String, Json>,
     /// The seed of the draws that are still to be made (which nodes).
-    #[serde(default)]
     pub draw: u32,
-    /// How long the fault is meant to be on, milliseconds; its lease is this and a margin.
+    /// How long the fault is meant to be on, milliseconds.
     pub duration_ms: u64,
 }
 
-/// What is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Aim {
-    /// Links cut in this shape: `{"shape": "bridge", "direction": "in"}`.
-    Cut {
-        /// Which shape.
-        shape: Shape,
-        /// Which way.
-        direction: Direction,
-    },
-    /// Exactly these links cut (when a run is replayed): `{"grudge": {"n1": ["n2"]}}`.
-    Links {
-        /// Who drops whom.
-        grudge: Grudge,
-    },
-    /// Nodes: `{"target": "minority"}`.
-    Nodes {
-        /// Which.
-        target: Target,
-    },
+impl PartialEq for Intention {
+    fn eq(&self, other: &Intention) -> bool {
+        let same = |one: &Intention| (one.entry.name, one.draw, one.duration_ms);
+        same(self) == same(other) && self.values == other.values
+    }
+}
+
+impl serde::Serialize for Intention {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
 }
 
 impl Intention {
+    /// Of this class, with these values by key.
+    pub fn new(entry: &'static FaultEntry, values: Map<String, Json>, draw: u32, duration_ms: u64) -> Intention {
+        Intention { entry, values, draw, duration_ms }
+    }
+
+    fn to_json(&self) -> Json {
+        let mut map = self.values.clone();
+        map.insert("draw".to_owned(), json!(self.draw));
+        map.insert("duration_ms".to_owned(), json!(self.duration_ms));
+        Json::Object(map)
+    }
+
     /// As the value of an invocation.
     pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).map_or(Value::Nil, |json| Value::from_json(&json))
+        Value::from_json(&self.to_json())
     }
 
     /// From the value of an invocation.
@@ -57,60 +59,67 @@ impl Intention {
     /// # Errors
     /// [`FaultError::Intention`] for anything else.
     pub fn from_value(class: &str, value: &Value) -> Result<Intention, FaultError> {
-        serde_json::from_value(value.to_json()).map_err(|error| FaultError::Intention {
+        let wrong = |reason: &str| FaultError::Intention {
             class: class.to_owned(),
-            reason: format!("`{value}` says not what to do: {error}"),
-        })
+            reason: format!("`{value}` says not what to do: {reason}"),
+        };
+        let entry = crate::class::entry(class).ok_or_else(|| wrong("there is no such class"))?;
+        let Json::Object(mut values) = value.to_json() else { return Err(wrong("it is no map")) };
+        let duration_ms = values.remove("duration_ms").and_then(|ms| ms.as_u64());
+        let duration_ms = duration_ms.ok_or_else(|| wrong("it has no `duration_ms`"))?;
+        let draw = values.remove("draw").map_or(Some(0), |draw| u32::try_from(draw.as_u64()?).ok());
+        let draw = draw.ok_or_else(|| wrong("its `draw` is no number of 32 bits"))?;
+        let intention = Intention { entry, values, draw, duration_ms };
+        for key in ["target", "shape"] {
+            let there = intention.value(key).is_some();
+            if there && intention.target().is_none() && intention.shape().is_none() {
+                return Err(wrong(&format!("its `{key}` is none")));
+            }
+        }
+        Ok(intention)
+    }
+
+    /// Its class.
+    pub fn entry(&self) -> &'static FaultEntry {
+        self.entry
+    }
+
+    /// The value of an option, by key.
+    pub fn value(&self, key: &str) -> Option<&Json> {
+        self.values.get(key)
+    }
+
+    /// The target, if it has one.
+    pub fn target(&self) -> Option<Target> {
+        self.value("target").and_then(|value| serde_json::from_value(value.clone()).ok())
+    }
+
+    /// The shape of a partition, if it has one.
+    pub fn shape(&self) -> Option<Shape> {
+        self.value("shape").and_then(|value| serde_json::from_value(value.clone()).ok())
     }
 
     /// Whether the database must be asked who leads.
     pub fn needs_primaries(&self) -> bool {
-        match &self.aim {
-            Aim::Cut { shape, .. } => shape.needs_primaries(),
-            Aim::Links { .. } => false,
-            Aim::Nodes { target } => target.needs_primaries(),
-        }
+        self.shape().is_some_and(Shape::needs_primaries) || self.target().is_some_and(|one| one.needs_primaries())
+    }
+
+    /// Whether the database must be asked who plays which role.
+    pub fn needs_roles(&self) -> bool {
+        matches!(self.target(), Some(Target::Role(_)))
     }
 
     /// One line for a person, before the nodes are known.
     pub fn label(&self) -> String {
-        match &self.aim {
-            Aim::Cut { shape, direction: Direction::Both } => shape.name().to_owned(),
-            Aim::Cut { shape, direction: Direction::In } => format!("{}, one way (cannot hear)", shape.name()),
-            Aim::Cut { shape, direction: Direction::Out } => format!("{}, one way (cannot be heard)", shape.name()),
-            Aim::Links { grudge } => format!("links: {grudge}"),
-            Aim::Nodes { target } => target.to_string(),
-        }
+        (self.entry.label)(self)
     }
 
-    /// The fault of this class that is meant, in this view. Pure: the same intention and view give the same fault.
+    /// The fault that is meant, in this view. Pure: the same intention and view give the same fault.
     ///
     /// # Errors
     /// [`FaultError::NoTarget`] when there is nobody to harm, [`FaultError::Intention`] when the class cannot do it.
-    pub fn decide(&self, class: &str, view: &View, tag: &RunTag, fault_id: u32) -> Result<Box<dyn Fault>, FaultError> {
-        let rng = &mut Seed(u64::from(self.draw)).stream("nemesis/choice");
-        let nobody = |reason: String| FaultError::NoTarget { class: class.to_owned(), reason };
-        match (class, &self.aim) {
-            (partition::CLASS, Aim::Cut { shape, direction }) => {
-                let (grudge, label) = shape.grudge(*direction, view, rng).map_err(nobody)?;
-                Ok(Box::new(partition::Partition::new(grudge, label, tag, fault_id)))
-            }
-            (partition::CLASS, Aim::Links { grudge }) => {
-                Ok(Box::new(partition::Partition::new(grudge.clone(), self.label(), tag, fault_id)))
-            }
-            (kill::CLASS, Aim::Nodes { target }) => {
-                let nodes = target.choose(view, rng).map_err(nobody)?;
-                Ok(Box::new(kill::Kill::new(target.clone(), nodes)))
-            }
-            (pause::CLASS, Aim::Nodes { target }) => {
-                let nodes = target.choose(view, rng).map_err(nobody)?;
-                Ok(Box::new(pause::Pause::new(target.clone(), nodes)))
-            }
-            _ => Err(FaultError::Intention {
-                class: class.to_owned(),
-                reason: format!("`{}` is nothing that this class does", self.label()),
-            }),
-        }
+    pub fn decide(&self, view: &View, tag: &RunTag, fault_id: u32) -> Result<Box<dyn Fault>, FaultError> {
+        (self.entry.decide)(&Ask { entry: self.entry, intention: self, view, tag, fault_id })
     }
 }
 
@@ -121,13 +130,13 @@ mod tests {
 
     fn view() -> View {
         let nodes = (1..=5).map(|number| Node::new(&format!("n{number}"))).collect();
-        View { nodes, primaries: vec![Node::new("n4")] }
+        View { nodes, primaries: vec![Node::new("n4")], ..View::default() }
     }
 
     fn decided(class: &str, json: &str) -> Result<String, String> {
         let value = Value::from_json(&serde_json::from_str(json).unwrap());
         let tag = RunTag::new("t");
-        let decide = |intention: Intention| intention.decide(class, &view(), &tag, 1);
+        let decide = |intention: Intention| intention.decide(&view(), &tag, 1);
         Intention::from_value(class, &value).and_then(decide).map(|fault| fault.label()).map_err(|e| e.to_string())
     }
 
@@ -155,7 +164,7 @@ mod tests {
             (
                 "kill",
                 r#"{"shape":"halves","direction":"both","duration_ms":5}"#,
-                Err("kill: this cannot be done: `halves` is nothing that this class does"),
+                Err("kill: this cannot be done: `` is nothing that this class does: it has no `target`"),
             ),
         ];
         for (class, json, expected) in cases {
@@ -168,13 +177,14 @@ mod tests {
 
     #[test]
     fn values_and_back() {
-        for aim in [
-            Aim::Cut { shape: Shape::MajoritiesRing, direction: Direction::Out },
-            Aim::Nodes { target: Target::MinorityThird },
-            Aim::Nodes { target: Target::Nodes(vec![Node::new("n1"), Node::new("n2")]) },
+        for (class, text) in [
+            ("partition", r#"{"shape":"majorities-ring","direction":"out","draw":4294967295,"duration_ms":7}"#),
+            ("kill", r#"{"target":"minority-third","draw":0,"duration_ms":7}"#),
+            ("pause", r#"{"target":["n1","n2"],"draw":1,"duration_ms":7}"#),
         ] {
-            let intention = Intention { aim, draw: u32::MAX, duration_ms: 7 };
-            assert_eq!(Intention::from_value("x", &intention.to_value()).unwrap(), intention);
+            let value = Value::from_json(&serde_json::from_str(text).unwrap());
+            let intention = Intention::from_value(class, &value).unwrap();
+            assert_eq!(Intention::from_value(class, &intention.to_value()).unwrap(), intention, "{text}");
         }
     }
 }

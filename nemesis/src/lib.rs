@@ -1,7 +1,8 @@
 //! Faults: harm that is chosen purely, written down before it is done, proven, undone, and proven to be gone.
 //!
 //! - [`grudge`], [`target`]: who ignores whom, and which nodes: pure choices from a recorded [`View`].
-//! - [`package`]: faults as suites ask for them ([`FaultSpec`], [`FAULTS`]) and what they need ([`check_needs`]).
+//! - [`class`]: the table of all faults ([`FAULTS`]); [`mod@option`]: their options as data; [`spec`]: faults as suites ask
+//!   for them ([`FaultSpec`]); [`need`]: what they need ([`check_needs`]).
 //! - [`schedule`]: when which fault, by seed ([`Faults`], [`FinalHeal`], [`preview`]).
 //! - [`intention`]: what is wanted, in the history before the nodes were asked.
 //! - [`fault`]: the waist [`Fault`]; [`faults`]: one harm a file.
@@ -10,9 +11,12 @@
 //! - [`nemesis`]: all of it at work ([`Nemesis`], [`Actor`]).
 //!
 //! - [`links`], [`observe`]: what proves a fault.
+//! - [`agent`]: what schism itself does on a node.
 //!
 //! What runs on nodes is in [`scripts`] alone, and what looks at them in `schism_cluster::probe`.
 
+pub mod agent;
+pub mod class;
 pub mod draw;
 pub mod fanout;
 pub mod fault;
@@ -23,24 +27,29 @@ pub mod intention;
 pub mod lease;
 pub mod ledger;
 pub mod links;
+pub mod need;
 pub mod nemesis;
 pub mod observe;
-pub mod package;
+pub mod option;
 pub mod schedule;
 pub mod scripts;
 pub mod span;
+pub mod spec;
 pub mod tag;
 pub mod target;
 
+pub use class::{Ask, FAULTS, Family, FaultEntry};
 pub use fault::{Evidence, Fault, FaultError, Undo};
 pub use grudge::{Direction, Grudge, Shape};
 pub use heal::heal_all;
-pub use intention::{Aim, Intention};
+pub use intention::Intention;
 pub use lease::{HealReport, Lease, LeaseInfo, Leases, heal_from_leases, list_leases};
 pub use ledger::Ledger;
+pub use need::{Need, Unmet, check_needs};
 pub use nemesis::{Actor, Answer, Nemesis, NemesisOptions};
-pub use package::{DirectionSpec, FAULTS, FaultEntry, FaultSpec, Need, PartitionSpec, TargetSpec, Unmet, check_needs};
+pub use option::{OptionEntry, OptionKind};
 pub use schedule::{Faults, FinalHeal, OpenFaults, Planned, Schedule, preview};
 pub use span::DurationText;
+pub use spec::FaultSpec;
 pub use tag::RunTag;
 pub use target::{Target, View};

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use schism_cluster::{Cluster, Db};
+use schism_cluster::{Cluster, Db, GroundLease};
 use schism_generators::Invocation;
 use schism_history::{F, Node, Value};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::fault::{Evidence, Fault, FaultError};
+use crate::fault::{Evidence, Fault, FaultError, Undo};
 use crate::heal::{heal_all, undo_with_retries};
 use crate::intention::Intention;
 use crate::lease::{LeaseInfo, Leases};
@@ -154,14 +154,20 @@ impl Nemesis {
         self.open.close(class);
     }
 
-    async fn view(&self, with_primaries: bool) -> View {
+    async fn view(&self, with_primaries: bool, with_roles: bool) -> View {
         let primaries = match self.db.primaries() {
             Some(ability) if with_primaries => {
                 tokio::time::timeout(PRIMARIES_WITHIN, ability.primaries(&self.cluster)).await.unwrap_or_default()
             }
             _ => Vec::new(),
         };
-        View { nodes: self.cluster.names(), primaries }
+        let roles = match self.db.roles() {
+            Some(ability) if with_roles => {
+                tokio::time::timeout(PRIMARIES_WITHIN, ability.roles(&self.cluster)).await.unwrap_or_default()
+            }
+            _ => BTreeMap::new(),
+        };
+        View { nodes: self.cluster.names(), primaries, roles }
     }
 
     async fn inject(&self, class: &str, slot: &mut MutexGuard<'_, Slot>, value: &Value, fault_id: u32) -> Answer {
@@ -209,11 +215,13 @@ impl Nemesis {
         }
         let intention = Intention::from_value(class, value)?;
         told.insert("label".to_owned(), json!(format!("{class}: {}", intention.label())));
-        let view = self.view(intention.needs_primaries()).await;
+        let view = self.view(intention.needs_primaries(), intention.needs_roles()).await;
         if intention.needs_primaries() {
             told.insert("view".to_owned(), json!({ "primaries": view.primaries }));
+        } else if intention.needs_roles() {
+            told.insert("view".to_owned(), json!({ "roles": view.roles }));
         }
-        let mut fault = intention.decide(class, &view, &self.options.tag, fault_id)?;
+        let mut fault = intention.decide(&view, &self.options.tag, fault_id)?;
         told.insert("label".to_owned(), json!(fault.label()));
         let undo = fault.prepare(&self.cluster, &*self.db).await?;
         told.extend(fault.details());
@@ -237,6 +245,15 @@ impl Nemesis {
         let info = LeaseInfo { class: class.to_owned(), label: entry.label.clone(), lease_s: self.lease_s(&intention) };
         let lease = self.options.tag.lease(fault_id);
         self.options.leases.arm(&self.cluster, &lease, &info, &entry.undo).await?;
+        let on_ground = |undo: &Undo| match undo {
+            Undo::OnGround { action } => Some(action.clone()),
+            _ => None,
+        };
+        let undo: Vec<_> = entry.undo.iter().filter_map(on_ground).collect();
+        if !undo.is_empty() {
+            let (name, class, label, lease_s) = (lease.clone(), info.class.clone(), info.label.clone(), info.lease_s);
+            self.cluster.ground.arm(&GroundLease { name, class, label, lease_s, undo }).await?;
+        }
         fault.inject(&self.cluster, &*self.db).await?;
         if let Err(error) = self.ledger.append_async(entry.now(State::Injected)).await {
             // The undo is on disk already; only the progress is not.

@@ -12,10 +12,9 @@ use schism_history::{F, Kind, Op, Process, Seed, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::draw;
-use crate::grudge::Direction;
-use crate::intention::{Aim, Intention};
-use crate::package::{DirectionSpec, FaultSpec};
+use crate::intention::Intention;
 use crate::span::DurationText;
+use crate::spec::FaultSpec;
 use crate::tag::RunTag;
 use crate::target::View;
 
@@ -90,22 +89,9 @@ impl ClassSchedule {
     /// Draws what to do next; always the same number of streams' steps for the same lists.
     fn intention(&mut self) -> Option<Intention> {
         let rng = &mut self.rng;
-        let aim = match &self.spec {
-            FaultSpec::Partition(spec) => {
-                let shape = *draw::one(rng, &spec.shapes)?;
-                let direction = match (spec.direction, draw::below(rng, 4)) {
-                    (DirectionSpec::Both, _) | (DirectionSpec::Mixed, 0 | 1) => Direction::Both,
-                    (DirectionSpec::In, _) | (DirectionSpec::Mixed, 2) => Direction::In,
-                    (DirectionSpec::Out, _) | (DirectionSpec::Mixed, _) => Direction::Out,
-                };
-                Aim::Cut { shape, direction }
-            }
-            FaultSpec::Kill(spec) | FaultSpec::Pause(spec) => {
-                Aim::Nodes { target: draw::one(rng, &spec.targets)?.clone() }
-            }
-        };
+        let values = self.spec.draw(rng)?;
         let draw = draw::below(rng, u64::from(u32::MAX)) as u32;
-        Some(Intention { aim, draw, duration_ms: draw::around(rng, self.duration_ms) })
+        Some(Intention::new(self.spec.entry(), values, draw, draw::around(rng, self.duration_ms)))
     }
 
     fn next(&mut self, context: &Context<'_>) -> Next {
@@ -302,7 +288,7 @@ pub fn preview(specs: &[FaultSpec], schedule: &Schedule, view: &View, seed: Seed
                 open.heal_ms = now_ms;
             }
         } else if let Ok(intention) = Intention::from_value(&class, &invocation.value) {
-            let label = label(&class, &intention, view);
+            let label = label(&intention, view);
             planned.push(Planned { inject_ms: now_ms, heal_ms: time_limit_ms, class, intention, label });
         }
         faults.update(&context, &Op::new(invocation.process, Kind::Info, invocation.f, Value::Nil));
@@ -310,11 +296,14 @@ pub fn preview(specs: &[FaultSpec], schedule: &Schedule, view: &View, seed: Seed
     planned
 }
 
-fn label(class: &str, intention: &Intention, view: &View) -> String {
+fn label(intention: &Intention, view: &View) -> String {
     if intention.needs_primaries() && view.primaries.is_empty() {
         return format!("{}: whoever leads then", intention.label());
     }
-    match intention.decide(class, view, &RunTag::new("plan"), 0) {
+    if intention.needs_roles() && view.roles.is_empty() {
+        return format!("{}: whoever plays it then", intention.label());
+    }
+    match intention.decide(view, &RunTag::new("plan"), 0) {
         Ok(fault) => fault.label(),
         Err(error) => error.to_string(),
     }

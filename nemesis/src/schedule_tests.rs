@@ -1,15 +1,15 @@
 //! Schedules in virtual time.
 
 use super::*;
-use crate::package::{PartitionSpec, TargetSpec};
 use schism_history::Node;
+use serde_json::json;
 
 fn specs() -> Vec<FaultSpec> {
     ["partition", "kill", "pause"].iter().map(|name| FaultSpec::named(name).unwrap().resolved(5, true)).collect()
 }
 
 fn view() -> View {
-    View { nodes: (1..=5).map(|number| Node::new(&format!("n{number}"))).collect(), primaries: vec![] }
+    View { nodes: (1..=5).map(|number| Node::new(&format!("n{number}"))).collect(), ..View::default() }
 }
 
 fn planned(specs: &[FaultSpec], seed: u64) -> Vec<Planned> {
@@ -54,21 +54,13 @@ fn a_class_has_one_fault_at_a_time_in_its_bounds_and_classes_overlap() {
 #[test]
 fn every_shape_direction_and_target_is_drawn() {
     let all = planned(&specs(), 3);
-    let kinds: std::collections::BTreeSet<String> = all
-        .iter()
-        .map(|one| match &one.intention.aim {
-            Aim::Cut { shape, .. } => shape.name().to_owned(),
-            other => format!("{}: {other:?}", one.class),
-        })
-        .collect();
-    assert_eq!(kinds.len(), 7 + 5 + 5, "{kinds:?}");
-    let ways: std::collections::BTreeSet<String> = all
-        .iter()
-        .filter_map(|one| {
-            if let Aim::Cut { direction, .. } = one.intention.aim { Some(format!("{direction:?}")) } else { None }
-        })
-        .collect();
-    assert_eq!(ways.len(), 3);
+    let drawn = |key: &str, class: &str| {
+        let of_class = all.iter().filter(|one| one.class == class);
+        let values = of_class.filter_map(|one| one.intention.value(key).map(ToString::to_string));
+        values.collect::<std::collections::BTreeSet<String>>().len()
+    };
+    assert_eq!([drawn("shape", "partition"), drawn("direction", "partition")], [crate::grudge::SHAPES.len(), 3]);
+    assert_eq!([drawn("target", "kill"), drawn("target", "pause")], [5, 5]);
 }
 
 #[test]
@@ -83,15 +75,13 @@ fn labels_name_nodes_where_they_are_known() {
 
 #[test]
 fn own_pace_and_nothing_to_choose() {
-    let spec = FaultSpec::Kill(TargetSpec {
-        targets: vec![crate::target::Target::One],
-        interval: Some(DurationText::from_secs(100)),
-        duration: Some(DurationText::from_ms(10)),
-    });
+    let mut spec = FaultSpec::named("kill").unwrap().with("targets", &[json!("one")]).unwrap();
+    spec.interval = Some(DurationText::from_secs(100));
+    spec.duration = Some(DurationText::from_ms(10));
     for one in planned(&[spec], 1) {
         assert!(one.intention.duration_ms <= 15);
     }
-    assert!(planned(&[FaultSpec::Partition(PartitionSpec::default())], 1).is_empty(), "no shape is left");
+    assert!(planned(&[FaultSpec::named("partition").unwrap()], 1).is_empty(), "no shape is left");
     let never = DurationText::from_ms(u64::MAX);
     let schedule = Schedule { quiet_start: never, interval: never, duration: never };
     assert!(preview(&specs(), &schedule, &view(), Seed(1), 1000).is_empty());

@@ -1,5 +1,6 @@
 //! Which nodes: a pure choice from a recorded [`View`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rand::Rng;
@@ -15,10 +16,12 @@ pub struct View {
     pub nodes: Vec<Node>,
     /// Those that believed themselves leaders; empty where nobody did or nobody was asked.
     pub primaries: Vec<Node>,
+    /// Who plays which further role; empty where nobody was asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Vec<Node>>,
 }
 
-/// Which nodes a fault harms. In YAML a name (`one`, `minority`, `minority-third`, `majority`, `all`, `primaries`) or
-/// a list of nodes (`[n1, n3]`).
+/// Which nodes a fault harms. In YAML a name ([`TARGET_NAMES`]), `role:NAME`, or a list of nodes (`[n1, n3]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// One node, any.
@@ -33,12 +36,22 @@ pub enum Target {
     All,
     /// Some of those that believe themselves leaders, at least one of them.
     Primaries,
+    /// Some of those that do not believe themselves leaders, at least one of them.
+    Followers,
+    /// Any nodes, at least one: every subset is as likely as another.
+    Random,
+    /// Some of those that play this role, at least one of them.
+    Role(String),
     /// These.
     Nodes(Vec<Node>),
 }
 
 /// Names of the targets that have one.
-pub const TARGET_NAMES: &[&str] = &["one", "minority", "minority-third", "majority", "all", "primaries"];
+pub const TARGET_NAMES: &[&str] =
+    &["one", "minority", "minority-third", "majority", "all", "primaries", "followers", "random"];
+
+/// What stands for a list of targets that a suite leaves open.
+pub const OPEN_TARGETS: &[Target] = &[Target::One, Target::Minority, Target::Majority, Target::All, Target::Primaries];
 
 /// The size of the smallest majority.
 pub fn majority(count: usize) -> usize {
@@ -55,13 +68,17 @@ impl Target {
             "majority" => Target::Majority,
             "all" => Target::All,
             "primaries" => Target::Primaries,
-            _ => return None,
+            "followers" => Target::Followers,
+            "random" => Target::Random,
+            _ => {
+                return name.strip_prefix("role:").filter(|role| !role.is_empty()).map(|role| Target::Role(role.into()));
+            }
         })
     }
 
     /// Whether the database must be asked who leads.
     pub fn needs_primaries(&self) -> bool {
-        *self == Target::Primaries
+        matches!(self, Target::Primaries | Target::Followers)
     }
 
     /// How many nodes there must be for it to choose any.
@@ -85,7 +102,22 @@ impl Target {
             Target::MinorityThird => count.saturating_sub(1) / 3,
             Target::Majority => majority(count),
             Target::All => count,
-            Target::Primaries => return some_primaries(view, rng),
+            Target::Primaries => return some(&view.primaries, view, rng, "no node believes itself a leader now"),
+            Target::Followers => {
+                // Nobody who leads is known: then nobody is known to follow either.
+                let follows = |node: &&Node| !view.primaries.is_empty() && !view.primaries.contains(node);
+                let followers: Vec<Node> = view.nodes.iter().filter(follows).cloned().collect();
+                return some(&followers, view, rng, "no node is known to follow a leader now");
+            }
+            Target::Role(role) => {
+                let players = view.roles.get(role).map_or(&[][..], Vec::as_slice);
+                return some(players, view, rng, &format!("no node plays the role `{role}` now"));
+            }
+            Target::Random => {
+                let members = 1 + draw::below(rng, (1u64 << count.min(62)).saturating_sub(1));
+                let chosen = view.nodes.iter().enumerate().filter(|(at, _)| *at < 62 && members >> at & 1 == 1);
+                return Ok(chosen.map(|(_, node)| node.clone()).collect());
+            }
             Target::Nodes(nodes) => return named(nodes, view),
         };
         let drawn = draw::shuffled(rng, &view.nodes);
@@ -98,10 +130,11 @@ impl Target {
     }
 }
 
-fn some_primaries(view: &View, rng: &mut impl Rng) -> Result<Vec<Node>, String> {
-    let known: Vec<&Node> = view.nodes.iter().filter(|node| view.primaries.contains(node)).collect();
+/// Some of these, at least one, in the order of the view.
+fn some(of: &[Node], view: &View, rng: &mut impl Rng, nobody: &str) -> Result<Vec<Node>, String> {
+    let known: Vec<&Node> = view.nodes.iter().filter(|node| of.contains(node)).collect();
     if known.is_empty() {
-        return Err("no node believes itself a leader now".to_owned());
+        return Err(nobody.to_owned());
     }
     let wanted = 1 + draw::below(rng, known.len() as u64) as usize;
     let drawn = draw::shuffled(rng, &known);
@@ -125,6 +158,9 @@ impl fmt::Display for Target {
             Target::Majority => "majority",
             Target::All => "all",
             Target::Primaries => "primaries",
+            Target::Followers => "followers",
+            Target::Random => "random",
+            Target::Role(role) => return write!(f, "role:{role}"),
             Target::Nodes(nodes) => return f.write_str(&crate::grudge::names(nodes)),
         })
     }
@@ -174,7 +210,27 @@ mod tests {
         View {
             nodes: (1..=count).map(|number| Node::new(&format!("n{number}"))).collect(),
             primaries: primaries.iter().map(|name| Node::new(name)).collect(),
+            roles: BTreeMap::from([("learner".to_owned(), vec![Node::new("n3"), Node::new("n9")])]),
         }
+    }
+
+    #[test]
+    fn followers_roles_and_random_subsets() {
+        let (known, unknown) = (view(5, &["n2"]), view(5, &[]));
+        let mut seen = std::collections::BTreeMap::<usize, u32>::new();
+        for seed in 0..400 {
+            let rng = &mut Seed(seed).stream("t");
+            let followers = Target::Followers.choose(&known, rng).unwrap();
+            assert!(!followers.is_empty() && !followers.contains(&Node::new("n2")));
+            let learners = Target::parse("role:learner").unwrap().choose(&known, rng).unwrap();
+            assert_eq!(learners, [Node::new("n3")], "n9 is no node of the cluster");
+            *seen.entry(Target::Random.choose(&known, rng).unwrap().len()).or_default() += 1;
+        }
+        assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        let rng = &mut Seed(1).stream("t");
+        assert!(Target::Followers.choose(&unknown, rng).is_err());
+        assert!(Target::Role("x".to_owned()).choose(&known, rng).unwrap_err().contains("`x`"));
+        assert_eq!(Target::parse("role:"), None);
     }
 
     #[test]

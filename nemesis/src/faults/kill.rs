@@ -9,16 +9,35 @@ use schism_cluster::{Cluster, Command, Db};
 use schism_history::Node;
 use serde_json::{Map, Value, json};
 
+use crate::class::{Family, FaultEntry, plain_label};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
-use crate::faults::{lacking, processes_on, told};
+use crate::faults::{TARGETS, lacking, processes_on, told};
 use crate::grudge::names;
+use crate::need::Need;
 use crate::observe::{self, Processes, Seen};
 use crate::scripts;
 use crate::target::Target;
 
 /// The class.
 pub const CLASS: &str = "kill";
+
+/// Its line in the table.
+pub const ENTRY: FaultEntry = FaultEntry {
+    name: CLASS,
+    family: Family::Process,
+    about: "kills the database's processes (SIGKILL) and starts it again",
+    options: &[TARGETS],
+    works: "every ground",
+    verified: "the processes are gone, told by number and start time, and no others of the database run",
+    undone: "the database is started again where it does not run; by the node itself when its lease ends",
+    needs: |_| vec![Need::Kill],
+    decide: |ask| {
+        let (target, nodes) = ask.target()?;
+        Ok(Box::new(Kill::new(target, nodes)))
+    },
+    label: plain_label,
+};
 
 /// How often what a dying process left behind (a child that it just forked) is looked for and killed too.
 const ROUNDS: u32 = 3;

@@ -11,6 +11,11 @@ use serde_json::json;
 use crate::fanout;
 use crate::fault::FaultError;
 use crate::observe::Processes;
+use crate::option::{OptionEntry, OptionKind};
+
+/// The option `targets` of faults that harm nodes.
+pub const TARGETS: OptionEntry =
+    OptionEntry { name: "targets", key: "target", kind: OptionKind::Target, default: &[], about: "which nodes" };
 
 /// What a database answers when asked for the processes of a node.
 type Asked<'a> = fanout::Part<'a, Result<Vec<ProcessId>, DbError>>;

@@ -14,15 +14,78 @@ use schism_cluster::{Cluster, Command, Db, probe};
 use schism_history::Node;
 use serde_json::{Map, Value, json};
 
+use crate::class::{Ask, Family, FaultEntry, plain_label};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
-use crate::grudge::Grudge;
+use crate::grudge::{Direction, Grudge};
+use crate::intention::Intention;
 use crate::links;
+use crate::need::Need;
+use crate::option::{OptionEntry, OptionKind};
 use crate::scripts;
 use crate::tag::RunTag;
 
 /// The class.
 pub const CLASS: &str = "partition";
+
+/// Its line in the table.
+pub const ENTRY: FaultEntry = FaultEntry {
+    name: CLASS,
+    family: Family::Network,
+    about: "cuts links between nodes by dropping packets where they arrive, whole or one way",
+    options: &[
+        OptionEntry {
+            name: "shapes",
+            key: "shape",
+            kind: OptionKind::Shape,
+            default: &[],
+            about: "who is cut off from whom",
+        },
+        OptionEntry {
+            name: "direction",
+            key: "direction",
+            kind: OptionKind::OneOfOrMixed(&["both", "in", "out"], &["both", "both", "in", "out"]),
+            default: &["mixed"],
+            about: "whether the harmed side is deaf (in), mute (out) or both; mixed: half of them both, a quarter each one way",
+        },
+    ],
+    works: "every ground, with nft or iptables on the nodes",
+    verified: "UDP datagrams between every pair of nodes, each way: none where it is cut, some everywhere else",
+    undone: "its own table (nft) or chain (iptables) on each node is removed; by the node itself when its lease ends",
+    needs: |_| vec![Need::PacketFilter, Need::Probe, Need::Nodes { at_least: 2, of: "a partition".to_owned() }],
+    decide,
+    label,
+};
+
+fn decide(ask: &Ask<'_>) -> Result<Box<dyn Fault>, FaultError> {
+    if let Some(grudge) = ask.intention.value("grudge") {
+        let grudge: Grudge = serde_json::from_value(grudge.clone())
+            .map_err(|error| ask.wrong(format!("its `grudge` is none: {error}")))?;
+        return Ok(Box::new(Partition::new(grudge, ask.intention.label(), ask.tag, ask.fault_id)));
+    }
+    let shape = ask.intention.shape();
+    let shape =
+        shape.ok_or_else(|| ask.wrong(format!("`{}` is nothing that this class does", ask.intention.label())))?;
+    let direction = direction(ask.intention);
+    let (grudge, label) = shape.grudge(direction, ask.view, &mut ask.rng()).map_err(|reason| ask.nobody(reason))?;
+    Ok(Box::new(Partition::new(grudge, label, ask.tag, ask.fault_id)))
+}
+
+fn direction(intention: &Intention) -> Direction {
+    let value = intention.value("direction").cloned();
+    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or(Direction::Both)
+}
+
+fn label(intention: &Intention) -> String {
+    let links = intention.value("grudge").and_then(|value| serde_json::from_value::<Grudge>(value.clone()).ok());
+    match (links, intention.shape(), direction(intention)) {
+        (Some(grudge), ..) => format!("links: {grudge}"),
+        (None, Some(shape), Direction::Both) => shape.name().to_owned(),
+        (None, Some(shape), Direction::In) => format!("{}, one way (cannot hear)", shape.name()),
+        (None, Some(shape), Direction::Out) => format!("{}, one way (cannot be heard)", shape.name()),
+        (None, None, _) => plain_label(intention),
+    }
+}
 
 /// How often links are probed before a cut counts as not proven: under load a probe may come late.
 const PROBE_TRIES: u32 = 2;

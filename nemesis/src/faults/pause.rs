@@ -10,16 +10,35 @@ use schism_cluster::{Cluster, Command, Db};
 use schism_history::Node;
 use serde_json::{Map, Value, json};
 
+use crate::class::{Family, FaultEntry, plain_label};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
-use crate::faults::{lacking, processes_on, told};
+use crate::faults::{TARGETS, lacking, processes_on, told};
 use crate::grudge::names;
+use crate::need::Need;
 use crate::observe::{self, Processes, Seen};
 use crate::scripts;
 use crate::target::Target;
 
 /// The class.
 pub const CLASS: &str = "pause";
+
+/// Its line in the table.
+pub const ENTRY: FaultEntry = FaultEntry {
+    name: CLASS,
+    family: Family::Process,
+    about: "stops the database's processes (SIGSTOP) and lets them go on",
+    options: &[TARGETS],
+    works: "every ground",
+    verified: "the state of the processes in /proc: stopped",
+    undone: "SIGCONT to exactly these processes; by the node itself when its lease ends",
+    needs: |_| vec![Need::Pause],
+    decide: |ask| {
+        let (target, nodes) = ask.target()?;
+        Ok(Box::new(Pause::new(target, nodes)))
+    },
+    label: plain_label,
+};
 
 /// How long a process may take to stop, or to go on.
 const SEEN_WITHIN: Duration = Duration::from_secs(3);

@@ -1,0 +1,182 @@
+//! What faults need of nodes, ground and database, asked before a run so that it never learns in its twelfth minute that
+//! something is impossible.
+
+use schism_cluster::{Ability, Cluster, Command, Db};
+use serde::Serialize;
+
+use crate::agent;
+use crate::fanout;
+use crate::faults::partition;
+use crate::scripts;
+use crate::spec::FaultSpec;
+
+/// What a fault needs of nodes, ground and database.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// nft or iptables on every node.
+    PacketFilter,
+    /// perl on every node, for the probes that prove a cut.
+    Probe,
+    /// The ability to kill and start the database.
+    Kill,
+    /// The ability to pause the database.
+    Pause,
+    /// A database that tells who leads.
+    Primaries,
+    /// A database whose nodes play this role.
+    Role {
+        /// Which.
+        name: String,
+    },
+    /// A database that names the files of its data.
+    DataFiles,
+    /// A database whose nodes can leave and join.
+    Membership,
+    /// That many nodes.
+    Nodes {
+        /// How many.
+        at_least: usize,
+        /// For what.
+        of: String,
+    },
+    /// A node of that name.
+    Node {
+        /// Which.
+        name: String,
+    },
+    /// A ground that can do this.
+    Ground(Ability),
+    /// schism itself on every node.
+    Agent,
+    /// Something on every node that a script finds out: it says nothing where all is well, and else, in one line, what is
+    /// missing.
+    OnNodes {
+        /// What is looked for, for a person.
+        what: String,
+        /// The script, run as root; it changes nothing.
+        script: String,
+        /// What to do where it is missing.
+        hint: String,
+    },
+    /// Any one of these, the first that is met is used.
+    AnyOf(Vec<Need>),
+}
+
+/// A need that is not met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the fault `{fault}` cannot be done here: {reason}. {hint}")]
+pub struct Unmet {
+    /// Which fault.
+    pub fault: &'static str,
+    /// What it needs.
+    pub need: Need,
+    /// Why that is not there.
+    pub reason: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// Asks cluster, ground and database, before the run, for everything that these faults need.
+///
+/// # Errors
+/// Everything that is missing, not only the first.
+pub async fn check_needs(specs: &[FaultSpec], cluster: &Cluster, db: &dyn Db) -> Result<(), Vec<Unmet>> {
+    let mut unmet = Vec::new();
+    for spec in specs {
+        for need in spec.needs() {
+            if let Err((reason, hint)) = met(&need, cluster, db).await {
+                unmet.push(Unmet { fault: spec.class(), need, reason, hint });
+            }
+        }
+    }
+    if unmet.is_empty() { Ok(()) } else { Err(unmet) }
+}
+
+/// Why not, and what to do next.
+type Why = (String, String);
+
+/// Whether a need is met; if not, why not and what to do next.
+///
+/// # Errors
+/// The reason and a hint.
+pub async fn met(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), Why> {
+    match need {
+        Need::AnyOf(needs) => {
+            let mut whys = Vec::new();
+            for need in needs {
+                match Box::pin(met(need, cluster, db)).await {
+                    Ok(()) => return Ok(()),
+                    Err(why) => whys.push(why),
+                }
+            }
+            let (reasons, hints): (Vec<String>, Vec<String>) = whys.into_iter().unzip();
+            Err((reasons.join("; and "), hints.join(", or: ")))
+        }
+        Need::PacketFilter => match partition::filters(cluster, &cluster.names()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err((error.to_string(), "`schism doctor` tells what each node has".to_owned())),
+        },
+        Need::Probe => {
+            let hint = "Install it there (perl-base, util-linux)";
+            on_nodes(cluster, &scripts::missing_tools(), hint, |node, missing| format!("node {node} has no {missing}"))
+                .await
+        }
+        Need::OnNodes { what, script, hint } => {
+            on_nodes(cluster, script, hint, |node, missing| format!("node {node}, {what}: {missing}")).await
+        }
+        Need::Agent => match agent::ensure(cluster, &cluster.names()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err((error.to_string(), "Nodes must run programs of this machine's kind".to_owned())),
+        },
+        Need::Ground(ability) => match cluster.ground.can(*ability).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err((error.to_string(), "Leave it out, or choose another ground".to_owned())),
+        },
+        _ => known(need, cluster, db),
+    }
+}
+
+/// Needs for which no node must be asked.
+fn known(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), Why> {
+    let cannot = |what: &str| {
+        Err((format!("the database `{}` cannot {what}", db.name()), "Leave it out of the suite".to_owned()))
+    };
+    match need {
+        Need::Kill if db.kill().is_none() => cannot("be killed and started again"),
+        Need::Pause if db.pause().is_none() => cannot("be paused"),
+        Need::Primaries if db.primaries().is_none() => cannot("tell who leads"),
+        Need::DataFiles if db.data_files().is_none() => cannot("tell which files hold its data"),
+        Need::Membership if db.membership().is_none() => cannot("let nodes leave and join"),
+        Need::Role { name } => {
+            let names = db.roles().map(|roles| roles.names()).unwrap_or_default();
+            if names.contains(name) { Ok(()) } else { cannot(&format!("tell who plays the role `{name}`")) }
+        }
+        Need::Nodes { at_least, of } if cluster.nodes.len() < *at_least => Err((
+            format!("{of} needs at least {at_least} nodes, there are {}", cluster.nodes.len()),
+            "Give more nodes (--nodes), or leave it out of the suite".to_owned(),
+        )),
+        Need::Node { name } if cluster.nodes.iter().all(|handle| handle.node.as_str() != name) => Err((
+            format!("there is no node `{name}` ({})", crate::grudge::names(&cluster.names())),
+            "Name nodes that are there".to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn on_nodes(
+    cluster: &Cluster,
+    script: &str,
+    hint: &str,
+    reason: impl Fn(&schism_history::Node, &str) -> String,
+) -> Result<(), Why> {
+    let commands = cluster.names().into_iter().map(|node| (node, Command::new(script))).collect();
+    for (node, answer) in fanout::run_each(cluster, commands).await {
+        let output = answer.map_err(|error| (error.to_string(), "Check that the node is up".to_owned()))?;
+        let missing = output.text().replace('\n', ", ");
+        if !missing.is_empty() {
+            return Err((reason(&node, &missing), hint.to_owned()));
+        }
+    }
+    Ok(())
+}
