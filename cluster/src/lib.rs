@@ -15,6 +15,7 @@ pub mod remote;
 pub mod script;
 pub mod shell;
 pub mod ssh;
+pub mod vagrant;
 
 pub use cluster::{Cluster, NodeHandle};
 pub use db::{DataFiles, Db, DbError, Kill, LogFiles, Membership, Pause, Primaries, ProcessId, Roles};

@@ -91,9 +91,13 @@ pub struct SuiteArgs {
     /// `namespaces` to make a lab for the run, or the id of a lab that is there.
     #[arg(long, value_name = "namespaces|ID", conflicts_with = "inventory")]
     pub lab: Option<String>,
-    /// Machines to use instead of a lab: a YAML file with names, addresses, users and keys.
-    #[arg(long, value_name = "FILE")]
+    /// Machines to use instead of a lab: a YAML file with names, addresses, users and keys, or `vagrant` for those of the
+    /// Vagrantfile at hand.
+    #[arg(long, value_name = "FILE|vagrant")]
     pub inventory: Option<PathBuf>,
+    /// Bring the machines of `--inventory vagrant` up first.
+    #[arg(long, requires = "inventory")]
+    pub vagrant_up: bool,
     /// How many nodes, or their names with commas.
     #[arg(long, value_name = "N|a,b,c")]
     pub nodes: Option<String>,

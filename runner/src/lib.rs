@@ -24,4 +24,5 @@ pub mod run_dir;
 pub mod stop;
 pub mod suite;
 pub mod ticker;
+pub mod vagrant;
 mod workers;

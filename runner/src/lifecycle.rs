@@ -66,7 +66,7 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
     record.info.started_utc = started.format(&Rfc3339).unwrap_or_default();
     record.info.nodes = cluster.nodes.iter().map(|handle| (handle.node.to_string(), handle.address.clone())).collect();
     record.info.environment = crate::environment::facts();
-    if let Some(node) = cluster.nodes.first() {
+    if let Some(node) = cluster.nodes.first().filter(|_| plan.logs_in()) {
         let version = database.db.version(node).await;
         record.info.database_version = version.unwrap_or_else(|error| format!("unknown: {error}"));
     }
@@ -115,7 +115,7 @@ fn make_nemesis(
 /// Everything that the faults need is there, and the database serves on all nodes.
 async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result<(), RunnerError> {
     let mut greetings = JoinSet::new();
-    for node in &cluster.nodes {
+    for node in cluster.nodes.iter().filter(|_| plan.logs_in()) {
         let remote = node.remote.clone();
         greetings.spawn(async move { remote.run(&Command::new("true")).await });
     }
@@ -206,7 +206,7 @@ fn journal_error(dir: &RunDir, reason: &str) -> RunnerError {
 /// Logs, then the database down. Answers what went wrong; nothing of it hides the verdict.
 async fn finish(plan: &Plan, dir: &RunDir, cluster: &Cluster, database: &Database) -> Vec<String> {
     let mut trouble = Vec::new();
-    if let Some(logs) = database.db.log_files() {
+    if let Some(logs) = database.db.log_files().filter(|_| plan.logs_in()) {
         for node in &cluster.nodes {
             for (from, name) in logs.log_files(node) {
                 let to = dir.node(node.node.as_str()).join(name);

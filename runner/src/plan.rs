@@ -273,6 +273,11 @@ impl Plan {
         }
     }
 
+    /// Whether nodes are logged in to at all: a cluster that runs already and is not harmed is reached by its clients alone.
+    pub fn logs_in(&self) -> bool {
+        self.setup || !self.faults.is_empty()
+    }
+
     /// The plan as JSON, the form that is kept and digested.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::error::RunnerError;
 use crate::ground;
 use crate::plan::{self, GroundPlan, Overrides, Plan};
 use crate::suite::{self, Nodes};
+use crate::vagrant;
 
 /// Resolves what the command line asks for. Reads the suite and the inventory; reaches no node.
 ///
@@ -26,6 +27,12 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
     let (name, yaml) = suite::find(&args.suite)?;
     let suite = suite::parse(&name, &yaml, &args.sets)?;
     let ground = match (&args.inventory, args.lab.as_deref()) {
+        (Some(path), _) if args.vagrant_up => {
+            if path.as_os_str() != vagrant::WORD {
+                return Err(RunnerError::Usage("--vagrant-up goes with --inventory vagrant".to_owned()));
+            }
+            vagrant_machines(true)?
+        }
         (Some(path), _) => read_inventory(path)?,
         (None, None | Some("namespaces")) => GroundPlan::Namespaces,
         (None, Some(id)) => {
@@ -97,6 +104,9 @@ fn quoted(word: &str) -> String {
 /// # Errors
 /// When it cannot be read or is wrong; with its place.
 pub fn read_inventory(path: &Path) -> Result<GroundPlan, RunnerError> {
+    if path.as_os_str() == vagrant::WORD {
+        return vagrant_machines(false);
+    }
     let text = std::fs::read_to_string(path)
         .map_err(|error| RunnerError::Usage(format!("the inventory {} cannot be read: {error}", path.display())))?;
     let file = path.display().to_string();
@@ -104,6 +114,15 @@ pub fn read_inventory(path: &Path) -> Result<GroundPlan, RunnerError> {
     let targets = ground::targets(&inventory)?;
     let names = targets.iter().map(|(target, _)| target.node.to_string()).collect();
     Ok(GroundPlan::Machines { inventory: suite::parse_yaml(&file, &text)?, names })
+}
+
+/// The machines of Vagrant, brought up first if asked.
+fn vagrant_machines(bring_up: bool) -> Result<GroundPlan, RunnerError> {
+    let inventory = vagrant::inventory(bring_up)?;
+    let read: Inventory = serde_json::from_value(inventory.clone())
+        .map_err(|error| RunnerError::Internal(format!("Vagrant's machines are no inventory: {error}")))?;
+    let names = ground::targets(&read)?.iter().map(|(target, _)| target.node.to_string()).collect();
+    Ok(GroundPlan::Machines { inventory, names })
 }
 
 /// Reads a duration of the command line.

@@ -81,6 +81,7 @@ fn look_here() -> Vec<Look> {
         let good = Path::new("/proc/self/ns").join(name).exists();
         looks.push(look(&format!("{name} namespaces"), true, good, if good { "yes" } else { "no" }.to_owned()));
     }
+    looks.extend(look_at_abilities());
     let cache = schism_cluster::packages::default_cache();
     let there = cache.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let writable = nix::unistd::access(there, nix::unistd::AccessFlags::W_OK);
@@ -91,6 +92,49 @@ fn look_here() -> Vec<Look> {
         }
     };
     looks.push(look("cache", true, writable.is_ok(), found));
+    looks
+}
+
+/// What labs here can do beyond the least: nothing of it is needed, and each line says what goes without it.
+fn look_at_abilities() -> Vec<Look> {
+    let look = |what: &str, good: bool, found: &str| Look {
+        what: what.to_owned(),
+        good,
+        needed: false,
+        found: found.to_owned(),
+    };
+    let device = |path: &str| Path::new(path).exists();
+    let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let knows = |name: &str| filesystems.split_whitespace().any(|word| word == name);
+    let yes_or = |good: bool, yes: &str, no: &str| if good { yes.to_owned() } else { no.to_owned() };
+    let mut looks = Vec::new();
+    let mut add = |what: &str, good: bool, yes: &str, no: &str| looks.push(look(what, good, &yes_or(good, yes, no)));
+    let images = device("/dev/loop-control") && knows("ext4") && find_tool("mkfs.ext4").is_some();
+    add(
+        "disk images",
+        images,
+        "loop devices and ext4: nodes have disks that fail and lose power",
+        "loop devices, ext4 or mkfs.ext4 (package e2fsprogs) are missing: no power cuts, no full or failing disks in labs of namespaces",
+    );
+    add(
+        "tap",
+        device("/dev/net/tun"),
+        "/dev/net/tun",
+        "/dev/net/tun is missing (modprobe tun): no switch (delay, loss) and no virtual machines",
+    );
+    add("fuse", device("/dev/fuse"), "/dev/fuse", "/dev/fuse is missing (modprobe fuse): no slow or failing files");
+    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    add("kvm", kvm, "virtual machines run at full speed", "virtual machines are emulated, some twenty times slower");
+    let maps = find_tool("newuidmap").is_some()
+        && std::fs::read_to_string("/etc/subuid").is_ok_and(|text| !text.trim().is_empty());
+    add(
+        "uid maps",
+        maps,
+        "newuidmap and /etc/subuid: ordinary users can have labs",
+        "newuidmap (package uidmap) or lines of /etc/subuid are missing: labs need root",
+    );
+    let vagrant = find_tool("vagrant");
+    add("vagrant", vagrant.is_some(), vagrant.as_deref().unwrap_or_default(), "not found: no --inventory vagrant");
     looks
 }
 
@@ -105,16 +149,42 @@ fn find_tool(tool: &str) -> Option<String> {
     })
 }
 
-/// Prints one line a finding: name, whether it is there, what was found.
+/// Prints one line a finding: name, `yes`, `no` (it is needed) or `without` (some faults are not possible), what was
+/// found. Changes nothing: what must be tried is tried in namespaces that end with the attempt.
 const NODE_SCRIPT: &str = r#"
 say() { printf '%s\t%s\t%s\n' "$1" "$2" "$3"; }
-tool() { path=$(command -v "$1" 2>/dev/null) && say "$1" yes "$path" || say "$1" no "$2"; }
+tool() { path=$(command -v "$1" 2>/dev/null) && say "$1" yes "$path" || say "$1" "$3" "$2"; }
 PATH="$PATH:/usr/sbin:/sbin"
 [ "$(id -u)" = 0 ] && say root yes "$(id -un)" || say root no "logged in as $(id -un), and sudo did not help"
-tool perl "measures reachability; package perl-base"
-tool setsid "keeps leases alive; package util-linux"
-tool nft "cuts links; package nftables"
-tool iptables "cuts links where nft is missing; package iptables"
+tool perl "measures reachability; package perl-base" no
+tool setsid "keeps leases alive; package util-linux" no
+tool nft "cuts links; package nftables" without
+tool iptables "cuts links where nft is missing; package iptables" without
+if unshare -n tc qdisc add dev lo root netem delay 1ms >/dev/null 2>&1; then
+  say netem yes "delay, loss and the like on the node's own links"
+else
+  say netem without "no delay, loss, reordering or bandwidth faults: the kernel has no sch_netem (modprobe sch_netem), or tc is missing (package iproute2)"
+fi
+caps=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+if [ $((0x${caps:-0} >> 25 & 1)) = 1 ]; then say clock yes "it may be set"; else say clock without "it may not be set here; the clock of single processes is shifted instead"; fi
+daemon=none
+for name in chronyd systemd-timesyn ntpd ntpsec openntpd; do
+  for comm in /proc/[0-9]*/comm; do
+    read -r found <"$comm" 2>/dev/null && [ "$found" = "$name" ] && daemon=$name
+  done
+done
+say "time daemon" yes "$daemon"
+[ -c /dev/fuse ] && say fuse yes /dev/fuse || say fuse without "no slow or failing files by FUSE: /dev/fuse is missing (modprobe fuse)"
+if dmsetup targets 2>/dev/null | grep -q '^flakey' || modprobe -n dm-flakey >/dev/null 2>&1; then
+  say "device mapper" yes "dm-flakey"
+else
+  say "device mapper" without "no dm-flakey (module dm-flakey, package dmsetup): no disk faults below the file system"
+fi
+[ -d /run/systemd/system ] && say boot yes systemd || say boot without "no systemd: leases come back after a reboot only by cron"
+if [ -r /sys/fs/cgroup/cgroup.controllers ]; then say cgroups yes "$(cat /sys/fs/cgroup/cgroup.controllers)"
+else say cgroups without "no unified hierarchy: processors are throttled by signals, and the OOM killer is left alone"; fi
+machine=$(uname -m)
+[ "$machine" = "$OURS" ] && say agent yes "$machine" || say agent without "it is $machine and schism here is $OURS: faults that need schism on the node cannot be done"
 say kernel yes "$(uname -sr)"
 "#;
 
@@ -124,7 +194,7 @@ fn look_at_nodes(path: &Path) -> Result<Vec<Look>, RunnerError> {
         .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
     let mut looks = Vec::new();
     for handle in &ready.cluster.nodes {
-        let command = Command::new(NODE_SCRIPT);
+        let command = Command::new(format!("OURS={}\n{NODE_SCRIPT}", std::env::consts::ARCH));
         let answer = runtime.block_on(handle.remote.run(&command));
         let of = |what: &str| format!("{}: {what}", handle.node);
         let output = match answer {
@@ -140,7 +210,7 @@ fn look_at_nodes(path: &Path) -> Result<Vec<Look>, RunnerError> {
         let filter = has("nft") || has("iptables");
         for row in &rows {
             if let [what, good, found] = row[..] {
-                let needed = if matches!(what, "nft" | "iptables") { !filter } else { true };
+                let needed = if matches!(what, "nft" | "iptables") { !filter } else { good != "without" };
                 looks.push(Look { what: of(what), good: good == "yes", needed, found: found.to_owned() });
             }
         }
