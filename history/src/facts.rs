@@ -1,5 +1,7 @@
 //! What is known of a run beside its history: what was asked for, which faults landed, when they were on.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::history::History;
@@ -17,6 +19,9 @@ pub struct FaultWindow {
     pub label: String,
     /// Nodes that were harmed.
     pub nodes: Vec<Node>,
+    /// Who played which role when it was chosen, as far as the nodes said: `{"leader": ["n2"]}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Vec<Node>>,
     /// When the harm began (its invocation), nanoseconds since the start of the run.
     pub start_ns: u64,
     /// When it was proven to be on; `None`: never seen to take effect.
@@ -93,6 +98,7 @@ impl FaultWindow {
             class: class.to_owned(),
             label: intention.to_string(),
             nodes: Vec::new(),
+            roles: BTreeMap::new(),
             start_ns,
             landed_ns: None,
             heal_start_ns: None,
@@ -105,8 +111,20 @@ impl FaultWindow {
         if let Some(label) = value.get("label").and_then(Value::as_str) {
             label.clone_into(&mut self.label);
         }
-        if let Some(Value::List(nodes)) = value.get("nodes") {
-            self.nodes = nodes.iter().filter_map(Value::as_str).map(Node::new).collect();
+        let nodes_of = |value: &Value| match value {
+            Value::List(nodes) => nodes.iter().filter_map(Value::as_str).map(Node::new).collect(),
+            _ => Vec::new(),
+        };
+        if let Some(nodes @ Value::List(_)) = value.get("nodes") {
+            self.nodes = nodes_of(nodes);
+        }
+        if let Some(view) = value.get("view") {
+            let leaders = view.get("primaries").map(nodes_of).filter(|leaders| !leaders.is_empty());
+            self.roles.extend(leaders.map(|leaders| ("leader".to_owned(), leaders)));
+            if let Some(Value::Map(roles)) = view.get("roles") {
+                let named = roles.iter().filter_map(|(name, nodes)| Some((name.as_str()?.to_owned(), nodes_of(nodes))));
+                self.roles.extend(named);
+            }
         }
         let evidence = value.get("evidence");
         if evidence.and_then(|evidence| evidence.get("proven")) == Some(&Value::Bool(true)) {
@@ -133,6 +151,18 @@ impl FaultWindow {
 mod tests {
     use super::*;
     use crate::notation;
+
+    #[test]
+    fn roles_are_told_with_the_faults() {
+        let value = Value::from_json(&serde_json::json!({
+            "nodes": ["n1"], "view": {"primaries": ["n1", "n2"], "roles": {"learner": ["n5"]}}
+        }));
+        let mut window = FaultWindow::begin(1, "kill", &Value::Nil, 0);
+        window.complete(true, &value, None, 1);
+        let roles = serde_json::to_value(&window.roles).expect("roles");
+        assert_eq!(roles, serde_json::json!({"leader": ["n1", "n2"], "learner": ["n5"]}));
+        window.complete(true, &Value::from_json(&serde_json::json!({"view": 7})), None, 1);
+    }
 
     /// Windows as lines: id, class, label, nodes, then start, landed, heal start, healed in milliseconds.
     fn windows(text: &str) -> Vec<String> {

@@ -154,18 +154,18 @@ impl Nemesis {
         self.open.close(class);
     }
 
-    async fn view(&self, with_primaries: bool, with_roles: bool) -> View {
+    async fn view(&self) -> View {
         let primaries = match self.db.primaries() {
-            Some(ability) if with_primaries => {
+            Some(ability) => {
                 tokio::time::timeout(PRIMARIES_WITHIN, ability.primaries(&self.cluster)).await.unwrap_or_default()
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         };
         let roles = match self.db.roles() {
-            Some(ability) if with_roles => {
+            Some(ability) => {
                 tokio::time::timeout(PRIMARIES_WITHIN, ability.roles(&self.cluster)).await.unwrap_or_default()
             }
-            _ => BTreeMap::new(),
+            None => BTreeMap::new(),
         };
         View { nodes: self.cluster.names(), primaries, roles }
     }
@@ -215,11 +215,10 @@ impl Nemesis {
         }
         let intention = Intention::from_value(class, value)?;
         told.insert("label".to_owned(), json!(format!("{class}: {}", intention.label())));
-        let view = self.view(intention.needs_primaries(), intention.needs_roles()).await;
-        if intention.needs_primaries() {
-            told.insert("view".to_owned(), json!({ "primaries": view.primaries }));
-        } else if intention.needs_roles() {
-            told.insert("view".to_owned(), json!({ "roles": view.roles }));
+        // Asked also where the choice does not depend on it: the report tells which roles were hit.
+        let view = self.view().await;
+        if !view.primaries.is_empty() || !view.roles.is_empty() || intention.needs_primaries() {
+            told.insert("view".to_owned(), json!({ "primaries": view.primaries, "roles": view.roles }));
         }
         let mut fault = intention.decide(&view, &self.options.tag, fault_id)?;
         told.insert("label".to_owned(), json!(fault.label()));

@@ -57,6 +57,7 @@ fn fault(fault_id: u32, times_ms: [Option<u64>; 3]) -> FaultWindow {
         Vec::new()
     };
     FaultWindow {
+        roles: Default::default(),
         fault_id,
         class: "kill".into(),
         label: "n1".into(),

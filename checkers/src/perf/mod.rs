@@ -225,6 +225,7 @@ mod tests {
 
     fn fault(start_ms: u64, landed_ms: u64, heal_ms: u64, healed_ms: u64) -> FaultWindow {
         FaultWindow {
+            roles: Default::default(),
             fault_id: 3,
             class: "kill".to_owned(),
             label: String::new(),

@@ -167,6 +167,7 @@ mod tests {
     fn fault(class: &str, times_ms: (Option<u64>, Option<u64>, Option<u64>)) -> FaultWindow {
         let ns = |time: Option<u64>| time.map(|ms| ms * MS);
         FaultWindow {
+            roles: Default::default(),
             fault_id: 7,
             class: class.to_owned(),
             label: String::new(),

@@ -183,6 +183,7 @@ mod tests {
 
     fn fault(fault_id: u32, times: [Option<u64>; 4]) -> FaultWindow {
         FaultWindow {
+            roles: Default::default(),
             fault_id,
             class: "kill".into(),
             label: format!("kill {fault_id}"),

@@ -6,6 +6,7 @@
 //! The page is ordered by what a reader asks first: what happened, what it means, the proof, how to repeat it, what it
 //! looked like over time, what was done to the cluster, and where it ran.
 
+mod coverage;
 mod drawing;
 mod plots;
 mod scale;
@@ -76,6 +77,7 @@ pub fn page(story: &Story<'_>) -> String {
                     @if outcome == Outcome::Invalid { (verdict::gaps(&page)) }
                     (plots::plots(&page, &series))
                     (tables::faults(&page))
+                    (coverage::section(&page))
                     (tables::availability(&page))
                     (tables::operations(&page))
                     (tables::checkers(&page))

@@ -297,6 +297,7 @@ mod tests {
     #[test]
     fn the_end_of_a_run_is_told_as_the_reason() {
         let fault = |fault_id, landed_ns, heal_start_ns| schism_history::FaultWindow {
+            roles: Default::default(),
             fault_id,
             class: "kill".into(),
             label: String::new(),

@@ -106,6 +106,7 @@ fn window(fault_id: u32, class: &str, label: &str, nodes: &[u32], times_ms: [u64
         ]
     };
     FaultWindow {
+        roles: Default::default(),
         fault_id,
         class: class.into(),
         label: label.into(),
