@@ -17,6 +17,7 @@
 
 pub mod agent;
 pub mod class;
+pub mod docs;
 pub mod draw;
 pub mod fanout;
 pub mod fault;

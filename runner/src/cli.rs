@@ -67,6 +67,11 @@ pub enum Command {
     Lab(LabCommand),
     /// List what there is.
     List(ListArgs),
+    /// Say what a name means: a fault, with its options, where it works, how it is proven and undone.
+    Explain {
+        /// The name.
+        name: String,
+    },
     /// Say what this machine, or the nodes of an inventory, can do and what not.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -404,6 +409,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
         Command::List(args) => commands::list::list(args),
         Command::Doctor(args) => commands::doctor::doctor(args),
         Command::Completions { shell } => commands::list::completions(*shell),
+        Command::Explain { name } => commands::list::explain(name),
         Command::Packages { names } => commands::lab::fetch_packages(names),
     }
 }
