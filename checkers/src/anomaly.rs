@@ -43,6 +43,14 @@ pub enum Witness {
         /// How many operations the key's history has.
         operations_count: u64,
     },
+    /// Two members hold different things for good: one of them answered the same before and after the other, which had
+    /// caught up, answered something else.
+    ReplicasDisagree {
+        /// The reads of replicas: the first and the last of one member, the one in the middle of the other.
+        operations: Vec<OpIndex>,
+        /// For each node that was asked, what its last answer was, as text.
+        answers: Vec<(String, String)>,
+    },
 }
 
 /// A legal order of some operations, and why none of the others can follow.

@@ -3,6 +3,7 @@
 use crate::checker::Checker;
 use crate::linear::{Linearizable, ModelName};
 use crate::perf::Perf;
+use crate::plain::replicas::Replicas;
 use crate::plain::stats::Stats;
 use crate::run::Run;
 
@@ -35,6 +36,12 @@ pub const CHECKERS: &[CheckerEntry] = &[
         about: "each key behaves like one object, in one place, one operation after another",
         models: &[ModelName::CasRegister, ModelName::Register],
         build: |model| Box::new(Linearizable { model }),
+    },
+    CheckerEntry {
+        name: "replicas",
+        about: "members that have caught up hold the same: no read of one replica differs for good from that of another",
+        models: &[],
+        build: |_| Box::new(Replicas),
     },
     CheckerEntry {
         name: "stats",

@@ -84,6 +84,11 @@ pub enum Gap {
         /// Events of the longest prefix that was proven good.
         prefix_events: u64,
     },
+    /// No key was read from two members, so that nothing could be compared.
+    NothingToCompare {
+        /// Nodes that answered.
+        nodes: Vec<String>,
+    },
     /// An operation that the checker has no meaning for.
     Unsupported {
         /// The event.

@@ -28,7 +28,7 @@ pub use facts::{FaultWindow, RunFacts};
 pub use history::{Call, History, HistoryBuilder, HistoryError};
 pub use jsonl::{JsonlError, JsonlWriter};
 pub use notation::NotationError;
-pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process};
+pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process, REPLICA_READ};
 pub use seed::Seed;
 pub use tail::{Tail, Torn};
 pub use value::{Key, Mop, Value};

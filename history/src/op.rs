@@ -122,6 +122,10 @@ pub enum F {
     Other(Arc<str>),
 }
 
+/// The function of a read that tells what the member that is asked itself holds, once it has caught up with the others:
+/// its answer is about one copy, not about the object, so models of objects do not judge it.
+pub const REPLICA_READ: &str = "replica-read";
+
 impl F {
     /// The function of that name.
     pub fn parse(name: &str) -> F {

@@ -57,6 +57,11 @@ pub fn need_root() -> Result<(), RunnerError> {
 /// # Errors
 /// When the ground is not there and cannot be made.
 pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
+    // Before the lab's network is entered, from which nothing can be downloaded.
+    if plan.setup {
+        schism_tests_suites::fetch(&plan.database, &packages::default_cache())
+            .map_err(|error| RunnerError::Plan(error.to_string()))?;
+    }
     match &plan.ground {
         GroundPlan::Namespaces => {
             need_root()?;

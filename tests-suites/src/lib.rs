@@ -10,5 +10,5 @@ pub mod etcd;
 pub mod table;
 
 pub use table::{
-    BuildError, DATABASES, Database, DatabaseEntry, DatabaseSpec, MakeDriver, SUITES, SuiteEntry, build, suite,
+    BuildError, DATABASES, Database, DatabaseEntry, DatabaseSpec, MakeDriver, SUITES, SuiteEntry, build, fetch, suite,
 };

@@ -6,6 +6,7 @@ use schism_cluster::{Cluster, Db};
 use schism_workloads::client::Driver;
 use serde::{Deserialize, Serialize};
 
+use crate::etcd::release::{Release, ReleaseError};
 use crate::etcd::{Etcd, EtcdDriver, EtcdOptions, OptionsError};
 
 /// A database that schism knows.
@@ -93,6 +94,20 @@ pub fn build(spec: &DatabaseSpec) -> Result<Database, BuildError> {
     }
 }
 
+/// Fetches what a database needs on this machine beside packages (a released binary) into a cache; nothing where it is
+/// there. Blocks.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn fetch(spec: &DatabaseSpec, cache: &std::path::Path) -> Result<(), ReleaseError> {
+    match spec {
+        DatabaseSpec::Etcd(options) => match options.release.as_deref().and_then(Release::find) {
+            Some(release) => release.fetch(cache).map(|_| ()),
+            None => Ok(()),
+        },
+    }
+}
+
 /// A suite that comes with schism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuiteEntry {
@@ -115,6 +130,11 @@ pub static SUITES: &[SuiteEntry] = &[
         name: "etcd/stale-reads",
         about: "Serializable reads on etcd under partitions: stale reads must be found",
         yaml: include_str!("../suites/etcd/stale-reads.yaml"),
+    },
+    SuiteEntry {
+        name: "etcd/crash-3-5-1",
+        about: "etcd 3.5.1 under kills: members that hold different data must be found",
+        yaml: include_str!("../suites/etcd/crash-3-5-1.yaml"),
     },
 ];
 

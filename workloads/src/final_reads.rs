@@ -2,7 +2,7 @@
 //! (with at least as many workers as nodes) from every node.
 
 use schism_generators::{Context, Generator, Invocation, Next, Rotation};
-use schism_history::{F, Key, Kind, Op, Value};
+use schism_history::{F, Key, Kind, Op, REPLICA_READ, Value};
 
 /// Most reads in all; beyond it the newest keys are read.
 const READS_MAX: usize = 2_000;
@@ -11,6 +11,9 @@ const READS_MAX: usize = 2_000;
 /// it must therefore stand where it hears the load (see [`schism_generators::sequence`]).
 #[derive(Debug, Clone)]
 pub struct FinalReads {
+    f: F,
+    /// How often each worker reads each key.
+    rounds: usize,
     /// By worker: the key that it used last.
     last_keys: Vec<Option<Key>>,
     /// What is read; made with the first question.
@@ -23,7 +26,18 @@ pub struct FinalReads {
 impl FinalReads {
     /// For that many workers.
     pub fn new(workers_count: u32) -> FinalReads {
+        FinalReads::of(F::Read, 1, workers_count)
+    }
+
+    /// Reads of single replicas instead, each key twice, for that many workers.
+    pub fn of_replicas(workers_count: u32) -> FinalReads {
+        FinalReads::of(F::parse(REPLICA_READ), 2, workers_count)
+    }
+
+    fn of(f: F, rounds: usize, workers_count: u32) -> FinalReads {
         FinalReads {
+            f,
+            rounds,
             last_keys: vec![None; workers_count as usize],
             keys: None,
             read_count: vec![0; workers_count as usize],
@@ -47,17 +61,21 @@ impl Generator for FinalReads {
         }
         let Some(keys) = &self.keys else { return Next::Exhausted };
         let range = context.worker_first as usize..(context.worker_end as usize).min(self.read_count.len());
-        if self.read_count.get(range).is_none_or(|counts| counts.iter().all(|count| *count >= keys.len())) {
+        if self.read_count.get(range).is_none_or(|counts| counts.iter().all(|count| *count >= keys.len() * self.rounds))
+        {
             return Next::Exhausted;
         }
         for _ in 0..context.range_count() {
             let Some(worker) = self.rotation.pick(context) else { break };
             let Some(count) = self.read_count.get_mut(worker as usize) else { continue };
-            let Some(key) = keys.get(*count).cloned() else { continue };
+            if *count >= keys.len() * self.rounds {
+                continue;
+            }
+            let Some(key) = keys.get(*count % keys.len().max(1)).cloned() else { continue };
             *count += 1;
             return Next::Op(Invocation {
                 process: context.process(worker),
-                f: F::Read,
+                f: self.f.clone(),
                 key: Some(key),
                 value: Value::Nil,
             });

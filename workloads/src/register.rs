@@ -5,8 +5,8 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use schism_generators::{Combine, Context, Generator, IndependentKeys, Invocation, Next, Rotation};
-use schism_history::{F, Kind, Op, Seed, Value};
+use schism_generators::{Combine, Context, Generator, IndependentKeys, Invocation, Next, Rotation, sequence};
+use schism_history::{F, Kind, Op, REPLICA_READ, Seed, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::final_reads::FinalReads;
@@ -25,6 +25,10 @@ pub(crate) const OPTIONS: &[(&str, &str)] = &[
     ("operations_per_key_max", "operations before a group of workers takes a fresh key (default 400)"),
     ("processes_per_key_max", "processes on one key, each doubt making a new one, before a fresh key (default 20)"),
     ("final_reads", "whether the keys in use are read by all workers after the last fault is healed (default true)"),
+    (
+        "replica_reads",
+        "whether every member is asked at the end what it holds itself, and all compared (default false)",
+    ),
 ];
 
 /// Largest value of [`Values::Small`].
@@ -63,6 +67,9 @@ pub struct RegisterOptions {
     pub processes_per_key_max: u64,
     /// Whether the keys in use are read once more by every worker at the end.
     pub final_reads: bool,
+    /// Whether every member is asked at the end, twice, what it holds itself of the keys in use; the database's client
+    /// must know such reads ([`schism_history::REPLICA_READ`]).
+    pub replica_reads: bool,
 }
 
 impl Default for RegisterOptions {
@@ -76,6 +83,7 @@ impl Default for RegisterOptions {
             operations_per_key_max: 400,
             processes_per_key_max: 20,
             final_reads: true,
+            replica_reads: false,
         }
     }
 }
@@ -118,10 +126,20 @@ pub(crate) fn build(options: &RegisterOptions, seed: Seed, concurrency: u32) -> 
     if options.cas_weight > 0 {
         functions.push("cas".to_owned());
     }
+    let mut checker_names = vec![("linearizable", Some("cas-register"))];
+    let mut last: Vec<Box<dyn Generator>> = Vec::new();
+    if options.final_reads {
+        last.push(FinalReads::new(concurrency).boxed());
+    }
+    if options.replica_reads {
+        last.push(FinalReads::of_replicas(concurrency).boxed());
+        functions.push(REPLICA_READ.to_owned());
+        checker_names.push(("replicas", None));
+    }
     Ok(Workload {
         generator: keys.boxed(),
-        final_generator: options.final_reads.then(|| FinalReads::new(concurrency).boxed()),
-        checker_names: vec![("linearizable", Some("cas-register"))],
+        final_generator: (!last.is_empty()).then(|| sequence(last).boxed()),
+        checker_names,
         functions,
     })
 }

@@ -1,6 +1,6 @@
 //! From a history to the operations of each key.
 
-use schism_history::{History, Kind, OpIndex};
+use schism_history::{History, Kind, OpIndex, REPLICA_READ};
 
 use super::model::Model;
 
@@ -42,12 +42,13 @@ pub(crate) struct KeyOperations<A> {
     pub unsupported: Option<(OpIndex, String)>,
 }
 
-/// Sorts invocations by key: first those without a key, if there are any, then keys in order of appearance. Linear.
+/// Sorts invocations by key: first those without a key, if there are any, then keys in order of appearance. Linear. Reads
+/// of one replica are left out: they are about a copy, not about the object.
 pub(crate) fn by_key(history: &History) -> Vec<KeyEvents> {
     let mut keys: Vec<KeyEvents> = Vec::with_capacity(history.keys().len() + 1);
     keys.push(KeyEvents { key: None, invocations: Vec::new() });
     keys.extend((0..history.keys().len() as u32).map(|key| KeyEvents { key: Some(key), invocations: Vec::new() }));
-    for call in history.client_calls() {
+    for call in history.client_calls().filter(|call| history.f(call.invoke).as_str() != REPLICA_READ) {
         let place = history.key_id(call.invoke).map_or(0, |key| key as usize + 1);
         keys[place].invocations.push(call.invoke);
     }

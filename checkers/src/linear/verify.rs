@@ -20,7 +20,9 @@ type Plain = (OpIndex, Option<OpIndex>, RegisterAction);
 /// # Errors
 /// What is not true, or that the set is too large to walk all its orders.
 pub fn verify_witness(history: &History, witness: &Witness) -> Result<(), String> {
-    let Witness::Nonlinearizable { model, operations, smallest, blocked, paths, .. } = witness;
+    let Witness::Nonlinearizable { model, operations, smallest, blocked, paths, .. } = witness else {
+        return Err("the witness is not one of linearizability".to_owned());
+    };
     let name = ModelName::parse(model).ok_or_else(|| format!("no model is called {model}"))?;
     let model = Register::from(name);
     let first = *operations.first().ok_or("the witness names no operation")?;

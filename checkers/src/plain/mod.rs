@@ -1,3 +1,4 @@
 //! Checkers that need no search.
 
+pub mod replicas;
 pub mod stats;

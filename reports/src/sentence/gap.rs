@@ -119,6 +119,13 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
             )
         }
         Gap::BudgetSpent { .. } => budget(gap),
+        Gap::NothingToCompare { nodes } => (
+            match nodes.len() {
+                0 => "no member said what it holds, so no two could be compared".to_owned(),
+                _ => format!("only {} said what it holds, so no two members could be compared", words::list(nodes)),
+            },
+            "give the members more time to come back (schedule.recovery), or look at their logs".to_owned(),
+        ),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
             if reason.ends_with(" has no function cas") {
@@ -233,6 +240,8 @@ mod tests {
             (Gap::FaultNotHealed { fault_id: 3, class: "kill".into() }, "fault 3 (kill)", "schism heal"),
             (budget(10, 0), "on key 5 went past its budget (10 steps); its first 42 events", "--max-steps"),
             (budget(3, 5 << 20), "(5 MiB of memory)", "--max-memory"),
+            (Gap::NothingToCompare { nodes: vec![] }, "no member said", "schedule.recovery"),
+            (Gap::NothingToCompare { nodes: vec!["n1".into()] }, "only n1 said", "logs"),
             (
                 Gap::Unsupported { index: 9, reason: "no\u{7}".into() },
                 "event 9 has no meaning for the checker: no\\u{7}",

@@ -179,7 +179,14 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     let found = counterexamples(story.verdict);
     let linear = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::Nonlinearizable { .. }));
     let database = words::name(database);
-    let what = if linear {
+    let copies = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::ReplicasDisagree { .. }));
+    let what = if copies {
+        format!(
+            "The members of {database} do not hold the same data any more, and will not by themselves: what a client \
+             reads depends on whom it asks, and whichever member leads next decides what the data is. What was \
+             acknowledged may be lost."
+        )
+    } else if linear {
         format!(
             "The answers that {database} gave its clients cannot have come from any single, up-to-date copy of the data. \
              Software that trusts what it reads (locks, leader election, counters, configuration) can then act on data \
@@ -239,7 +246,11 @@ pub fn overlapping(windows: &[Window], from_ns: u64, to_ns: u64) -> impl Iterato
 
 /// From the first invocation to the last event of a counterexample's operations.
 fn time_of(story: &Story<'_>, found: &Counterexample<'_>) -> Option<(u64, u64)> {
-    let Witness::Nonlinearizable { operations, .. } = &found.anomaly.witness else { return None };
+    let (Witness::Nonlinearizable { operations, .. } | Witness::ReplicasDisagree { operations, .. }) =
+        &found.anomaly.witness
+    else {
+        return None;
+    };
     let calls = || operations.iter().filter_map(|&invoke| crate::phrase::call_at(story.history, invoke));
     let from = calls().map(|call| story.history.time_ns(call.invoke)).min()?;
     let to = calls().map(|call| story.history.time_ns(call.completion.unwrap_or(call.invoke))).max()?;

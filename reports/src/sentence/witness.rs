@@ -37,6 +37,8 @@ pub fn counterexamples(verdict: &Verdict) -> Vec<Counterexample<'_>> {
 fn size(witness: &Witness) -> usize {
     match witness {
         Witness::Nonlinearizable { operations, .. } => operations.len(),
+        // Members that differ explain stale answers, and say it plainly: told before what follows from it.
+        Witness::ReplicasDisagree { .. } => 0,
         _ => usize::MAX,
     }
 }
@@ -78,6 +80,9 @@ pub struct Proof {
 pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
     let key = anomaly.key.as_deref().map(|key| format!(" on key {}", words::name(key))).unwrap_or_default();
     let title = format!("{}{key}", words::cut(&anomaly.kind, 60));
+    if let Witness::ReplicasDisagree { operations, answers } = &anomaly.witness {
+        return disagreement(history, operations, answers, title, &key);
+    }
     let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, .. } =
         &anomaly.witness
     else {
@@ -104,6 +109,43 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
         operations_count: operations.len(),
         reasons: reasons(operations, paths, have_one_order(&calls)),
         note: note(*smallest, operations.len(), *operations_count, scope),
+        missing_count: operations.len() - calls.len(),
+        title,
+    }
+}
+
+/// Members that differ for good.
+fn disagreement(
+    history: &History,
+    operations: &[OpIndex],
+    answers: &[(String, String)],
+    title: String,
+    key: &str,
+) -> Proof {
+    let calls: Vec<Call> = operations.iter().filter_map(|&invoke| phrase::call_at(history, invoke)).collect();
+    let decimals = decimals(history, calls.iter());
+    let told = calls.iter().enumerate().map(|(place, call)| Told {
+        letter: letter(place),
+        invoke: call.invoke,
+        sentence: phrase::sentence(history, call, decimals),
+        blocked: place == 1,
+    });
+    let held = answers
+        .iter()
+        .take(OPERATIONS_MAX)
+        .map(|(node, answer)| format!("{} holds {}", words::name(node), words::cut(answer, 80)));
+    let mut reasons: Vec<String> = vec![
+        "B was answered by a member that had caught up, after A and before C; A and C were answered alike by another. \
+         What was there between cannot have come and gone, so the two hold different things for good."
+            .to_owned(),
+    ];
+    reasons.extend(held);
+    Proof {
+        headline: format!("members of the cluster hold different things{key} for good, though each had caught up"),
+        operations: told.collect(),
+        operations_count: operations.len(),
+        reasons,
+        note: "values are [value, revision of its last change]".to_owned(),
         missing_count: operations.len() - calls.len(),
         title,
     }

@@ -5,8 +5,10 @@
 //! | `read` | `/v3/kv/range` of the key (linearizable, or serializable by option) | its value; nothing if the key is missing |
 //! | `write` | `/v3/kv/put` | the value again |
 //! | `cas [old, new]` | `/v3/kv/txn`: if the value is `old` (if there is no key, for an `old` of nothing), put `new` | `matched` |
+//! | `replica-read` | a linearizable range that counts only, so that the member catches up, then a serializable one | `[value, mod revision]` |
 //!
-//! Each sends at most one request for its operation. How each error ends stands in [`super::errors`].
+//! With `guards`, writes and compare-and-sets carry as many further comparisons that always hold, as transactions over
+//! several keys do. Each operation sends at most one request that changes anything. How each error ends stands in [`super::errors`].
 //! Not covered: transactions over several keys, leases, watches.
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schism_cluster::Cluster;
 use schism_generators::Invocation;
-use schism_history::{F, Node, Process, Value};
+use schism_history::{F, Node, Process, REPLICA_READ, Value};
 use schism_workloads::client::{Client, Completion, Driver, OpenError};
 use serde_json::{Value as Json, json};
 
@@ -42,13 +44,18 @@ pub struct EtcdDriver {
 struct Settings {
     prefix: String,
     serializable_reads: bool,
+    guards: u32,
 }
 
 impl EtcdDriver {
     /// For the nodes of a cluster. Sends nothing.
     pub fn of(etcd: &Etcd, cluster: &Cluster) -> EtcdDriver {
         let options = etcd.options();
-        let settings = Settings { prefix: options.prefix.clone(), serializable_reads: options.serializable_reads };
+        let settings = Settings {
+            prefix: options.prefix.clone(),
+            serializable_reads: options.serializable_reads,
+            guards: options.guards,
+        };
         EtcdDriver {
             addresses: addresses(cluster),
             access: etcd.access().clone(),
@@ -126,9 +133,13 @@ impl Client for EtcdClient {
             F::Read => self.read(operation).await,
             F::Write => self.write(operation).await,
             F::Cas => self.cas(operation).await,
-            other => Err(unsupported(&format!("no operation `{other}`; there are read, write and cas"))),
+            F::Other(f) if **f == *REPLICA_READ => self.replica_read(operation).await,
+            other => {
+                Err(unsupported(&format!("no operation `{other}`; there are read, write, cas and {REPLICA_READ}")))
+            }
         };
-        done.unwrap_or_else(|failure| complete(operation.f == F::Read, &failure))
+        let reads = operation.f == F::Read || operation.f.as_str() == REPLICA_READ;
+        done.unwrap_or_else(|failure| complete(reads, &failure))
     }
 }
 
@@ -149,9 +160,36 @@ impl EtcdClient {
 
     async fn write(&mut self, operation: &Invocation) -> Result<Completion, Failure> {
         let key = key(&self.settings.prefix, operation.key.as_ref());
-        let body = json!({ "key": key, "value": to_base64(text(&operation.value)?) });
-        self.call("/v3/kv/put", &body).await?;
-        Ok(Completion::ok(operation.value.clone()))
+        let put = json!({ "key": key, "value": to_base64(text(&operation.value)?) });
+        if self.settings.guards == 0 {
+            self.call("/v3/kv/put", &put).await?;
+            return Ok(Completion::ok(operation.value.clone()));
+        }
+        let body = json!({ "compare": self.guards(), "success": [{ "request_put": put }] });
+        match self.call("/v3/kv/txn", &body).await?.get("succeeded") {
+            Some(Json::Bool(true)) => Ok(Completion::ok(operation.value.clone())),
+            other => Err(wrong_shape(&format!("comparisons that always hold did not: succeeded is {other:?}"))),
+        }
+    }
+
+    /// Comparisons that always hold: versions of keys, which are never below 0.
+    fn guards(&self) -> Vec<Json> {
+        let guard = |number: u32| {
+            let key = to_base64(format!("{}guard/{number}", self.settings.prefix));
+            json!({ "key": key, "target": "VERSION", "result": "GREATER", "version": "-1" })
+        };
+        (0..self.settings.guards).map(guard).collect()
+    }
+
+    async fn replica_read(&mut self, operation: &Invocation) -> Result<Completion, Failure> {
+        let key = key(&self.settings.prefix, operation.key.as_ref());
+        // Whoever answers this has everything that was committed before.
+        self.call("/v3/kv/range", &json!({ "key": key, "count_only": true })).await?;
+        let answer = self.call("/v3/kv/range", &json!({ "key": key, "serializable": true })).await?;
+        let value = value_in(&answer, &key)?;
+        let revision = answer.pointer("/kvs/0/mod_revision").and_then(Json::as_str).unwrap_or("0").parse::<i64>();
+        let revision = revision.map_err(|_| wrong_shape("mod_revision is no number"))?;
+        Ok(Completion::ok(Value::list(vec![value, Value::Int(revision)])))
     }
 
     async fn cas(&mut self, operation: &Invocation) -> Result<Completion, Failure> {
@@ -166,7 +204,9 @@ impl EtcdClient {
             old => json!({ "key": key, "target": "VALUE", "result": "EQUAL", "value": to_base64(text(&old)?) }),
         };
         let put = json!({ "request_put": { "key": key, "value": to_base64(text(&new)?) } });
-        let answer = self.call("/v3/kv/txn", &json!({ "compare": [compare], "success": [put] })).await?;
+        let mut compares = self.guards();
+        compares.push(compare);
+        let answer = self.call("/v3/kv/txn", &json!({ "compare": compares, "success": [put] })).await?;
         // The gateway leaves out what is false.
         let matched = match answer.get("succeeded") {
             None => false,

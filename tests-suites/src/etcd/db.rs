@@ -3,6 +3,7 @@
 //! On a node: data in `/var/lib/schism-etcd`, log in `/var/log/schism-etcd.log`, pid file in `/run/schism-etcd`, a binary
 //! brought by us in `/opt/schism/etcd` (stays there: a cache). Members speak to each other without TLS.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::members::{addresses, ready, view};
 use super::options::{Access, EtcdOptions, OptionsError, bracketed};
+use super::release::Release;
 
 const DATA: &str = "/var/lib/schism-etcd";
 const LOG: &str = "/var/log/schism-etcd.log";
@@ -50,7 +52,7 @@ impl Etcd {
 
     /// The program: ours by its path, the node's own by its name.
     fn program(&self) -> String {
-        if self.options.binary.is_some() { format!("{OPT}/etcd") } else { "etcd".to_owned() }
+        if self.local_binary().is_some() { format!("{OPT}/etcd") } else { "etcd".to_owned() }
     }
 
     fn daemon(&self, cluster: &Cluster, on: &NodeHandle) -> DaemonSpec {
@@ -105,9 +107,16 @@ impl Etcd {
         Ok(())
     }
 
+    /// The binary that is brought to nodes, if it is not their own.
+    fn local_binary(&self) -> Option<PathBuf> {
+        let release = self.options.release.as_deref().and_then(Release::find);
+        let cache = schism_cluster::packages::default_cache;
+        self.options.binary.clone().or_else(|| release.map(|release| release.path(&cache())))
+    }
+
     /// Makes sure that the node has a binary.
     async fn bring_binary(&self, on: &NodeHandle) -> Result<(), DbError> {
-        let Some(binary) = &self.options.binary else {
+        let Some(binary) = self.local_binary() else {
             let found = on.remote.output(&Command::new(with_path("command -v etcd"))).await?;
             return match found.status {
                 0 => Ok(()),
@@ -120,7 +129,7 @@ impl Etcd {
                 }),
             };
         };
-        let bytes = local_file(binary).await?;
+        let bytes = local_file(&binary).await?;
         let program = self.program();
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let there = on.remote.output(&Command::new(format!("sha256sum {}", quote(&program)))).await?;

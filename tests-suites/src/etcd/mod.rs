@@ -4,12 +4,14 @@
 //! - [`db`]: how to start, stop, wipe and ask it ([`Etcd`]).
 //! - [`client`]: registers over the JSON gateway ([`EtcdDriver`]).
 //! - [`errors`]: the one table of certain failure and doubt.
+//! - [`release`]: old versions, fetched.
 //! - [`values`]: values as etcd stores them.
 
 pub mod client;
 pub mod db;
 pub mod errors;
 pub mod options;
+pub mod release;
 pub mod values;
 
 mod auth;

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::release::{RELEASES, Release};
+
+/// etcd's own limit of 128 (`--max-txn-ops`), less the operation's own comparison.
+const GUARDS_MAX: u32 = 127;
+
 /// What can be chosen of etcd: the value of `database: { etcd: {...} }` in a suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +45,11 @@ pub struct EtcdOptions {
     /// A binary of etcd on the controller, brought to every node; absent: each node's own (in its PATH, or in
     /// `/opt/schism/etcd`).
     pub binary: Option<PathBuf>,
+    /// A released version (`3.5.1`) to be fetched and brought to every node instead of `binary`: one of
+    /// [`super::release::RELEASES`].
+    pub release: Option<String>,
+    /// How many comparisons that always hold each write carries beside its own, as transactions over several keys do.
+    pub guards: u32,
     /// What every key begins with. Nothing may be stored under it when the load begins.
     pub prefix: String,
 }
@@ -60,6 +70,8 @@ impl Default for EtcdOptions {
             connect_timeout_ms: 500,
             ready_timeout_ms: 60_000,
             binary: None,
+            release: None,
+            guards: 0,
             prefix: "schism/".to_owned(),
         }
     }
@@ -202,6 +214,21 @@ fn contradiction(problem: impl Into<String>, hint: &'static str) -> OptionsError
 }
 
 fn check(options: &EtcdOptions) -> Result<(), OptionsError> {
+    if let Some(version) = options.release.as_deref() {
+        if Release::find(version).is_none() {
+            let known: Vec<&str> = RELEASES.iter().map(|release| release.version).collect();
+            let problem = format!("`release` is `{version}`, which cannot be fetched; there is {}", known.join(", "));
+            return Err(contradiction(problem, "Give the path of a binary as `binary` instead"));
+        }
+        if options.binary.is_some() {
+            let problem = "`release` and `binary` are both given".to_owned();
+            return Err(contradiction(problem, "Keep one of them"));
+        }
+    }
+    if options.guards > GUARDS_MAX {
+        let problem = format!("`guards` is {}, and etcd takes at most 128 comparisons", options.guards);
+        return Err(contradiction(problem, "Give at most 127"));
+    }
     if options.operation_timeout_ms == 0 || options.connect_timeout_ms == 0 {
         return Err(contradiction("a time limit of 0 ms lets nothing succeed", "Leave it out, or give it 1000"));
     }

@@ -50,7 +50,9 @@ fn large_histories_of_many_shapes() {
         let history = make(9, Wanted { stale: true, ..wanted });
         let finding = check(&history, Budget::default());
         assert_eq!(finding.outcome(), Outcome::Invalid, "{name}");
-        let Witness::Nonlinearizable { operations, smallest, .. } = &finding.anomalies[0].witness;
+        let Witness::Nonlinearizable { operations, smallest, .. } = &finding.anomalies[0].witness else {
+            panic!("another witness")
+        };
         assert!(*smallest && operations.len() < 10, "{name}: {operations:?}");
         verify_witness(&history, &finding.anomalies[0].witness).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
     }
@@ -110,7 +112,9 @@ fn a_witness_that_could_not_be_made_small_says_so() {
     let history = make(1, Wanted { stale: true, ..WANTED });
     let cost = check(&history, Budget::default()).stats["steps"].as_u64().unwrap();
     let finding = check(&history, Budget { steps_max: cost, ..Budget::default() });
-    let Witness::Nonlinearizable { smallest, operations, .. } = &finding.anomalies[0].witness;
+    let Witness::Nonlinearizable { smallest, operations, .. } = &finding.anomalies[0].witness else {
+        panic!("another witness")
+    };
     assert!(!smallest && operations.len() > 10);
 }
 

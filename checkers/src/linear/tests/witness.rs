@@ -67,7 +67,9 @@ fn every_witness_is_sound_and_smallest() {
             witnesses += 1;
             verify_witness(&history, &anomaly.witness)
                 .unwrap_or_else(|wrong| panic!("round {round}: {wrong}: {:?} {}", anomaly, notation::write(&history)));
-            let Witness::Nonlinearizable { operations, smallest, failed_at, .. } = &anomaly.witness;
+            let Witness::Nonlinearizable { operations, smallest, failed_at, .. } = &anomaly.witness else {
+                panic!("another witness")
+            };
             assert!(smallest);
             sizes[operations.len()] += 1;
             assert_first_failure(&history, *failed_at);
@@ -139,7 +141,10 @@ fn rejects() {
         let finding = check(&history);
         assert_eq!(finding.outcome(), Outcome::Invalid, "{line}");
         let Witness::Nonlinearizable { operations: found, failed_at: at, smallest, blocked, paths, .. } =
-            &finding.anomalies[0].witness;
+            &finding.anomalies[0].witness
+        else {
+            panic!("another witness")
+        };
         assert_eq!((found.as_slice(), at, *smallest), (*operations, failed_at, true), "{line}");
         assert!(operations.contains(blocked) && !paths.is_empty(), "{line}");
         verify_witness(&history, &finding.anomalies[0].witness).unwrap();
@@ -170,12 +175,12 @@ fn verify_refuses_lies() {
     ];
     for (lie, tell) in lies {
         let mut witness = truth.clone();
-        let Witness::Nonlinearizable { operations, .. } = &mut witness;
+        let Witness::Nonlinearizable { operations, .. } = &mut witness else { panic!("another witness") };
         tell(operations);
         assert!(verify_witness(&history, &witness).is_err(), "{lie}");
     }
     let mut witness = truth.clone();
-    let Witness::Nonlinearizable { paths, .. } = &mut witness;
+    let Witness::Nonlinearizable { paths, .. } = &mut witness else { panic!("another witness") };
     paths[0].placed[0].state = "5".to_owned();
     assert!(verify_witness(&history, &witness).is_err(), "a wrong state");
 }
