@@ -93,7 +93,9 @@ mod tests {
     use crate::table::{CHECKERS, build};
 
     fn judged(line: &str) -> Verdict {
-        let checkers: Vec<_> = CHECKERS.iter().map(|entry| build(entry.name, None).unwrap()).collect();
+        // Whoever compares replicas has nothing to compare here.
+        let judges = CHECKERS.iter().filter(|entry| entry.name != "replicas");
+        let checkers: Vec<_> = judges.map(|entry| build(entry.name, None).unwrap()).collect();
         check_all(&checkers, &notation::parse(line).unwrap(), &RunFacts::default(), &Budget::default())
     }
 

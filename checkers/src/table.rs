@@ -134,7 +134,10 @@ mod tests {
     #[test]
     fn wrong_names_are_told_with_the_right_ones() {
         let told = |checker, model| build(checker, model).err().map(|error| error.to_string()).unwrap_or_default();
-        assert_eq!(told("linear", None), "no checker is called linear; there are linearizable, stats, run, perf");
+        assert_eq!(
+            told("linear", None),
+            "no checker is called linear; there are linearizable, replicas, stats, run, perf"
+        );
         assert_eq!(
             told("linearizable", Some("queue")),
             "the checker linearizable cannot judge the model queue; it knows cas-register, register"

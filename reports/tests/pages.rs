@@ -12,7 +12,9 @@ mod common;
 use std::time::Instant;
 
 use common::{HOSTILE, Told};
-use schism_checkers::{Gap, Outcome};
+use schism_checkers::table::build;
+use schism_checkers::{Budget, Gap, Outcome, Verdict};
+use schism_history::{F, History, Key, Kind, Node, Op, Process, REPLICA_READ, Value};
 use schism_reports::terminal::Look;
 use schism_reports::{github, html, junit, terminal};
 
@@ -287,4 +289,30 @@ fn a_terminal_is_not_overrun() {
         assert!(!summary.contains('\u{1b}'), "{name}");
         assert!(summary.ends_with('\n'), "{name}");
     }
+}
+
+#[test]
+fn members_that_disagree_are_told_with_what_each_holds() {
+    let mut told = common::stale();
+    let events = [("n1", 1, 0), ("n2", 2, 1), ("n1", 1, 2)].map(|(node, answer, process)| {
+        let mut invoke = Op::new(Process::Client(process), Kind::Invoke, F::parse(REPLICA_READ), Value::Nil);
+        (invoke.key, invoke.node) = (Some(Key::Int(7)), Some(Node::new(node)));
+        let value = Value::list(vec![Value::Int(answer), Value::Int(answer + 40)]);
+        [invoke.clone(), Op { kind: Kind::Ok, value, ..invoke }]
+    });
+    told.history = History::from_ops(events.into_iter().flatten()).unwrap();
+    told.verdict = Verdict::default();
+    let finding = build("replicas", None).unwrap().check(&told.history, &told.facts, &Budget::default());
+    told.verdict.checkers.insert("replicas".to_owned(), finding);
+    in_order(
+        &html::page(&told.story()),
+        &[
+            "Members of the cluster hold different things on key 7 for good",
+            "do not hold the same data any more",
+            "replica-read",
+            "the last answer of each: n1 [1,41] and n2 [2,42]",
+        ],
+    );
+    let summary = terminal::summary(&told.story(), PLAIN);
+    assert!(summary.contains("replicas-disagree on key 7"), "{summary}");
 }

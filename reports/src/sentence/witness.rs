@@ -130,22 +130,21 @@ fn disagreement(
         sentence: phrase::sentence(history, call, decimals),
         blocked: place == 1,
     });
-    let held = answers
-        .iter()
-        .take(OPERATIONS_MAX)
-        .map(|(node, answer)| format!("{} holds {}", words::name(node), words::cut(answer, 80)));
-    let mut reasons: Vec<String> = vec![
+    let held = answers.iter().take(OPERATIONS_MAX);
+    let held: Vec<String> =
+        held.map(|(node, answer)| format!("{} {}", words::name(node), words::cut(answer, 80))).collect();
+    let reasons = vec![
         "B was answered by a member that had caught up, after A and before C; A and C were answered alike by another. \
-         What was there between cannot have come and gone, so the two hold different things for good."
+         What was there between cannot have come and gone, so the two hold different things for good"
             .to_owned(),
+        format!("the last answer of each: {}", words::list(&held)),
     ];
-    reasons.extend(held);
     Proof {
         headline: format!("members of the cluster hold different things{key} for good, though each had caught up"),
         operations: told.collect(),
         operations_count: operations.len(),
         reasons,
-        note: "values are [value, revision of its last change]".to_owned(),
+        note: "an answer is [value, revision of its last change]".to_owned(),
         missing_count: operations.len() - calls.len(),
         title,
     }
