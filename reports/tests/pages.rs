@@ -310,7 +310,7 @@ fn members_that_disagree_are_told_with_what_each_holds() {
             "Members of the cluster hold different things on key 7 for good",
             "do not hold the same data any more",
             "replica-read",
-            "the last answer of each: n1 [1,41] and n2 [2,42]",
+            "he last answer of each: n1 [1,41] and n2 [2,42]",
         ],
     );
     let summary = terminal::summary(&told.story(), PLAIN);
