@@ -19,6 +19,8 @@
 //! tmpfs, bridge and veth; rootless labs are not there yet.
 
 mod control;
+mod disk;
+mod disk_sys;
 mod enter;
 mod error;
 mod files;
@@ -30,6 +32,8 @@ mod init;
 mod lab;
 mod net;
 mod node;
+mod power;
+mod power_freeze;
 mod process;
 mod serve;
 mod spec;

@@ -70,6 +70,27 @@ pub(crate) fn join(nodes: usize) -> Result<(), Failure> {
     ip("joining the nodes to the bridge", &lines)
 }
 
+/// Puts the near end of the cable of a node that came again into the bridge. The controller's side forgets that it asked
+/// for that address in vain, or it would ask again only a second later.
+pub(crate) fn plug(at: usize) -> Result<(), Failure> {
+    ip("joining the node to the bridge", &[format!("link set v{at} master br0 up")])?;
+    for address in [address(at).to_string(), address_v6(at).to_string()] {
+        // Fine if it had not asked.
+        let _ = ip("forgetting a neighbour", &[format!("neigh del {address} dev br0")]);
+    }
+    Ok(())
+}
+
+/// Pulls a node's cable: from now on nothing of it is heard. Fine if there is none any more.
+pub(crate) fn unplug(at: usize) {
+    let _ = ip("pulling the node's cable", &[format!("link set v{at} down")]);
+}
+
+/// Takes the cable of a node that is dead away, as its network namespace may go only later. Fine if there is none.
+pub(crate) fn remove(at: usize) {
+    let _ = ip("removing the node's cable", &[format!("link del v{at}")]);
+}
+
 /// After what time the controller's side asks again who has an address. The kernel's second is too long while cables
 /// come up (a question that was lost would cost it whole), and right afterwards, when a loaded node may answer late.
 fn ask_again_after(ms: u32) {

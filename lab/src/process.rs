@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::Serialize;
 
 use crate::{enter, holder, init, node};
@@ -29,6 +31,22 @@ pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// Where commands are looked for, in holders and nodes.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Held for reading by who waits for children of its own, for writing while orphans are reaped: or the reaper would take
+/// the children's ends from those who wait for them, and their numbers would be free for others.
+static CHILDREN: RwLock<()> = RwLock::new(());
+
+/// While this is held, every child of this process stays until it is waited for. To be held from before a child is
+/// started until it was waited for, wherever orphans are reaped by another thread.
+pub(crate) fn keep_children() -> RwLockReadGuard<'static, ()> {
+    CHILDREN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reaps what has died, unless somebody waits for children now.
+pub(crate) fn reap_orphans() {
+    let Ok(_alone) = CHILDREN.try_write() else { return };
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+}
 
 /// Does the work of a lab's process if this process was started as one, and does not return then. Call it first thing in
 /// `main` (of tests too), before threads exist and before arguments are parsed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::error::LabError;
 
 /// The longest lab: addresses 10.77.0.11 to 10.77.0.250.
@@ -51,6 +52,8 @@ pub struct LabSpec {
     pub users: Vec<LabUser>,
     /// How much a node may write, in bytes (it is memory).
     pub disk_bytes_max: u64,
+    /// How big each node's data disk is, in bytes (it is memory as it fills); 0 for none. Rounded down to 4 KiB.
+    pub data_disk_bytes: u64,
 }
 
 /// A user of the nodes.
@@ -95,6 +98,7 @@ impl LabSpec {
             run: None,
             users: Vec::new(),
             disk_bytes_max: 3 << 30,
+            data_disk_bytes: 512 << 20,
         }
     }
 
@@ -147,6 +151,10 @@ impl LabSpec {
         if self.disk_bytes_max < 1 << 20 {
             return wrong("disk_bytes_max", &self.disk_bytes_max.to_string(), "at least 1 MiB");
         }
+        let sizes = disk::BYTES_MIN..=disk::BYTES_MAX;
+        if self.data_disk_bytes != 0 && !sizes.contains(&self.data_disk_bytes) {
+            return wrong("data_disk_bytes", &self.data_disk_bytes.to_string(), "0, or 16 MiB to 1 TiB");
+        }
         Ok(())
     }
 }
@@ -195,6 +203,8 @@ mod tests {
             (LabSpec { users: vec![user("a", Some("x\ny"))], ..base() }, "password"),
             (LabSpec { trees: vec!["/no/such/tree".into()], ..base() }, "package tree"),
             (LabSpec { disk_bytes_max: 5, ..base() }, "disk_bytes_max"),
+            (LabSpec { data_disk_bytes: 1 << 20, ..base() }, "data_disk_bytes"),
+            (LabSpec { data_disk_bytes: 1 << 60, ..base() }, "data_disk_bytes"),
         ] {
             match spec.check() {
                 Err(LabError::Spec { what: found, .. }) => assert_eq!(found, what),
