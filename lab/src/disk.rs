@@ -33,7 +33,7 @@ use crate::holder::state;
 /// How long ext4 may keep its journal to itself.
 const COMMIT_S: u32 = 300;
 /// How long a file system that was unmounted may take to be gone.
-const GONE_MAX: Duration = Duration::from_secs(3);
+const GONE_MAX: Duration = Duration::from_secs(1);
 /// How often a free loop device is looked for, as others look too.
 const LOOP_TRIES: usize = 64;
 /// Below this ext4 has no room for a journal.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Failure, Step};
 
@@ -95,6 +96,30 @@ pub(crate) fn remove(at: usize) {
 /// come up (a question that was lost would cost it whole), and right afterwards, when a loaded node may answer late.
 fn ask_again_after(ms: u32) {
     let _ = fs::write("/proc/sys/net/ipv4/neigh/br0/retrans_time_ms", ms.to_string());
+}
+
+/// How many nodes come up again just now.
+static COMING_UP: Mutex<usize> = Mutex::new(0);
+
+/// While this lives, the controller's side asks for addresses as often as while the lab came up.
+pub(crate) struct Hurry(());
+
+/// A node that comes up again may lose the first question, too.
+pub(crate) fn hurry() -> Hurry {
+    let mut count = COMING_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    *count += 1;
+    ask_again_after(ASK_WHILE_COMING_UP_MS);
+    Hurry(())
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        let mut count = COMING_UP.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            ask_again_after(ASK_USUALLY_MS);
+        }
+    }
 }
 
 /// Everything is there and answers.

@@ -190,6 +190,7 @@ impl Machine {
     }
 
     fn boot(&mut self, deadline: Instant) -> Result<(), Failure> {
+        let _hurry = net::hurry();
         {
             let _children = keep_children();
             let child = self.start()?;

@@ -173,7 +173,7 @@ fn a_node_is_itself_and_sees_nothing_private() {
         ("cut -d: -f2 /etc/shadow | sort -u", "*\n"),
         ("ls -A /tmp", ".said\n"),
         ("cat /etc/gshadow- 2>/dev/null", ""),
-        ("ls -A /run | tr '\\n' ' '", "lock sshd "),
+        ("ls -A /run | tr '\\n' ' '", "lock schism sshd "),
         ("ls -A /.schism-old-root 2>&1 | grep -c 'No such'", "1\n"),
         ("ls /sys/fs/cgroup 2>/dev/null | wc -l", "0\n"),
         ("ls /sys/class/net | tr '\\n' ' '", "eth0 lo "),
