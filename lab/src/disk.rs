@@ -88,7 +88,8 @@ pub(crate) fn make_all(lab: &str, nodes: &[String], bytes: u64) -> Result<Vec<Di
         copy_sparse(Path::new(&blank), &disk.image())?;
         Ok(disk)
     };
-    let mut disks = nodes.iter().map(make).collect::<io::Result<Vec<_>>>().step("making the data disks").map_err(why)?;
+    let mut disks =
+        nodes.iter().map(make).collect::<io::Result<Vec<_>>>().step("making the data disks").map_err(why)?;
     fs::remove_file(&blank).step("making the data disks").map_err(why)?;
     // Now, so that a machine that cannot (a container without loop devices, say) is known before the nodes come up.
     for disk in &mut disks {
@@ -187,8 +188,7 @@ impl Disk {
     /// # Errors
     /// Of the file system.
     pub(crate) fn sync(&self) -> Result<(), String> {
-        let synced = File::open(&self.point)
-            .and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
+        let synced = File::open(&self.point).and_then(|folder| nix::unistd::syncfs(&folder).map_err(io::Error::from));
         synced.map_err(|error| format!("syncing the data disk {}: {error}", self.name))
     }
 

@@ -260,7 +260,11 @@ fn data_disk(plan: &NodePlan) -> Result<(), Failure> {
     if !plan.data_disk {
         return Ok(());
     }
-    bind(&format!("{OLD}{}", disk::mount_point(&plan.name).display()), DATA_DISK, MsFlags::MS_NOSUID | MsFlags::MS_NODEV)
+    bind(
+        &format!("{OLD}{}", disk::mount_point(&plan.name).display()),
+        DATA_DISK,
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+    )
 }
 
 /// Puts this program where an agent would be brought to: nothing has to be uploaded here.

@@ -147,9 +147,10 @@ impl Machine {
         let _children = keep_children();
         if let Some(init) = &self.init {
             net::unplug(self.plan.at);
-            init.held.kill().or_else(|error| if init.is_alive() { Err(error) } else { Ok(()) }).map_err(|error| {
-                format!("killing the processes of {}: {error}", self.plan.name)
-            })?;
+            init.held
+                .kill()
+                .or_else(|error| if init.is_alive() { Err(error) } else { Ok(()) })
+                .map_err(|error| format!("killing the processes of {}: {error}", self.plan.name))?;
             // The first process of a pid namespace ends only after all others in it.
             if !init.held.wait(DEATH_MAX).map_err(|error| error.to_string())? {
                 return Err(format!("the processes of {} do not end; one may hang in the kernel", self.plan.name));

@@ -81,7 +81,9 @@ pub(crate) fn members(init_pid: u32) -> Vec<Member> {
 fn family(all: &[Member], mut known: BTreeSet<u32>) -> Vec<Member> {
     loop {
         let before = known.len();
-        known.extend(all.iter().filter(|member| known.contains(&member.parent)).map(|member| member.pid).collect::<Vec<_>>());
+        known.extend(
+            all.iter().filter(|member| known.contains(&member.parent)).map(|member| member.pid).collect::<Vec<_>>(),
+        );
         if known.len() == before {
             return all.iter().filter(|member| known.contains(&member.pid)).copied().collect();
         }

@@ -117,7 +117,10 @@ fn a_power_cut_loses_what_was_not_synced() {
     let lab = Own::up(&spec(2));
     let (cut, power_on) = (GroundAction::CutPower { node: n1() }, GroundAction::PowerOn { node: n1() });
     // Before: files of both kinds on the data disk, files elsewhere, a firewall, a mount, a running writer.
-    said(&lab, "mkdir -p /var/lib/schism/boot.d && printf '#!/bin/sh\\necho boot >>/etc/boots\\n' >/var/lib/schism/boot.d/count");
+    said(
+        &lab,
+        "mkdir -p /var/lib/schism/boot.d && printf '#!/bin/sh\\necho boot >>/etc/boots\\n' >/var/lib/schism/boot.d/count",
+    );
     said(&lab, "cp /var/lib/schism/boot.d/count /var/lib/schism/boot.d/.hidden; chmod 755 /var/lib/schism/boot.d/*");
     said(&lab, "cp /bin/false /var/lib/schism/boot.d/plain && chmod 644 /var/lib/schism/boot.d/plain");
     said(&lab, &format!("cd {DATA_DISK} && echo kept >kept && sync kept && echo longer >>kept && echo lost >lost"));
