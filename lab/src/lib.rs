@@ -34,6 +34,7 @@ mod net;
 mod node;
 mod power;
 mod power_freeze;
+mod power_net;
 mod process;
 mod serve;
 mod spec;

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Failure, Step};
 
@@ -71,55 +70,10 @@ pub(crate) fn join(nodes: usize) -> Result<(), Failure> {
     ip("joining the nodes to the bridge", &lines)
 }
 
-/// Puts the near end of the cable of a node that came again into the bridge. The controller's side forgets that it asked
-/// for that address in vain, or it would ask again only a second later.
-pub(crate) fn plug(at: usize) -> Result<(), Failure> {
-    ip("joining the node to the bridge", &[format!("link set v{at} master br0 up")])?;
-    for address in [address(at).to_string(), address_v6(at).to_string()] {
-        // Fine if it had not asked.
-        let _ = ip("forgetting a neighbour", &[format!("neigh del {address} dev br0")]);
-    }
-    Ok(())
-}
-
-/// Pulls a node's cable: from now on nothing of it is heard. Fine if there is none any more.
-pub(crate) fn unplug(at: usize) {
-    let _ = ip("pulling the node's cable", &[format!("link set v{at} down")]);
-}
-
-/// Takes the cable of a node that is dead away, as its network namespace may go only later. Fine if there is none.
-pub(crate) fn remove(at: usize) {
-    let _ = ip("removing the node's cable", &[format!("link del v{at}")]);
-}
-
 /// After what time the controller's side asks again who has an address. The kernel's second is too long while cables
 /// come up (a question that was lost would cost it whole), and right afterwards, when a loaded node may answer late.
 fn ask_again_after(ms: u32) {
     let _ = fs::write("/proc/sys/net/ipv4/neigh/br0/retrans_time_ms", ms.to_string());
-}
-
-/// How many nodes come up again just now.
-static COMING_UP: Mutex<usize> = Mutex::new(0);
-
-/// While this lives, the controller's side asks for addresses as often as while the lab came up.
-pub(crate) struct Hurry(());
-
-/// A node that comes up again may lose the first question, too.
-pub(crate) fn hurry() -> Hurry {
-    let mut count = COMING_UP.lock().unwrap_or_else(PoisonError::into_inner);
-    *count += 1;
-    ask_again_after(ASK_WHILE_COMING_UP_MS);
-    Hurry(())
-}
-
-impl Drop for Hurry {
-    fn drop(&mut self) {
-        let mut count = COMING_UP.lock().unwrap_or_else(PoisonError::into_inner);
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            ask_again_after(ASK_USUALLY_MS);
-        }
-    }
 }
 
 /// Everything is there and answers.
@@ -136,7 +90,7 @@ fn enable_v6() -> bool {
 }
 
 /// Runs `ip` over these lines: one process for all of them.
-fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
+pub(crate) fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())

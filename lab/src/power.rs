@@ -27,7 +27,7 @@ use crate::power_freeze::{Frozen, members, signal};
 use crate::process::{NODE, SELF, keep_children};
 use crate::sys::PidFd;
 use crate::wire::{Message, Reader};
-use crate::{net, process, sshd};
+use crate::{power_net, process, sshd};
 
 /// How long a node may take to boot.
 const BOOT_MAX: Duration = Duration::from_secs(25);
@@ -146,7 +146,7 @@ impl Machine {
     fn end(&mut self) -> Result<(), String> {
         let _children = keep_children();
         if let Some(init) = &self.init {
-            net::unplug(self.plan.at);
+            power_net::unplug(self.plan.at);
             init.held
                 .kill()
                 .or_else(|error| if init.is_alive() { Err(error) } else { Ok(()) })
@@ -164,7 +164,7 @@ impl Machine {
             disk.unmount()?;
         }
         if self.init.take().is_some() {
-            net::remove(self.plan.at);
+            power_net::remove(self.plan.at);
         }
         Ok(())
     }
@@ -191,12 +191,12 @@ impl Machine {
     }
 
     fn boot(&mut self, deadline: Instant) -> Result<(), Failure> {
-        let _hurry = net::hurry();
+        let _hurry = power_net::hurry();
         {
             let _children = keep_children();
             let child = self.start()?;
             self.await_built(child, deadline)?;
-            net::plug(self.plan.at)?;
+            power_net::rejoin(self.plan.at)?;
         }
         self.await_banner(deadline)
     }
