@@ -2,10 +2,12 @@
 //! all is ready, and then waits (see [`crate::serve`]).
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -18,10 +20,10 @@ use crate::hands::NamespaceHands;
 use crate::lab::{Lab, LabNode};
 use crate::node::NodePlan;
 use crate::power::Machine;
-use crate::process::{HOLDER, INNER, OUTER, SELF};
+use crate::process::{HOLDER, INNER, OUTER, SELF, SWEEPER};
 use crate::spec::LabSpec;
 use crate::wire::{self, Message};
-use crate::{net, process, serve, sshd, sys, tree};
+use crate::{cgroup, net, process, serve, sshd, sys, tree};
 
 /// Everything that the holder keeps, on its own tmpfs in place of `/run`. Nothing is on the machine's disk: what would
 /// be left there after a SIGKILL, nobody would remove.
@@ -56,6 +58,7 @@ fn outer(id: &str) -> Result<(), Failure> {
     sys::keep_only_standard_files();
     // A session of its own: the terminal's Ctrl-C and hang-up are for the controller.
     let _ = nix::unistd::setsid();
+    let sweeper = sweeper(id);
     let all = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -66,7 +69,23 @@ fn outer(id: &str) -> Result<(), Failure> {
             .hint("It needs CAP_SYS_ADMIN: as root on the machine, or in a container that is privileged")
     })?;
     let pid = process::hand_over(HOLDER, &[id, INNER]).step("starting the holder in its namespaces")?;
+    if let Some(mut sweeper) = sweeper {
+        let told = write!(sweeper, "{pid}");
+        told.step("telling the holder's number")?;
+    }
     Message::Pid(pid).send().step("telling the holder's number")
+}
+
+/// Starts the process that removes the lab's control groups in the end, outside of the lab; the pipe through which it is
+/// to learn the holder's number. It ends at once if that closes before. Without it, the next lab removes them.
+fn sweeper(id: &str) -> Option<ChildStdin> {
+    if !cgroup::are_there() {
+        return None;
+    }
+    cgroup::sweep_dead();
+    let mut command = Command::new(SELF);
+    command.arg0(SWEEPER).arg(id).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().ok().and_then(|mut child| child.stdin.take())
 }
 
 /// Brings the lab up, says so, and waits for its end. Whatever goes wrong before, this process ends, and as it is the

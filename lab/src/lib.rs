@@ -18,6 +18,7 @@
 //! [`holder_main_if_asked`] first thing in `main`. Needs root (`CAP_SYS_ADMIN`), iproute2, and a kernel with overlayfs,
 //! tmpfs, bridge and veth; rootless labs are not there yet.
 
+mod cgroup;
 mod control;
 mod disk;
 mod disk_sys;

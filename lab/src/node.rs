@@ -14,13 +14,14 @@ use nix::sched::{CloneFlags, unshare};
 use schism_cluster::DATA_DISK;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::{Limits, Tree};
 use crate::error::{Failure, Step};
 use crate::holder::state;
 use crate::process::{INIT, hand_over};
 use crate::spec::{LabSpec, LabUser};
 use crate::sshd::{KeyPair, Keys};
 use crate::wire::Message;
-use crate::{disk, net, sshd};
+use crate::{cgroup, disk, net, sshd};
 
 const NONE: Option<&str> = None;
 
@@ -49,6 +50,9 @@ pub(crate) struct NodePlan {
     pub(crate) login_key: String,
     pub(crate) host_key: KeyPair,
     pub(crate) sshd_penalties: bool,
+    pub(crate) limits: Limits,
+    /// The trees in which it has control groups.
+    pub(crate) groups: Vec<Tree>,
     /// Whether there is a data disk to mount.
     pub(crate) data_disk: bool,
     /// Whether the node's own files are to be made: later they are what became of them.
@@ -74,6 +78,8 @@ impl NodePlan {
             login_key: keys.login.public.clone(),
             host_key: key.clone(),
             sshd_penalties,
+            limits: Limits { memory_bytes: spec.memory_bytes_max, cpu_milli: spec.cpu_milli_max },
+            groups: Vec::new(),
             data_disk: false,
             first_boot: true,
         };
@@ -109,6 +115,7 @@ pub(crate) fn main(args: &[String]) -> i32 {
 fn build(lab: &str, name: &str, at: usize) -> Result<(), Failure> {
     let step = "making the node's namespaces";
     let _ = nix::unistd::setsid();
+    cgroup::enter(lab, name)?;
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .step(step)?;
     // Now, while process 1 is the holder; the next process to be started is the first of the node.
@@ -134,6 +141,7 @@ pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
     nix::unistd::pivot_root(root.as_str(), old.as_str()).step("changing the node's root")?;
     nix::unistd::chdir("/").step("changing the node's root")?;
     kernel_views()?;
+    cgroup::show(&plan.groups)?;
     devices()?;
     private_folders(&base)?;
     data_disk(plan)?;

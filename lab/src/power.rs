@@ -27,7 +27,7 @@ use crate::power_freeze::{Frozen, members, signal};
 use crate::process::{NODE, SELF, keep_children};
 use crate::sys::PidFd;
 use crate::wire::{Message, Reader};
-use crate::{power_net, process, sshd};
+use crate::{cgroup, power_net, process, sshd};
 
 /// How long a node may take to boot.
 const BOOT_MAX: Duration = Duration::from_secs(25);
@@ -99,6 +99,8 @@ impl Machine {
         if let Ok(disk) = &mut self.disk {
             disk.mount().step("mounting the data disk").map_err(|failure| self.of_node(failure))?;
         }
+        let (lab, node) = (&self.plan.lab, &self.plan.name);
+        self.plan.groups = cgroup::make(lab, node, self.plan.limits).map_err(|failure| self.of_node(failure))?;
         let plan = &self.plan;
         let child = process::start(Path::new(SELF), NODE, &[&plan.lab, &plan.name, &plan.at.to_string()], plan);
         child.step("starting a node").map_err(|failure| self.of_node(failure))
@@ -163,6 +165,7 @@ impl Machine {
             disk.fail()?;
             disk.unmount()?;
         }
+        cgroup::remove(&self.plan.groups, &self.plan.lab, &self.plan.name);
         if self.init.take().is_some() {
             power_net::remove(self.plan.at);
         }

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::Serialize;
 
-use crate::{enter, holder, init, node};
+use crate::{cgroup, enter, holder, init, node};
 
 /// The holder; arguments: lab id, stage.
 pub(crate) const HOLDER: &str = "schism-lab-holder";
@@ -20,6 +20,9 @@ pub(crate) const NODE: &str = "schism-lab-node";
 pub(crate) const INIT: &str = "schism-lab-init";
 /// A command's way into a lab; arguments: process whose namespaces to enter, stage, the command.
 pub(crate) const EXEC: &str = "schism-lab-exec";
+
+/// What outlives a lab for a moment and removes its control groups; arguments: lab id.
+pub(crate) const SWEEPER: &str = "schism-lab-sweeper";
 
 /// The holder before it has namespaces.
 pub(crate) const OUTER: &str = "outer";
@@ -58,6 +61,7 @@ pub fn holder_main_if_asked() {
         NODE => node::main(&args.collect::<Vec<_>>()),
         INIT => init::main(),
         EXEC => enter::exec_main(),
+        SWEEPER => cgroup::sweeper_main(&args.collect::<Vec<_>>()),
         _ => return,
     };
     std::process::exit(code);

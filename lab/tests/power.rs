@@ -29,6 +29,7 @@ const TESTS: &[Test] = &[
     ("a_reboot_keeps_everything", a_reboot_keeps_everything),
     ("silence_switches_a_node_on_again", silence_switches_a_node_on_again),
     ("sigkill_of_the_holder_leaves_no_disk", sigkill_of_the_holder_leaves_no_disk),
+    ("limits_hold_and_groups_go_with_the_lab", limits_hold_and_groups_go_with_the_lab),
     ("a_lab_without_disks_says_so", a_lab_without_disks_says_so),
 ];
 
@@ -332,6 +333,53 @@ fn sigkill_of_the_holder_leaves_no_disk() {
     let took = eventually("no loop device is left", Duration::from_secs(5), || loops_of(&lab.id).is_empty());
     println!("  all loop devices free {took:?} after the processes");
     assert_eq!(machine(), before);
+}
+
+/// Control groups of this lab.
+fn groups_of(id: &str) -> Vec<String> {
+    let name = format!("schism-lab.{id}.*");
+    let output =
+        std::process::Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &name]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn limits_hold_and_groups_go_with_the_lab() {
+    let wish = LabSpec { memory_bytes_max: Some(64 << 20), cpu_milli_max: Some(200), ..spec(2) };
+    let exe = std::env::current_exe().unwrap();
+    let lab = match schism_lab::up(&wish, &exe) {
+        Ok(lab) => Own(lab),
+        Err(error) => {
+            assert!(error.to_string().contains("limiting a node"), "{error}");
+            return println!("  limits cannot be set here: {error}");
+        }
+    };
+    let as_ssh = |script: &str| ssh(&lab, "root@10.77.0.11", &[], script);
+    // A command that is run from outside is not limited, one that is logged in is.
+    let eater = as_ssh("perl -e '$x = \"x\" x (200 << 20); print length $x'");
+    assert!(!eater.status.success() && eater.stdout.is_empty(), "{eater:?}");
+    assert!(as_ssh("perl -e '$x = \"x\" x (8 << 20); print length $x'").status.success());
+    let burnt = as_ssh("timeout 2 sh -c 'while :; do :; done'; cut -d' ' -f16,17 /proc/$$/stat");
+    let burnt = String::from_utf8(burnt.stdout).unwrap();
+    let ticks: u64 = burnt.split_whitespace().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    println!("  {ticks} ticks of processor time in 2 s, of 40 that are allowed");
+    assert!((20..=60).contains(&ticks), "{ticks}");
+    // Faults make groups of their own within the node's, and see nothing above them.
+    assert_eq!(as_ssh("grep -v -e ':/$' -e ':/node$' /proc/self/cgroup").stdout, b"");
+    let own = "cd /sys/fs/cgroup/memory 2>/dev/null || cd /sys/fs/cgroup; mkdir sub && echo 0 >sub/cgroup.procs && \
+               grep -c ':/sub$' /proc/self/cgroup";
+    assert_eq!(as_ssh(own).stdout, b"1\n");
+    let count = groups_of(&lab.id).len();
+    assert!(count >= 2, "{count}");
+    done(&lab, &GroundAction::CutPower { node: n1() });
+    assert!(groups_of(&lab.id).len() < count);
+    done(&lab, &GroundAction::PowerOn { node: n1() });
+    assert_eq!(groups_of(&lab.id).len(), count);
+    let eater = as_ssh("perl -e '$x = \"x\" x (200 << 20); print length $x'");
+    assert!(!eater.status.success(), "the limit holds after a boot, too");
+    let holder = nix::unistd::Pid::from_raw(i32::try_from(lab.holder.pid).unwrap());
+    nix::sys::signal::kill(holder, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let took = eventually("no group is left", Duration::from_secs(5), || groups_of(&lab.id).is_empty());
+    println!("  all groups gone {took:?} after the holder was killed");
 }
 
 fn a_lab_without_disks_says_so() {
