@@ -9,7 +9,7 @@
 //!
 //! Groups are folders that outlive processes, so a [`sweeper`](sweeper_main) outside the lab waits for the holder's end and
 //! removes them. If it is killed too, the next lab that is made does. What a node wrote into memory (its root and its data
-//! disk) counts for its limit.
+//! disk) counts for its limit. Commands that come from outside (`lab exec`) are in no group of the node.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -158,10 +158,10 @@ impl Control {
         let due: Vec<GroundLease> =
             self.kept().values().filter(|kept| kept.left_s() <= 0).map(|kept| kept.lease.clone()).collect();
         thread::scope(|scope| {
-            for lease in &due {
-                // Where no thread can be had the undo stays due.
-                let _ = thread::Builder::new().name("undo".to_owned()).spawn_scoped(scope, || self.undo(lease));
-            }
+            // Where no thread can be had, or one ends early, the undo stays due.
+            let start = |lease| thread::Builder::new().name("undo".to_owned()).spawn_scoped(scope, || self.undo(lease));
+            let threads: Vec<_> = due.iter().filter_map(|lease| start(lease).ok()).collect();
+            threads.into_iter().for_each(|thread| drop(thread.join()));
         });
     }
 

@@ -65,8 +65,17 @@ pub(crate) fn mount_point(node: &str) -> PathBuf {
 /// # Errors
 /// Why this machine cannot; nothing is left then.
 pub(crate) fn make_all(lab: &str, nodes: &[String], bytes: u64) -> Result<Vec<Disk>, String> {
-    let why = |failure: Failure| failure.to_string();
     can_be()?;
+    let made = make_mounted(lab, nodes, bytes);
+    if made.is_err() {
+        // With all that is mounted in it. It may not be there at all.
+        let _ = umount2(state("disks").as_str(), MntFlags::MNT_DETACH);
+    }
+    made
+}
+
+fn make_mounted(lab: &str, nodes: &[String], bytes: u64) -> Result<Vec<Disk>, String> {
+    let why = |failure: Failure| failure.to_string();
     let (folder, blank) = (state("disks"), state("disks/blank.img"));
     // Room for one further copy of each (see `Disk::replace`).
     let room = bytes.saturating_mul(2 * nodes.len() as u64).saturating_add(1 << 20);

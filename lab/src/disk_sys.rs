@@ -15,7 +15,7 @@ const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 /// From `linux/fs.h` (in ext4 since 4.10): `_IOR('X', 125, __u32)`.
-const FS_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587D;
+const FS_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
 /// Neither data nor the journal is written any more: what a power loss leaves.
 const SHUTDOWN_NO_LOG_FLUSH: u32 = 2;
 

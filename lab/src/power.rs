@@ -166,9 +166,8 @@ impl Machine {
             disk.unmount()?;
         }
         cgroup::remove(&self.plan.groups, &self.plan.lab, &self.plan.name);
-        if self.init.take().is_some() {
-            power_net::remove(self.plan.at);
-        }
+        self.init = None;
+        power_net::remove(self.plan.at);
         Ok(())
     }
 

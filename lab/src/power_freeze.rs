@@ -104,11 +104,17 @@ impl Frozen {
     /// If something still runs after five seconds.
     pub(crate) fn freeze(&mut self, init_pid: u32) -> Result<(), String> {
         let begin = Instant::now();
+        let mut calm_passes = 0;
         loop {
             let now = members(init_pid);
             let running = now.iter().filter(|member| self.is_running(member)).count();
-            if running == 0 {
-                return if now.is_empty() { Err("it has no processes".to_owned()) } else { Ok(()) };
+            if now.is_empty() {
+                return Err("it has no processes".to_owned());
+            }
+            calm_passes = if running == 0 { calm_passes + 1 } else { 0 };
+            // One pass can miss a child of a process that it saw stopped a moment later; the next cannot.
+            if calm_passes == 2 {
+                return Ok(());
             }
             if begin.elapsed() > FREEZE_MAX {
                 return Err(format!("{running} processes still ran after {FREEZE_MAX:?}"));
