@@ -16,6 +16,7 @@ pub mod values;
 
 mod auth;
 mod members;
+mod rebuild;
 mod wire;
 
 pub use client::{EtcdClient, EtcdDriver};
