@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use schism_cluster::link::{LinkRule, LinkShape};
@@ -38,7 +38,17 @@ fn main() -> ExitCode {
     holder_main_if_asked();
     let mut args = std::env::args();
     if args.next().as_deref() == Some(CHILD) {
-        return watch(&args.collect::<Vec<_>>());
+        let args: Vec<String> = args.collect();
+        return match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["watch", id] => watch(id),
+            // Enters the lab's network and runs a command there.
+            ["network", id, program, rest @ ..] => {
+                enter(&find(id).unwrap()).unwrap();
+                let status = Command::new(program).args(rest).status().unwrap();
+                ExitCode::from(u8::try_from(status.code().unwrap_or(99)).unwrap_or(98))
+            }
+            other => panic!("no such role: {other:?}"),
+        };
     }
     let filters: Vec<String> = args.filter(|arg| !arg.starts_with('-')).collect();
     if let Some(reason) = ground_is_missing() {
@@ -62,8 +72,8 @@ fn main() -> ExitCode {
 
 /// A controller that speaks to every node's sshd again and again until its input ends, and tells how often and how long
 /// the longest took.
-fn watch(args: &[String]) -> ExitCode {
-    let lab = find(&args[1]).unwrap();
+fn watch(id: &str) -> ExitCode {
+    let lab = find(id).unwrap();
     enter(&lab).unwrap();
     let end = std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
     let (mut count, mut longest, mut failures) = (0, Duration::ZERO, 0);
