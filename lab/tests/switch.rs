@@ -117,7 +117,9 @@ impl Watch {
 
 /// A lab of this many nodes on a switch, and its ground.
 fn lab(nodes: usize) -> (Own, Hand) {
+    let start = Instant::now();
     let own = Own::up(&LabSpec { network: NetworkKind::Switch, ..spec(nodes) });
+    println!("  up, {nodes} nodes: {:?}", start.elapsed());
     assert_eq!(own.network, NetworkKind::Switch);
     let hand = Hand {
         ground: LabGround::new(own.0.clone()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schism_cluster::{Cluster, Command, Db};
+use schism_cluster::{Ability, Cluster, Command, Db};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::fanout;
@@ -116,6 +116,8 @@ pub enum Need {
     PacketFilter,
     /// perl on every node, for the probes that prove a cut.
     Probe,
+    /// A ground that can shape single links: a lab made for the run gets a switch then.
+    Links,
     /// The ability to kill and start the database.
     Kill,
     /// The ability to pause the database.
@@ -262,6 +264,7 @@ async fn met(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), (String,
             }
             Ok(())
         }
+        Need::Links => links(cluster).await,
         Need::Kill if db.kill().is_none() => cannot("be killed and started again"),
         Need::Pause if db.pause().is_none() => cannot("be paused"),
         Need::Primaries if db.primaries().is_none() => cannot("tell who leads"),
@@ -275,6 +278,11 @@ async fn met(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), (String,
         )),
         _ => Ok(()),
     }
+}
+
+async fn links(cluster: &Cluster) -> Result<(), (String, &'static str)> {
+    let able = cluster.ground.can(Ability::Links).await;
+    able.map_err(|error| (error.to_string(), "Leave it out of the suite where the ground cannot"))
 }
 
 impl<'de> Deserialize<'de> for FaultSpec {

@@ -103,3 +103,10 @@ fn needs_follow_the_lists() {
     ];
     assert_eq!(spec.needs(), expected);
 }
+
+#[tokio::test]
+async fn the_ground_is_asked_whether_it_can_shape_links() {
+    let (cluster, _) = schism_cluster::script::scripted_cluster(&["n1"]);
+    let (reason, _) = links(&cluster).await.unwrap_err();
+    assert!(reason.contains("cannot shape single links"), "{reason}");
+}
