@@ -23,10 +23,24 @@ use super::shape::delay_ns_max;
 
 /// A slow link keeps at most as much as passes in this time; what comes on top is dropped, as by a router.
 const BACKLOG_NS_MAX: u64 = 500_000_000;
-/// What may wait or be held on one link, in bytes; what comes on top is dropped.
-pub(crate) const LINK_BYTES_MAX: usize = 32 << 20;
-/// What may wait or be held on all links, in bytes.
-const ALL_BYTES_MAX: usize = 256 << 20;
+/// What may wait or be held, in bytes; what comes on top is dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// On one link.
+    pub(crate) link_bytes_max: usize,
+    /// On all links.
+    pub(crate) all_bytes_max: usize,
+}
+
+impl Room {
+    /// Whether one more frame may wait.
+    fn is_for(&self, frame: &[u8], bytes_of_all: usize, bytes_of_link: usize) -> bool {
+        bytes_of_link + cost(frame) <= self.link_bytes_max && bytes_of_all + cost(frame) <= self.all_bytes_max
+    }
+}
+
+/// Far more than TCP's windows on each link; and no more in all than a machine that holds a lab can spare.
+pub(crate) const ROOM: Room = Room { link_bytes_max: 32 << 20, all_bytes_max: 256 << 20 };
 /// What a waiting frame costs beside its bytes.
 const FRAME_BYTES: usize = 96;
 /// Length of an Ethernet header.
@@ -87,6 +101,7 @@ pub(crate) struct Engine {
     links: Vec<Option<Box<Link>>>,
     waiting: BinaryHeap<Reverse<Waiting>>,
     bytes: usize,
+    room: Room,
     sequence: u64,
 }
 
@@ -139,7 +154,7 @@ impl Eq for Waiting {}
 
 impl Engine {
     /// With the hardware addresses of the ports, the controller's first.
-    pub(crate) fn new(addresses: &[[u8; 6]], seed: Seed) -> Engine {
+    pub(crate) fn new(addresses: &[[u8; 6]], seed: Seed, room: Room) -> Engine {
         let nodes = addresses.len().saturating_sub(1);
         Engine {
             nodes,
@@ -148,6 +163,7 @@ impl Engine {
             links: (0..nodes * nodes).map(|_| None).collect(),
             waiting: BinaryHeap::new(),
             bytes: 0,
+            room,
             sequence: 0,
         }
     }
@@ -175,7 +191,7 @@ impl Engine {
             link.counters.cut += 1;
         } else if !link.shape.hold {
             self.pass(now_ns, now_ns, at, frame, out);
-        } else if !has_room(self.bytes, link.bytes, frame) {
+        } else if !self.room.is_for(frame, self.bytes, link.bytes) {
             link.counters.overflowed += 1;
         } else {
             link.counters.held += 1;
@@ -207,7 +223,7 @@ impl Engine {
                 link.counters.passed += 1;
                 link.counters.delayed_us += now_ns.saturating_sub(came_ns) / 1_000;
                 out(link.to_port, &frame);
-            } else if !has_room(self.bytes, link.bytes, &frame) {
+            } else if !self.room.is_for(&frame, self.bytes, link.bytes) {
                 link.counters.overflowed += 1;
             } else {
                 link.waiting += 1;
@@ -356,11 +372,6 @@ impl Link {
         self.due_ns_last = self.due_ns_last.max(leaves_ns.saturating_add(waits_ns));
         Some(self.due_ns_last)
     }
-}
-
-/// Whether one more frame may wait.
-fn has_room(bytes_of_all: usize, bytes_of_link: usize, frame: &[u8]) -> bool {
-    bytes_of_link + cost(frame) <= LINK_BYTES_MAX && bytes_of_all + cost(frame) <= ALL_BYTES_MAX
 }
 
 /// What a waiting frame takes of what may wait.

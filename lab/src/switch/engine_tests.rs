@@ -4,7 +4,7 @@ use schism_cluster::link::{Distribution, LinkRule, LinkShape};
 use schism_history::{Node, Seed};
 use serde_json::json;
 
-use super::engine::{Engine, LINK_BYTES_MAX};
+use super::engine::{Engine, ROOM, Room};
 use super::rules::Rules;
 
 const MS: u64 = 1_000_000;
@@ -20,9 +20,13 @@ struct World {
 
 impl World {
     fn new(nodes: usize, seed: u64) -> World {
+        World::with_room(nodes, seed, ROOM)
+    }
+
+    fn with_room(nodes: usize, seed: u64, room: Room) -> World {
         let names: Vec<String> = (1..=nodes).map(|node| format!("n{node}")).collect();
         let addresses: Vec<[u8; 6]> = (0..=nodes).map(address).collect();
-        World { rules: Rules::new(&names, Engine::new(&addresses, Seed(seed))), now_ns: 0, came: Vec::new() }
+        World { rules: Rules::new(&names, Engine::new(&addresses, Seed(seed), room)), now_ns: 0, came: Vec::new() }
     }
 
     /// Goes on to this time, as the thread would: woken for each frame that is due.
@@ -188,6 +192,26 @@ fn loss_duplication_and_corruption_come_as_often_as_asked() {
 }
 
 #[test]
+fn losses_of_a_link_come_in_bursts_where_that_is_asked_for() {
+    let mut world = World::new(2, 12);
+    let shape = LinkShape { loss_ppm: 300_000, loss_correlation_ppm: 800_000, ..none() };
+    world.shape("t", &[(1, 2, shape)]);
+    world.stream(50_000, 1000);
+    let came = world.numbers(2);
+    let gaps: Vec<u32> = came.windows(2).map(|two| two[1] - two[0] - 1).filter(|gap| *gap > 0).collect();
+    let length = f64::from(gaps.iter().sum::<u32>()) / gaps.len() as f64;
+    // 1 / (0.7 · 0.2)
+    assert!((share(came.len(), 50_000) - 0.7).abs() < 0.02 && (length - 7.14).abs() < 0.4, "{} {length}", came.len());
+    // Another rule does not go on from what was: all are lost, though none was before and each is as the one before.
+    world.shape("t", &[(1, 2, LinkShape { loss_ppm: 1, ..none() })]);
+    world.stream(10, 1000);
+    world.came.clear();
+    world.shape("t", &[(1, 2, LinkShape { loss_ppm: 1_000_000, loss_correlation_ppm: 1_000_000, ..none() })]);
+    world.stream(10, 1000);
+    assert_eq!(world.came, []);
+}
+
+#[test]
 fn reordered_frames_overtake_and_only_they() {
     let mut world = World::new(2, 4);
     let shape = LinkShape { delay_us: 20_000, reorder_ppm: 100_000, ..none() };
@@ -261,6 +285,7 @@ fn what_is_held_comes_in_order_when_it_is_let_go() {
     world.shape("b", &[(1, 2, LinkShape { hold: true, delay_us: 5_000, ..none() })]);
     world.stream(10, MS);
     world.clear("a");
+    world.until(world.now_ns + SECOND);
     assert_eq!(world.came, []);
     let start_ns = world.now_ns;
     world.shape("b", &[(1, 2, LinkShape { delay_us: 5_000, ..none() })]);
@@ -268,22 +293,50 @@ fn what_is_held_comes_in_order_when_it_is_let_go() {
     world.until(world.now_ns + SECOND);
     assert_eq!(world.numbers(2), (0..11).collect::<Vec<_>>());
     assert!(world.came.iter().all(|(at, ..)| *at == start_ns + 5 * MS));
+    // What is held when a cut comes stays held; where the hold goes first, the cut takes it.
+    world.came.clear();
+    world.shape("b", &[(1, 2, LinkShape { hold: true, ..none() })]);
+    world.stream(10, MS);
+    world.shape("cut", &[(1, 2, LinkShape { cut: true, ..none() })]);
+    world.clear("cut");
+    world.clear("b");
+    assert_eq!(world.numbers(2), (0..10).collect::<Vec<_>>());
+    world.shape("b", &[(1, 2, LinkShape { hold: true, ..none() })]);
+    world.stream(10, MS);
+    world.shape("cut", &[(1, 2, LinkShape { cut: true, ..none() })]);
+    assert_eq!(world.clear("b")["links"][0]["passed"], 0);
+    assert_eq!((world.numbers(2).len(), &world.clear("cut")["links"][0]["cut"]), (10, &json!(10)));
 }
 
 #[test]
-fn what_is_held_has_a_limit() {
-    let mut world = World::new(2, 6);
-    world.shape("t", &[(1, 2, LinkShape { hold: true, ..none() })]);
-    let count = u32::try_from(LINK_BYTES_MAX / 1_096).unwrap();
-    world.stream(count + 50, 1);
-    let happened = world.clear("t");
-    assert_eq!(happened["links"][0]["held"], count);
-    assert_eq!(happened["links"][0]["overflowed"], 50);
-    assert_eq!(world.numbers(2), (0..count).collect::<Vec<_>>(), "the first ones are kept");
-    // All is free again.
-    world.shape("t", &[(1, 2, LinkShape { delay_us: 1_000_000, ..none() })]);
-    world.stream(count, 1);
-    assert_eq!(world.clear("t")["links"][0]["overflowed"], 0);
+fn what_waits_has_a_limit_for_each_link_and_for_all() {
+    // A frame of 1000 bytes takes 1096.
+    let room = Room { link_bytes_max: 110_000, all_bytes_max: 150_000 };
+    let (per_link, in_all) = (100, 136);
+    let hold = || LinkShape { hold: true, ..none() };
+    let delay = || LinkShape { delay_us: 10_000, ..none() };
+    let mut world = World::with_room(3, 6, room);
+    // Again and again, as what was let go gives its room back.
+    for shape in [hold(), delay(), hold(), delay()] {
+        world.came.clear();
+        world.shape("t", &[(1, 2, shape.clone()), (1, 3, shape)]);
+        (0..120).for_each(|number| world.send(1, &frame(1, 2, number)));
+        (0..120).for_each(|number| world.send(1, &frame(1, 3, number)));
+        world.until(world.now_ns + SECOND);
+        let happened = world.clear("t");
+        assert_eq!(world.numbers(2), (0..per_link).collect::<Vec<_>>(), "the first ones are kept");
+        assert_eq!(world.numbers(3), (0..in_all - per_link).collect::<Vec<_>>());
+        let overflowed = |at: usize| happened["links"][at]["overflowed"].clone();
+        assert_eq!((overflowed(0), overflowed(1)), (json!(120 - per_link), json!(120 - (in_all - per_link))));
+    }
+    // What a cut drops gives its room back too.
+    for _ in 0..2 {
+        world.shape("t", &[(1, 2, delay())]);
+        (0..100).for_each(|number| world.send(1, &frame(1, 2, number)));
+        assert_eq!(world.shape("cut", &[(1, 2, LinkShape { cut: true, ..none() })]), json!({"links": []}));
+        world.clear("cut");
+        assert_eq!(world.clear("t")["links"][0]["overflowed"], 0);
+    }
 }
 
 #[test]
@@ -326,8 +379,11 @@ fn neighbours_are_found_whatever_the_rules_are() {
         world.came.iter().filter(|(_, port, _)| *port == 2).map(|(_, _, frame)| frame).collect();
     assert_eq!(to_node, [&arp, &discovery(135)]);
     world.came.clear();
-    // A ping over IPv6, and one in which that byte is something else.
+    // A ping over IPv6, and packets in which these bytes are something else.
     world.send(1, &discovery(128));
+    let mut tcp = discovery(135);
+    tcp[20] = 6;
+    world.send(1, &tcp);
     world.send(1, &[&address(2)[..], &address(1), &[8, 0], &[0; 40]].concat());
     assert_eq!(world.came, []);
 }
@@ -351,6 +407,7 @@ fn rules_of_several_tags_add_up_and_part_again() {
     // The same rules again change nothing, and tell what happened so far.
     let again = world.shape("a", &[(1, 2, delay(10_000))]);
     assert_eq!((&again["links"][0]["passed"], &again["links"][0]["delayed_us"]), (&json!(1), &json!(35_000)));
+    assert_eq!(world.shape("a", &[(1, 2, delay(10_000))]), again);
     assert_eq!(took_ms(&mut world, 1, 2), 35);
     world.clear("a");
     assert_eq!(took_ms(&mut world, 1, 2), 25);
@@ -359,7 +416,9 @@ fn rules_of_several_tags_add_up_and_part_again() {
     assert_eq!(took_ms(&mut world, 1, 2), 0);
     assert_eq!(took_ms(&mut world, 2, 1), 2);
     world.shape("b", &[]);
-    assert_eq!(took_ms(&mut world, 2, 1), 0);
+    world.came.clear();
+    world.send(2, &frame(2, 1, 9));
+    assert_eq!(world.numbers(1), [9], "at once, not at the next turn");
 }
 
 #[test]
@@ -375,6 +434,14 @@ fn when_rules_go_nothing_waits_and_nothing_is_turned() {
     world.until(start_ns + SECOND);
     assert_eq!(world.numbers(2), (0..=20).collect::<Vec<_>>());
     assert!(world.came.iter().all(|(at, ..)| *at <= start_ns + 3 * MS), "a tenth of a minute is over");
+    // Not even where both go at the same moment.
+    world.came.clear();
+    world.send(1, &frame(1, 2, 0));
+    world.clear("t");
+    world.send(1, &frame(1, 2, 1));
+    world.until(world.now_ns);
+    assert_eq!(world.numbers(2), [0, 1]);
+    world.shape("t", &[(1, 2, LinkShape { delay_us: 3_000, ..none() })]);
     // A longer delay does not call back what is under way.
     world.came.clear();
     world.send(1, &frame(1, 2, 21));
@@ -418,6 +485,15 @@ fn the_same_seed_repeats_and_other_links_do_not_disturb() {
     assert_eq!(first, run(1, false));
     assert_eq!(first, run(1, true));
     assert_ne!(first, run(2, false));
+    // Each link has chances of its own.
+    let mut world = World::new(3, 1);
+    let shape = LinkShape { loss_ppm: 500_000, ..none() };
+    world.shape("t", &[(1, 2, shape.clone()), (1, 3, shape)]);
+    for number in 0..100 {
+        world.send(1, &frame(1, 2, number));
+        world.send(1, &frame(1, 3, number));
+    }
+    assert_ne!(world.numbers(2), world.numbers(3));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use nix::sys::time::TimeSpec;
 use schism_cluster::link::LinkRule;
 use schism_history::Seed;
 
-use super::engine::{Engine, Out};
+use super::engine::{Engine, Out, ROOM};
 use super::rules::{Happened, Rules};
 
 /// The longest frame: an MTU of 64 KiB and the header.
@@ -61,7 +61,7 @@ impl Switch {
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let shared = Shared {
-            rules: Rules::new(nodes, Engine::new(addresses, seed)),
+            rules: Rules::new(nodes, Engine::new(addresses, seed, ROOM)),
             ports: addresses.iter().map(|_| None).collect(),
             version: 0,
         };
