@@ -8,17 +8,19 @@ use serde_json::Value as Json;
 
 use crate::control::Hands;
 use crate::power::Machine;
+use crate::switch::LinkHands;
 
 /// The hands of a lab of namespaces. One order at a time for each node; nodes do not wait for each other.
 pub(crate) struct NamespaceHands {
     machines: Vec<(String, Mutex<Machine>)>,
+    links: LinkHands,
 }
 
 impl NamespaceHands {
-    /// Over these nodes.
-    pub(crate) fn new(machines: Vec<Machine>) -> NamespaceHands {
+    /// Over these nodes and their links.
+    pub(crate) fn new(machines: Vec<Machine>, links: LinkHands) -> NamespaceHands {
         let named = machines.into_iter().map(|machine| (machine.name().to_owned(), Mutex::new(machine)));
-        NamespaceHands { machines: named.collect() }
+        NamespaceHands { machines: named.collect(), links }
     }
 
     fn on(&self, node: &Node, work: impl FnOnce(&mut Machine) -> Result<Json, String>) -> Result<Json, String> {
@@ -47,19 +49,26 @@ impl Hands for NamespaceHands {
             Ability::DataDisk => self.have_disks(),
             // Without a disk that forgets, a power cut would be a kill under a grander name.
             Ability::Power => self.have_disks(),
-            Ability::Links => Err(format!("a lab of namespaces cannot {ability} on this machine")),
+            Ability::Links => self.links.can(),
         }
     }
 
     fn act(&self, action: &GroundAction) -> Result<Json, String> {
         match action {
-            GroundAction::CutPower { node } => self.on(node, Machine::cut_power),
+            GroundAction::CutPower { node } => {
+                // First of all: nothing that it still sends may tell the others that it ends.
+                if let Some(at) = self.machines.iter().position(|(name, _)| name == node.as_str()) {
+                    self.links.unplug(at);
+                }
+                self.on(node, Machine::cut_power)
+            }
             GroundAction::PowerOn { node } => self.on(node, Machine::power_on),
             GroundAction::Reboot { node } => self.on(node, Machine::reboot),
             GroundAction::Freeze { node } => self.on(node, Machine::freeze),
             GroundAction::Thaw { node } => self.on(node, Machine::thaw),
             GroundAction::FailDataDisk { node } => self.on(node, Machine::fail_disk),
             GroundAction::RestoreDataDisk { node } => self.on(node, Machine::restore_disk),
+            GroundAction::ShapeLinks { .. } | GroundAction::ClearLinks { .. } => self.links.act(action),
             other => self.can(other.ability()).map(|()| Json::Null),
         }
     }

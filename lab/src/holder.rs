@@ -116,9 +116,7 @@ fn inner() -> i32 {
 fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     let deadline = Instant::now() + UP_MAX;
     own_files(spec)?;
-    net::bridge().map_err(|error| {
-        error.hint("The kernel needs bridge and veth (modules `bridge`, `veth`); iproute2 must be on this machine")
-    })?;
+    let links = net::controller_side(spec)?;
     let keys = sshd::Keys::make(&spec.nodes)?;
     let mut machines = machines(spec, &keys)?;
     let mut children = Vec::new();
@@ -128,15 +126,15 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     for (machine, child) in machines.iter_mut().zip(children) {
         machine.await_built(child, deadline)?;
     }
-    net::join(machines.len())?;
+    net::join(spec.network, machines.len())?;
     for machine in &machines {
         machine.await_banner(deadline)?;
     }
-    net::settled();
+    net::settled(spec.network);
     let nodes: Vec<LabNode> = machines.iter().map(Machine::lab_node).collect();
     let listener = UnixListener::bind(state("attach")).step("listening for controllers")?;
     listener.set_nonblocking(true).step("listening for controllers")?;
-    let control = Control::new(Box::new(NamespaceHands::new(machines)));
+    let control = Control::new(Box::new(NamespaceHands::new(machines, links)));
     control.start(Path::new(&state("control"))).step("listening for orders")?;
     write_lab(&Lab::new(spec, nodes, &keys)).step("writing down the lab")?;
     Ok(listener)
