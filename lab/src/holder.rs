@@ -20,9 +20,9 @@ use crate::hands::NamespaceHands;
 use crate::lab::{Lab, LabNode};
 use crate::node::NodePlan;
 use crate::process::{HOLDER, INNER, NODE, OUTER, SELF};
-use crate::spec::LabSpec;
+use crate::spec::{LabKind, LabSpec};
 use crate::wire::{self, Message, Reader};
-use crate::{net, process, serve, sshd, sys, tree};
+use crate::{net, process, serve, sshd, sys, tree, vms};
 
 /// Everything that the holder keeps, on its own tmpfs in place of `/run`. Nothing is on the machine's disk: what would
 /// be left there after a SIGKILL, nobody would remove.
@@ -96,6 +96,9 @@ fn inner() -> i32 {
 }
 
 fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
+    if spec.kind == LabKind::Vms {
+        return vms::bring_up(spec);
+    }
     let deadline = Instant::now() + UP_MAX;
     own_files(spec)?;
     net::bridge().map_err(|error| {
@@ -126,7 +129,7 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     Ok(listener)
 }
 
-fn of_node(failure: Failure, name: &str) -> Failure {
+pub(crate) fn of_node(failure: Failure, name: &str) -> Failure {
     Failure { node: Some(name.to_owned()), ..failure }
 }
 
@@ -194,7 +197,7 @@ fn await_banner(node: &LabNode, deadline: Instant) -> Result<(), Failure> {
     Err(failed(last))
 }
 
-fn banner(address: SocketAddr) -> io::Result<[u8; 7]> {
+pub(crate) fn banner(address: SocketAddr) -> io::Result<[u8; 7]> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut start = [0; 7];
@@ -203,7 +206,7 @@ fn banner(address: SocketAddr) -> io::Result<[u8; 7]> {
 }
 
 /// Where others read what this lab is. It holds the private key: for root only.
-fn write_lab(lab: &Lab) -> io::Result<()> {
+pub(crate) fn write_lab(lab: &Lab) -> io::Result<()> {
     let fresh = state("lab.new");
     let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
     serde_json::to_writer(file, lab).map_err(io::Error::other)?;

@@ -11,6 +11,8 @@
 //! running. A node is root on this kernel: it is walled off against accidents (it cannot set the machine's clock, load
 //! modules or reach a network), not against malice.
 //!
+//! A lab of **virtual machines** ([`vms`]) has the same holder, addresses and login, and kernels of its own.
+//!
 //! The holder outlives the controller: for its lease (counted while nobody is attached), or until `down`. It is found
 //! again by reading `/proc`, as there is no state on disk.
 //!
@@ -37,6 +39,7 @@ mod sshd;
 mod sys;
 mod tree;
 mod users;
+pub mod vms;
 mod wire;
 
 pub use enter::{Attachment, attach, enter, exec};

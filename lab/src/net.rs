@@ -30,6 +30,21 @@ fn last_byte(at: usize) -> u8 {
     u8::try_from(at).map_or(u8::MAX, |at| at.saturating_add(11))
 }
 
+/// Its hardware address, so that a node that comes again is known.
+pub(crate) fn mac(at: usize) -> String {
+    format!("02:77:00:00:01:{:02x}", last_byte(at))
+}
+
+/// What `ip` does in a node whose `eth0` is there already.
+pub(crate) fn guest_lines(at: usize) -> Vec<String> {
+    vec![
+        "link set lo up".to_owned(),
+        format!("addr add {}/24 dev eth0", address(at)),
+        format!("addr add {}/64 dev eth0 nodad", address_v6(at)),
+        "link set eth0 up".to_owned(),
+    ]
+}
+
 /// Makes the bridge. Without spanning tree, and without multicast snooping, which loses neighbour discovery on bridges
 /// that nobody queries.
 pub(crate) fn bridge() -> Result<(), Failure> {
@@ -90,7 +105,7 @@ fn enable_v6() -> bool {
 }
 
 /// Runs `ip` over these lines: one process for all of them.
-fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
+pub(crate) fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())

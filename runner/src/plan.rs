@@ -8,7 +8,7 @@ use schism_workloads::WorkloadSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use schism_lab::LabSpec;
+use schism_lab::{LabKind, LabSpec};
 
 use crate::error::RunnerError;
 use crate::suite::{Concurrency, Nodes, Suite};
@@ -65,10 +65,15 @@ pub struct Plan {
 pub enum GroundPlan {
     /// A lab of namespaces, made for the run.
     Namespaces,
+    /// A lab of virtual machines, made for the run.
+    Vms,
     /// A lab that is there.
     Lab {
         /// Its id.
         id: String,
+        /// What its nodes are.
+        #[serde(default)]
+        kind: LabKind,
         /// Names of its nodes.
         names: Vec<String>,
     },
@@ -137,7 +142,7 @@ pub fn resolve(
         suite: name.to_owned(),
         seed,
         repeat_command,
-        database: suite.database.clone(),
+        database: if ground.is_of_machines() { suite.database.patient() } else { suite.database.clone() },
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
         ground,
@@ -206,7 +211,7 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
     let (what, known) = match ground {
         GroundPlan::Machines { names, .. } => ("inventory", names),
         GroundPlan::Lab { names, .. } => ("lab", names),
-        GroundPlan::Namespaces => {
+        GroundPlan::Namespaces | GroundPlan::Vms => {
             let names = match overrides.nodes.as_ref().or(suite.nodes.as_ref()) {
                 Some(Nodes::Names(names)) => names.clone(),
                 Some(Nodes::Count(count)) => named(*count),
@@ -243,12 +248,24 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
 }
 
 impl GroundPlan {
-    /// `namespaces`, `lab`, `machines`.
+    /// `namespaces`, `vms`, `machines`.
     pub fn name(&self) -> &'static str {
         match self {
-            GroundPlan::Namespaces | GroundPlan::Lab { .. } => "namespaces",
+            GroundPlan::Namespaces => LabKind::Namespaces.ground(),
+            GroundPlan::Vms => LabKind::Vms.ground(),
+            GroundPlan::Lab { kind, .. } => kind.ground(),
             GroundPlan::Machines { .. } => "machines",
         }
+    }
+
+    /// Whether its nodes are virtual machines of this machine, which may be emulated and slow.
+    pub fn is_of_machines(&self) -> bool {
+        self.name() == LabKind::Vms.ground()
+    }
+
+    /// Whether it is a lab that is made for the run.
+    pub fn is_made_for_the_run(&self) -> bool {
+        matches!(self, GroundPlan::Namespaces | GroundPlan::Vms)
     }
 
     /// In words.
@@ -256,6 +273,9 @@ impl GroundPlan {
         match self {
             GroundPlan::Namespaces => {
                 "a lab of namespaces on this machine, made for the run and gone after it".to_owned()
+            }
+            GroundPlan::Vms => {
+                "a lab of virtual machines on this machine, made for the run and gone after it".to_owned()
             }
             GroundPlan::Lab { id, .. } => format!("the lab {id}"),
             GroundPlan::Machines { names, .. } => format!("{} machines of an inventory", names.len()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schism_cluster::packages;
-use schism_lab::{Lab, LabSpec};
+use schism_lab::{Lab, LabKind, LabSpec};
 
 use crate::cli::LabCommand;
 use crate::commands::{print, say};
@@ -18,18 +18,30 @@ use crate::request::duration_ms;
 /// When the lab cannot be made, found or ended.
 pub fn lab(command: &LabCommand) -> Result<Exit, RunnerError> {
     match command {
-        LabCommand::Up { nodes, packages, lease, json } => up(*nodes, packages, lease.as_deref(), *json),
+        LabCommand::Up { nodes, vms, packages, lease, json } => up(*nodes, *vms, packages, lease.as_deref(), *json),
         LabCommand::Down { id, all } => down(id.as_deref(), *all),
         LabCommand::List { json } => list(*json),
         LabCommand::Exec { id, node, command } => exec(id, node.as_deref(), command),
     }
 }
 
-fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) -> Result<Exit, RunnerError> {
+fn up(
+    nodes_count: u32,
+    vms: Option<u32>,
+    packages: &[String],
+    lease: Option<&str>,
+    json: bool,
+) -> Result<Exit, RunnerError> {
     let lease = duration_ms("--lease", lease)?.map(Duration::from_millis);
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-    let tree = ground::fetch_packages(&names)?;
-    let spec = LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
+    let base = match vms {
+        Some(count) => ground::machines_spec(count as usize, &names)?,
+        None => {
+            let trees = vec![ground::fetch_packages(&names)?];
+            LabSpec { trees, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) }
+        }
+    };
+    let spec = LabSpec { lease, ..base };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
         print(&format!("{}\n", describe_json(&lab)))?;
@@ -69,6 +81,9 @@ fn list(json: bool) -> Result<Exit, RunnerError> {
 /// A lab in lines.
 pub fn describe(lab: &Lab) -> String {
     let mut text = format!("lab {}", lab.id);
+    if lab.kind == LabKind::Vms {
+        text.push_str(" of virtual machines");
+    }
     if let Some(run) = &lab.run {
         text.push_str(&format!(" (run {run})"));
     }
@@ -89,6 +104,7 @@ fn describe_json(lab: &Lab) -> serde_json::Value {
         "schema_version": 1,
         "id": lab.id,
         "run": lab.run,
+        "ground": lab.kind.ground(),
         "lease_ms": lab.lease.map(|lease| lease.as_millis() as u64),
         "nodes": nodes,
     })
