@@ -185,7 +185,8 @@ fn fetch_scope(
         return Err(PackageError::Name { name: (*name).to_owned() });
     }
     let base = cache.join("packages");
-    if let Some(tree) = Index::read(&base, scope, &names).filter(|index| index.fits(scope)).and_then(|i| i.tree(&base)) {
+    if let Some(tree) = Index::read(&base, scope, &names).filter(|index| index.fits(scope)).and_then(|i| i.tree(&base))
+    {
         return Ok(tree);
     }
     let trees = base.join("trees");

@@ -1,17 +1,18 @@
-//! Whether this machine runs other machines in hardware (KVM). Asked by running some: a device that is there, and even one
-//! that makes machines, may still not run them (in a machine that is itself virtual, say).
+//! Whether this machine runs other machines in hardware (KVM). Asked by running the image's kernel as far as its first
+//! program: a device that is there, that makes machines and that runs their first instructions may still not run a kernel
+//! (where this machine is itself virtual, say).
 
 use std::env;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
-use std::process::Child;
-use std::thread;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::qemu::Qemu;
+use crate::sys::await_readable;
 
 /// How machines are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,17 +27,22 @@ pub enum Accelerator {
 /// Chooses without asking: `kvm` or `tcg`.
 const VARIABLE: &str = "SCHISM_ACCEL";
 
-/// How long a machine of five instructions may take.
-const PROBE_MAX: Duration = Duration::from_secs(5);
+/// What the first root's `probe` says.
+const SAID: &[u8] = b"schism-machine-runs";
 
-/// What QEMU ends with after the probe's machine has written [`PROBE_VALUE`] to its debug port.
-const PROBE_VALUE: u8 = 0x10;
-const PROBE_EXIT: i32 = ((PROBE_VALUE as i32) << 1) | 1;
-const PROBE_PORT: u8 = 0xf4;
+/// How long a kernel may take to get there; in hardware it is a second.
+const PROBE_MAX: Duration = Duration::from_secs(15);
 
-/// What this machine has; `SCHISM_ACCEL` overrides. Takes a tenth of a second where KVM works, 5 s at the worst. `folder`
-/// is for a file of 64 KiB, which is removed again.
-pub(crate) fn probe(qemu: &Qemu, folder: &Path) -> Accelerator {
+/// What was found out, and on which boot of this machine: another may have another kernel.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    boot_id: String,
+    accelerator: Accelerator,
+}
+
+/// What this machine has; `SCHISM_ACCEL` overrides. Takes seconds once in a boot, 15 at the worst, and is then remembered in
+/// `folder`.
+pub(crate) fn find(qemu: &Qemu, image: &Path, folder: &Path) -> Accelerator {
     match env::var(VARIABLE).as_deref() {
         Ok("kvm") => return Accelerator::Kvm,
         Ok("tcg") => return Accelerator::Tcg,
@@ -45,62 +51,94 @@ pub(crate) fn probe(qemu: &Qemu, folder: &Path) -> Accelerator {
     if !Path::new("/dev/kvm").exists() {
         return Accelerator::Tcg;
     }
-    let firmware = folder.join(format!("kvm-probe-{}", std::process::id()));
-    let runs = fs::write(&firmware, probe_firmware()).and_then(|()| runs(qemu, &firmware));
-    // Where it is left, the next probe's differs only in its name; it does no harm.
-    let _ = fs::remove_file(&firmware);
-    match runs {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let file = folder.join("accelerator.json");
+    if let Some(known) = remembered(&file, &boot_id) {
+        return known;
+    }
+    let accelerator = match runs(qemu, image) {
         Ok(true) => Accelerator::Kvm,
         Ok(false) => Accelerator::Tcg,
         Err(error) => {
             tracing::debug!(%error, "KVM could not be probed");
-            Accelerator::Tcg
+            return Accelerator::Tcg;
         }
-    }
+    };
+    // Where it cannot be remembered it is asked again.
+    let known = Known { boot_id, accelerator };
+    let _ = serde_json::to_vec(&known).map_err(io::Error::other).and_then(|text| {
+        let fresh = folder.join(format!("accelerator.{}", std::process::id()));
+        fs::write(&fresh, text)?;
+        fs::rename(fresh, file)
+    });
+    accelerator
 }
 
-fn runs(qemu: &Qemu, firmware: &Path) -> io::Result<bool> {
+fn remembered(file: &Path, boot_id: &str) -> Option<Accelerator> {
+    let known: Known = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    (known.boot_id == boot_id).then_some(known.accelerator)
+}
+
+fn runs(qemu: &Qemu, image: &Path) -> io::Result<bool> {
     let mut command = qemu.command();
-    command.args(["-machine", "pc", "-accel", "kvm", "-m", "16", "-nodefaults", "-no-user-config", "-display", "none"]);
-    command.arg("-device").arg(format!("isa-debug-exit,iobase={PROBE_PORT:#x},iosize=4"));
-    let mut child = command.arg("-bios").arg(firmware).spawn()?;
-    let code = wait(&mut child, PROBE_MAX);
-    if code.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    Ok(code == Some(PROBE_EXIT))
+    command.args(["-machine", "pc,usb=off,vmport=off", "-accel", "kvm", "-cpu", "max", "-m", "256", "-nodefaults"]);
+    command.args(["-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
+    command.arg("-kernel").arg(image.join("kernel")).arg("-initrd").arg(image.join("initrd"));
+    command.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/probe"]);
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let heard = match child.stdout.take() {
+        Some(pipe) => hears(pipe, Instant::now() + PROBE_MAX),
+        None => Ok(false),
+    };
+    child.kill()?;
+    child.wait()?;
+    heard
 }
 
-fn wait(child: &mut Child, at_most: Duration) -> Option<i32> {
-    let start = Instant::now();
-    while start.elapsed() < at_most {
-        if let Ok(Some(status)) = child.try_wait() {
-            return status.code().or(Some(-1));
+/// Whether it is said before the deadline and before the end.
+fn hears(mut pipe: impl Read + std::os::fd::AsFd, deadline: Instant) -> io::Result<bool> {
+    let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
+    while await_readable(&pipe, deadline)? {
+        let got = pipe.read(&mut chunk)?;
+        if got == 0 {
+            return Ok(false);
         }
-        thread::sleep(Duration::from_millis(5));
+        said.extend_from_slice(&chunk[..got]);
+        if said.windows(SAID.len()).any(|window| window == SAID) {
+            return Ok(true);
+        }
     }
-    None
-}
-
-/// A firmware that halts, but for the place where a processor begins: `mov al, VALUE; out PORT, al; hlt`.
-fn probe_firmware() -> Vec<u8> {
-    const HALT: u8 = 0xf4;
-    let mut bytes = vec![HALT; 1 << 16];
-    let start = bytes.len() - 16;
-    bytes[start..start + 5].copy_from_slice(&[0xb0, PROBE_VALUE, 0xe6, PROBE_PORT, HALT]);
-    bytes
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
-    fn the_probe_begins_where_processors_do() {
-        let bytes = probe_firmware();
-        assert_eq!(bytes.len(), 65_536);
-        assert_eq!(bytes[0xfff0..0xfff5], [0xb0, 0x10, 0xe6, 0xf4, 0xf4]);
-        assert_eq!(PROBE_EXIT, 33);
+    fn a_machine_that_runs_is_heard_and_one_that_ends_or_hangs_is_not() {
+        let soon = || Instant::now() + Duration::from_millis(40);
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"Booting\r\nschism-machine-").unwrap();
+        assert!(!hears(read, soon()).unwrap(), "it hangs");
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"\x1bcBooting\r\nschism-machine-runs\r\n").unwrap();
+        assert!(hears(read, soon()).unwrap());
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"panic").unwrap();
+        drop(write);
+        assert!(!hears(read, Instant::now() + Duration::from_secs(60)).unwrap(), "it ended");
+    }
+
+    #[test]
+    fn what_was_found_out_holds_for_one_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("accelerator.json");
+        assert_eq!(remembered(&file, "a"), None);
+        fs::write(&file, "{\"boot_id\": \"a\", \"accelerator\": \"tcg\"}").unwrap();
+        assert_eq!(remembered(&file, "a"), Some(Accelerator::Tcg));
+        assert_eq!(remembered(&file, "b"), None);
     }
 }

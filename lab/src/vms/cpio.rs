@@ -45,8 +45,7 @@ impl Archive {
         self.entries += 1;
         let links = if mode & FOLDER != 0 { 2 } else { 1 };
         // Magic, inode, mode, owner, group, links, time, size, device (two), special device (two), name, check.
-        let fields =
-            [self.entries, mode, 0, 0, links, 0, content.len() as u32, 0, 0, 0, 0, path.len() as u32 + 1, 0];
+        let fields = [self.entries, mode, 0, 0, links, 0, content.len() as u32, 0, 0, 0, 0, path.len() as u32 + 1, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());

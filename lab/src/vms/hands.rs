@@ -35,10 +35,14 @@ impl Hands for VmHands {
     fn can(&self, ability: Ability) -> Result<(), String> {
         match ability {
             Ability::Power | Ability::Freeze => Ok(()),
-            Ability::Links => Err("machines have kernels of their own: shape packets inside them (tc qdisc, netem)".into()),
-            Ability::DataDisk => Err("machines have kernels of their own: let disks fail inside them (device mapper over \
+            Ability::Links => {
+                Err("machines have kernels of their own: shape packets inside them (tc qdisc, netem)".into())
+            }
+            Ability::DataDisk => {
+                Err("machines have kernels of their own: let disks fail inside them (device mapper over \
                  /dev/vdb), or cut their power"
-                .into()),
+                    .into())
+            }
         }
     }
 

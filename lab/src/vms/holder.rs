@@ -41,9 +41,8 @@ pub(crate) fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
         .ok_or_else(|| Failure::new("reading the image", "it is not whole").hint("Remove it from the cache"))?;
     let qemu = Qemu::find(Path::new(&state("tree")))
         .ok_or_else(|| Failure::new("looking for QEMU", "it is neither in its tree nor on this machine"))?;
-    net::bridge().map_err(|error| {
-        error.hint("The kernel needs bridge (module `bridge`); iproute2 must be on this machine")
-    })?;
+    net::bridge()
+        .map_err(|error| error.hint("The kernel needs bridge (module `bridge`); iproute2 must be on this machine"))?;
     taps(spec.nodes.len())?;
     let keys = Keys::make(&spec.nodes)?;
     let hosts = hosts(&spec.nodes);

@@ -53,6 +53,7 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 const INIT: &str = include_str!("guest/init");
+const PROBE: &str = include_str!("guest/probe");
 const RC: &str = include_str!("guest/rc");
 const INITTAB: &str = include_str!("guest/inittab");
 
@@ -85,7 +86,7 @@ impl Image {
 /// The name of the image of these packages.
 fn key(packages: &[String]) -> String {
     let mut hash = Sha256::new();
-    for part in [&IMAGE_VERSION.to_string(), INIT, RC, INITTAB, FAST_KEYS, &sshd::config(false, true)] {
+    for part in [&IMAGE_VERSION.to_string(), INIT, PROBE, RC, INITTAB, FAST_KEYS, &sshd::config(false, true)] {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -115,7 +116,9 @@ pub(crate) fn make(cache: &Path, tree: &PackageTree, progress: &mut dyn FnMut(&s
     }
     progress(&format!("making the machines' image of {} packages (once)", tree.packages.len()));
     let made = build(tree, &fresh).and_then(|()| {
-        fs::remove_dir_all(fresh.join("stage")).step(step)?;
+        for leftover in ["stage", "tools"] {
+            fs::remove_dir_all(fresh.join(leftover)).step(step)?;
+        }
         fs::rename(&fresh, &done).step(step)
     });
     if made.is_err() {
@@ -133,7 +136,9 @@ fn build(tree: &PackageTree, fresh: &Path) -> Result<(), Failure> {
     fs::copy(tree.path.join(format!("boot/vmlinuz-{kernel}")), fresh.join("kernel")).step("copying the kernel")?;
     furnish(&stage).step("writing the image's files")?;
     tool(&stage, "usr/sbin/depmod", &["-b".as_ref(), stage.as_os_str(), kernel.as_ref()])?;
-    tool(&stage, "usr/sbin/ldconfig", &["-r".as_ref(), stage.as_os_str()])?;
+    // Statically linked, so that it runs anywhere.
+    let ldconfig = Command::new(stage.join("usr/sbin/ldconfig"));
+    finish(ldconfig, "usr/sbin/ldconfig", &["-r".as_ref(), stage.as_os_str()])?;
     let first_root = first_root(&stage, &kernel).step("making the first root")?;
     fs::write(fresh.join("initrd"), first_root).step("writing the first root")?;
     let (root, data) = (fresh.join("root.img"), fresh.join("data.img"));
@@ -234,6 +239,7 @@ fn first_root(stage: &Path, kernel: &str) -> io::Result<Vec<u8>> {
     let order = modules::in_order(&fs::read_to_string(folder.join("modules.dep"))?, BOOT_MODULES);
     let mut archive = Archive::default();
     archive.file("init", 0o755, INIT.as_bytes());
+    archive.file("probe", 0o755, PROBE.as_bytes());
     archive.file("bin/busybox", 0o755, &fs::read(stage.join("usr/bin/busybox"))?);
     let names: Vec<String> = order.iter().map(|path| path.replace('/', "-")).collect();
     for (path, name) in order.iter().zip(&names) {
@@ -261,17 +267,22 @@ fn disk(stage: &Path, file: &Path, bytes: u64, content: Option<&Path>) -> Result
 fn tool(stage: &Path, program: &str, args: &[&std::ffi::OsStr]) -> Result<(), Failure> {
     let step = format!("running the image's {program}");
     let libraries = stage.join("usr/lib").join(TRIPLET);
-    let output = Command::new(libraries.join("ld-linux-x86-64.so.2"))
-        .arg("--library-path")
-        .arg(&libraries)
-        .arg(stage.join(program))
-        .args(args)
-        .env("LC_ALL", "C")
-        .env("MKE2FS_CONFIG", stage.join("etc/mke2fs.conf"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output()
-        .step(&step)?;
+    // Under its own name, by which some programs know what to do, but not by a link that leads out of the image.
+    let tools = stage.with_file_name("tools");
+    let called = tools.join(Path::new(program).file_name().unwrap_or_default());
+    if !called.exists() {
+        fs::create_dir_all(&tools).step(&step)?;
+        symlink(inside(stage, program), &called).step(&step)?;
+    }
+    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(&libraries).arg(&called).env("MKE2FS_CONFIG", stage.join("etc/mke2fs.conf"));
+    finish(command, program, args)
+}
+
+fn finish(mut command: Command, program: &str, args: &[&std::ffi::OsStr]) -> Result<(), Failure> {
+    let step = format!("running the image's {program}");
+    let output =
+        command.args(args).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null()).output().step(&step)?;
     if output.status.success() {
         return Ok(());
     }
@@ -279,9 +290,29 @@ fn tool(stage: &Path, program: &str, args: &[&std::ffi::OsStr]) -> Result<(), Fa
     Err(Failure::new(step, said.trim()).hint("Is the disk full? Give another folder with SCHISM_CACHE"))
 }
 
+/// The path of a program of the image, with a link followed as within the image.
+fn inside(stage: &Path, program: &str) -> PathBuf {
+    let path = stage.join(program);
+    match fs::read_link(&path) {
+        Ok(to) if to.is_absolute() => stage.join(to.strip_prefix("/").unwrap_or(&to)),
+        _ => path,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_followed_within_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = folder.path();
+        symlink("/bin/kmod", stage.join("depmod")).unwrap();
+        symlink("other", stage.join("near")).unwrap();
+        assert_eq!(inside(stage, "depmod"), stage.join("bin/kmod"));
+        assert_eq!(inside(stage, "near"), stage.join("near"));
+        assert_eq!(inside(stage, "none"), stage.join("none"));
+    }
 
     #[test]
     fn another_package_is_another_image() {

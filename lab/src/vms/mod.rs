@@ -43,6 +43,7 @@ const GUEST_PACKAGES: &[&str] = &[
     "busybox-static",
     "base-files",
     "base-passwd",
+    "libc-bin",
     "bash",
     "dash",
     "coreutils",
@@ -95,9 +96,8 @@ impl VmSpec {
     /// # Errors
     /// The first that cannot be.
     pub(crate) fn check(&self) -> Result<(), LabError> {
-        let wrong = |what, found: String, expected: &str| {
-            Err(LabError::Spec { what, found, expected: expected.to_owned() })
-        };
+        let wrong =
+            |what, found: String, expected: &str| Err(LabError::Spec { what, found, expected: expected.to_owned() });
         if Image::read(&self.image).is_none() {
             return wrong("image", self.image.display().to_string(), "a folder that `fetch` made");
         }
@@ -136,8 +136,7 @@ pub fn fetch(cache: &Path, packages: &[&str], progress: &mut dyn FnMut(&str)) ->
     let image = image::make(cache, &whole, progress).map_err(LabError::Image)?;
     let qemu = Qemu::find(&tree.path).ok_or_else(|| Failure::new("looking for QEMU", "no package holds it"));
     let qemu = qemu.map_err(LabError::Image)?;
-    let folder = cache.join("vms");
-    let accelerator = accel::probe(&qemu, &folder);
+    let accelerator = accel::find(&qemu, &image, &cache.join("vms"));
     let absolute = |path: &Path| path.canonicalize().step("finding the cache").map_err(LabError::Image);
     Ok(VmSpec { tree: absolute(&tree.path)?, image: absolute(&image)?, accelerator, memory_mib: 512, cpus: 1 })
 }

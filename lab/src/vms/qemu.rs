@@ -102,9 +102,8 @@ impl MachinePlan {
             let file = self.file(&format!("{name}.qcow2"));
             format!("file={file},if=none,id={name},format=qcow2,cache=writeback")
         };
-        let append = format!(
-            "console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off random.trust_cpu=on audit=0{clock}"
-        );
+        let append =
+            format!("console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off random.trust_cpu=on audit=0{clock}");
         let words = [
             ("-name", format!("schism-{}-{}", self.lab, self.name)),
             ("-machine", "pc,usb=off,vmport=off".to_owned()),

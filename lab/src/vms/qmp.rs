@@ -150,10 +150,7 @@ mod tests {
                 "{\"arguments\":{\"keys\":[]},\"execute\":\"send-key\"}",
             ]
         );
-        assert_eq!(
-            qmp.await_event("RESET", Duration::from_secs(5)).unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert_eq!(qmp.await_event("RESET", Duration::from_secs(5)).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
