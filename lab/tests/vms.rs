@@ -283,6 +283,14 @@ fn a_reboot_loses_nothing(bench: &Bench) {
     let look = "cat /root/rebooted /root/hook; ls /run/gone 2>/dev/null; tc qdisc show dev eth0 | grep -c netem; \
                 grep -c stays /etc/hosts";
     assert_eq!(bench.on("n1", look).1, "kept\nran\n0\n1\n");
+    // A machine that resets by itself comes again as well.
+    assert_eq!(bench.on("n1", "touch /run/once; (sleep 1; reboot -f) >/dev/null 2>&1 &").0, 0);
+    let start = Instant::now();
+    while bench.on("n1", "test ! -e /run/once").0 != 0 {
+        assert!(start.elapsed() < Duration::from_secs(90), "it does not come again");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("  here again {:?} after a reset of its own", start.elapsed());
     // Its clock, which was set wrong, is that of its hardware again.
     let host = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
     let clock = bench.number("n1", "date +%s");

@@ -1,7 +1,9 @@
 //! What the holder of a lab of machines can do to its nodes from outside.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use schism_cluster::{Ability, GroundAction};
@@ -13,16 +15,35 @@ use crate::control::Hands;
 /// How long a machine may take to boot; below what the controller waits for an answer.
 const BOOT_MAX: Duration = Duration::from_secs(80);
 
+/// How often machines are looked after.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The hands of a lab of machines. Each machine has a lock of its own: orders to one wait for each other, orders to
 /// several do not.
 pub(crate) struct VmHands {
-    machines: BTreeMap<String, Mutex<Machine>>,
+    machines: Arc<BTreeMap<String, Mutex<Machine>>>,
 }
 
 impl VmHands {
     pub(crate) fn new(machines: Vec<Machine>) -> VmHands {
         let named = |machine: Machine| (machine.plan.name.clone(), Mutex::new(machine));
-        VmHands { machines: machines.into_iter().map(named).collect() }
+        VmHands { machines: Arc::new(machines.into_iter().map(named).collect()) }
+    }
+
+    /// Starts machines again that ended by themselves, in a thread of its own, for the rest of the process's life.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub(crate) fn look_after(&self) -> io::Result<()> {
+        let machines = Arc::clone(&self.machines);
+        thread::Builder::new().name("machines".to_owned()).spawn(move || {
+            loop {
+                thread::sleep(LOOK);
+                // Those that an order is being carried out on are left to it.
+                machines.values().filter_map(|machine| machine.try_lock().ok()).for_each(|mut it| it.keep_on());
+            }
+        })?;
+        Ok(())
     }
 
     fn with<T>(&self, node: &Node, act: impl FnOnce(&mut Machine) -> Result<T, String>) -> Result<T, String> {

@@ -70,7 +70,9 @@ pub(crate) fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     for (name, text) in [(KEY_FILE, &lab.private_key_openssh), (KNOWN_FILE, &lab.known_hosts)] {
         write_private(&state(name), text.as_bytes()).step("writing down the lab's key")?;
     }
-    let control = Control::new(Box::new(VmHands::new(machines)));
+    let hands = VmHands::new(machines);
+    hands.look_after().step("looking after the machines")?;
+    let control = Control::new(Box::new(hands));
     control.start(Path::new(&state("control"))).step("listening for orders")?;
     write_lab(&lab).step("writing down the lab")?;
     Ok(listener)

@@ -22,6 +22,9 @@ const KILL_MAX: Duration = Duration::from_secs(20);
 /// by themselves and to be killed, and syncs.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
 
+/// How soon a machine that ended by itself is started again, and how soon again after that.
+const START_PAUSE: Duration = Duration::from_secs(2);
+
 /// How often a booting machine is asked. Each question costs the machine time, too.
 const ASK: Duration = Duration::from_millis(100);
 
@@ -30,13 +33,14 @@ pub(crate) struct Machine {
     qemu: Qemu,
     pub(crate) plan: MachinePlan,
     process: Option<PidFd>,
+    started: Option<Instant>,
     frozen_since: Option<Instant>,
 }
 
 impl Machine {
     /// Off.
     pub(crate) fn new(qemu: Qemu, plan: MachinePlan) -> Machine {
-        Machine { qemu, plan, process: None, frozen_since: None }
+        Machine { qemu, plan, process: None, started: None, frozen_since: None }
     }
 
     /// Whether its QEMU runs.
@@ -51,15 +55,25 @@ impl Machine {
             return Ok(());
         }
         let step = "starting QEMU";
-        let log = fs::File::create(self.plan.file("qemu.log")).step(step)?;
+        let log = fs::File::options().create(true).append(true).open(self.plan.file("qemu.log")).step(step)?;
         // What a killed one left; QEMU makes it anew.
         let _ = fs::remove_file(self.plan.file("qmp"));
         let mut command = self.qemu.command();
         let child = command.args(self.plan.arguments()).stderr(log).spawn().step(step)?;
         // Not through the child's handle: the holder reaps all its children in one place.
         self.process = Some(PidFd::open(child.id()).step(step)?);
+        self.started = Some(Instant::now());
         self.frozen_since = None;
         Ok(())
+    }
+
+    /// Starts it again if it ended by itself and not by a power cut: QEMU ends when the guest resets or switches off.
+    pub(crate) fn keep_on(&mut self) {
+        let rested = self.started.is_none_or(|started| started.elapsed() > START_PAUSE);
+        if self.process.is_some() && rested && !self.is_on() {
+            // It is tried again; who asks for the machine meanwhile learns that it is off, and from its log why.
+            let _ = self.start();
+        }
     }
 
     /// Waits until its sshd says who it is.
@@ -137,19 +151,23 @@ impl Machine {
     }
 
     /// Lets the guest end in order, and waits until it can be logged in to again. Asked for by Ctrl-Alt-Delete, so that the
-    /// guest's network and sshd are not needed for it.
+    /// guest's network and sshd are not needed for it. QEMU starts anew with the guest: under emulation a reset would take
+    /// up to half a minute before the kernel begins, as memory is full of translated code.
     pub(crate) fn reboot(&mut self, within: Duration) -> Result<Value, String> {
         let start = Instant::now();
         if self.frozen_since.is_some() {
             return Err(format!("{} is frozen", self.plan.name));
         }
         let mut qmp = self.qmp()?;
+        let process = self.process.as_ref().ok_or_else(|| format!("{} is off", self.plan.name))?;
         let key = |code: &str| json!({"type": "qcode", "data": code});
         let keys = json!({"keys": [key("ctrl"), key("alt"), key("delete")]});
         qmp.order("send-key", keys).map_err(|error| self.failed(&error))?;
-        qmp.await_event("RESET", SHUTDOWN_MAX)
-            .map_err(|error| format!("{} did not shut down: {error}", self.plan.name))?;
+        if !process.wait(SHUTDOWN_MAX).map_err(|error| self.failed(&error))? {
+            return Err(format!("{} did not shut down within {} s", self.plan.name, SHUTDOWN_MAX.as_secs()));
+        }
         let down_ms = ms(start);
+        self.start().map_err(|failure| format!("{}: {failure}", self.plan.name))?;
         self.await_login(start + within).map_err(|failure| format!("{}: {failure}", self.plan.name))?;
         Ok(json!({"shutdown_ms": down_ms, "took_ms": ms(start)}))
     }

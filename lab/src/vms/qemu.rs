@@ -124,7 +124,9 @@ impl MachinePlan {
             ("-netdev", format!("tap,id=net,ifname={},script=no,downscript=no", self.tap())),
             ("-device", format!("virtio-net-pci,netdev=net,mac={},romfile=", self.mac)),
             ("-device", "virtio-rng-pci".to_owned()),
-            ("-serial", format!("file:{}", self.file("console"))),
+            ("-no-reboot", String::new()),
+            ("-chardev", format!("file,id=console,path={},append=on", self.file("console"))),
+            ("-serial", "chardev:console".to_owned()),
             ("-qmp", format!("unix:{},server=on,wait=off", self.file("qmp"))),
         ];
         words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).filter(|word| !word.is_empty()).collect()
@@ -162,7 +164,8 @@ mod tests {
             -drive file=/run/schism-lab/nodes/n2/data.qcow2,if=none,id=data,format=qcow2,cache=writeback|\
             -device virtio-blk-pci,drive=data|-netdev tap,id=net,ifname=v1,script=no,downscript=no|\
             -device virtio-net-pci,netdev=net,mac=02:77:00:00:01:0c,romfile=|-device virtio-rng-pci|\
-            -serial file:/run/schism-lab/nodes/n2/console|-qmp unix:/run/schism-lab/nodes/n2/qmp,server=on,wait=off";
+            -no-reboot|-chardev file,id=console,path=/run/schism-lab/nodes/n2/console,append=on|-serial chardev:console|\
+            -qmp unix:/run/schism-lab/nodes/n2/qmp,server=on,wait=off";
         let told: Vec<String> = plan(Accelerator::Tcg).arguments();
         let mut lines: Vec<String> = Vec::new();
         for word in &told {
