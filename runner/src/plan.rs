@@ -137,6 +137,9 @@ pub fn resolve(
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
     let nodes_count = nodes.len();
+    // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
+    // for real ones.
+    let patient_ms = |ms: u64, at_least_ms: u64| if ground.is_of_machines() { ms.max(at_least_ms) } else { ms };
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
         suite: name.to_owned(),
@@ -145,16 +148,18 @@ pub fn resolve(
         database: if ground.is_of_machines() { suite.database.patient() } else { suite.database.clone() },
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
-        ground,
+        ground: ground.clone(),
         setup: !overrides.no_setup,
         concurrency: workers,
         rate_hz,
-        time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
+        time_limit_ms: overrides
+            .time_limit_ms
+            .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 120 * SECOND_MS)),
         faults: resolve_faults(suite, overrides, nodes_count)?,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
-        interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
-        duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
-        recovery_ms: ms(suite.schedule.recovery, 8 * SECOND_MS),
+        interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
+        duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 20 * SECOND_MS),
+        recovery_ms: patient_ms(ms(suite.schedule.recovery, 8 * SECOND_MS), 30 * SECOND_MS),
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };

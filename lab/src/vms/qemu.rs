@@ -100,7 +100,8 @@ impl MachinePlan {
         };
         let disk = |name: &str| {
             let file = self.file(&format!("{name}.qcow2"));
-            format!("file={file},if=none,id={name},format=qcow2,cache=writeback")
+            // A full tmpfs is the guest's error to see; by default QEMU would stop the machine.
+            format!("file={file},if=none,id={name},format=qcow2,cache=writeback,werror=report,rerror=report")
         };
         let append =
             format!("console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off random.trust_cpu=on audit=0{clock}");
@@ -159,9 +160,11 @@ mod tests {
             -initrd /run/schism-lab/nodes/n2/initrd|\
             -append console=ttyS0 quiet panic=1 net.ifnames=0 mitigations=off random.trust_cpu=on audit=0 tsc=unstable \
             no_timer_check|\
-            -drive file=/run/schism-lab/nodes/n2/root.qcow2,if=none,id=root,format=qcow2,cache=writeback|\
+            -drive file=/run/schism-lab/nodes/n2/root.qcow2,if=none,id=root,format=qcow2,cache=writeback,\
+            werror=report,rerror=report|\
             -device virtio-blk-pci,drive=root|\
-            -drive file=/run/schism-lab/nodes/n2/data.qcow2,if=none,id=data,format=qcow2,cache=writeback|\
+            -drive file=/run/schism-lab/nodes/n2/data.qcow2,if=none,id=data,format=qcow2,cache=writeback,\
+            werror=report,rerror=report|\
             -device virtio-blk-pci,drive=data|-netdev tap,id=net,ifname=v1,script=no,downscript=no|\
             -device virtio-net-pci,netdev=net,mac=02:77:00:00:01:0c,romfile=|-device virtio-rng-pci|\
             -no-reboot|-chardev file,id=console,path=/run/schism-lab/nodes/n2/console,append=on|-serial chardev:console|\
