@@ -82,7 +82,8 @@ impl Machine {
         let mut last = "it did not answer".to_owned();
         while Instant::now() < deadline {
             if !self.is_on() {
-                return Err(Failure::new(step, format!("QEMU ended: {}", self.end_of("qemu.log"))));
+                let failure = Failure::new(step, format!("QEMU ended: {}", self.end_of("qemu.log")));
+                return Err(failure.hint("SCHISM_ACCEL=tcg does without KVM"));
             }
             match banner(SocketAddr::new(IpAddr::V4(self.plan.address), 22)) {
                 Ok(banner) if banner == *b"SSH-2.0" => return Ok(()),
