@@ -154,11 +154,11 @@ pub fn resolve(
         rate_hz,
         time_limit_ms: overrides
             .time_limit_ms
-            .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 120 * SECOND_MS)),
+            .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 180 * SECOND_MS)),
         faults: resolve_faults(suite, overrides, nodes_count)?,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
         interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
-        duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 20 * SECOND_MS),
+        duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 30 * SECOND_MS),
         recovery_ms: patient_ms(ms(suite.schedule.recovery, 8 * SECOND_MS), 30 * SECOND_MS),
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,

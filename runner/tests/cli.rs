@@ -170,7 +170,7 @@ fn a_plan_for_virtual_machines_has_their_patience() {
     assert_eq!(vms["ground"]["ground"], "vms");
     let etcd = &vms["database"]["etcd"];
     assert_eq!((&etcd["heartbeat_ms"], &etcd["election_ms"]), (&200.into(), &3000.into()));
-    assert_eq!((&vms["time_limit_ms"], &vms["duration_ms_mean"]), (&120_000.into(), &20_000.into()));
+    assert_eq!((&vms["time_limit_ms"], &vms["duration_ms_mean"]), (&180_000.into(), &30_000.into()));
     assert_eq!(plan(&["--lab", "vms", "--time-limit", "40s"])["time_limit_ms"], 40_000);
     let namespaces = plan(&["--lab", "namespaces"]);
     assert_eq!(namespaces["database"]["etcd"]["heartbeat_ms"], 100);
