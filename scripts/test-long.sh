@@ -1,9 +1,11 @@
 #!/bin/sh
-# Longer suites, on real clusters: the stale reads must be found in at least 9 of 10 seeds, and a healthy cluster must be
-# judged valid under all faults in 5 of 5.
+# What takes longer: the lab of virtual machines, and suites on real clusters. The stale reads must be found in at least 9 of
+# 10 seeds, and a healthy cluster must be judged valid under all faults in 5 of 5.
 set -eu
 "${CARGO:-cargo}" build --locked --release -p schism
 schism="${CARGO_TARGET_DIR:-target}/release/schism"
+# Virtual machines: boot, clocks, power, the end of all of it.
+SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism-lab --test vms
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 

@@ -38,6 +38,15 @@ const COMMANDS: &[(&str, &str)] = &[
     ("sudo", "sudo"),
 ];
 
+/// Which packages of a dependency tree are wanted, and what the tree shall be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Those that this machine lacks, to be laid over its files.
+    Missing,
+    /// All of them: the files of a machine of its own.
+    Whole,
+}
+
 /// The package database of this machine; when it changes, what is missing here has to be asked again.
 const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 
@@ -148,6 +157,27 @@ pub fn fetch_for_nodes(
 /// # Errors
 /// See [`PackageError`]: each says what to do.
 pub fn fetch(cache: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> Result<PackageTree, PackageError> {
+    fetch_scope(cache, Scope::Missing, names, progress)
+}
+
+/// Makes a tree of all of `names` and of all their dependencies, whatever this machine has: the files of a machine of its
+/// own (`bin`, `lib` and so on are links into `usr`), as [`fetch`] otherwise. Made once: what is in the cache answers for
+/// ever. Owners and modes are right only where root calls it.
+///
+/// Not covered: as [`fetch`]; systems without apt.
+///
+/// # Errors
+/// See [`PackageError`].
+pub fn fetch_whole(cache: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> Result<PackageTree, PackageError> {
+    fetch_scope(cache, Scope::Whole, names, progress)
+}
+
+fn fetch_scope(
+    cache: &Path,
+    scope: Scope,
+    names: &[&str],
+    progress: &mut dyn FnMut(&str),
+) -> Result<PackageTree, PackageError> {
     let mut names: Vec<&str> = names.to_vec();
     names.sort_unstable();
     names.dedup();
@@ -155,20 +185,24 @@ pub fn fetch(cache: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> Re
         return Err(PackageError::Name { name: (*name).to_owned() });
     }
     let base = cache.join("packages");
-    if let Some(tree) = Index::read(&base, &names).filter(|index| index.fits_machine()).and_then(|i| i.tree(&base)) {
+    if let Some(tree) = Index::read(&base, scope, &names).filter(|index| index.fits(scope)).and_then(|i| i.tree(&base))
+    {
         return Ok(tree);
     }
     let trees = base.join("trees");
     at(fs::create_dir_all(&trees), "making", &trees)?;
     let _turn = lock(&base)?;
-    let known = Index::read(&base, &names);
-    if let Some(tree) = known.as_ref().filter(|index| index.fits_machine()).and_then(|i| i.tree(&base)) {
+    let known = Index::read(&base, scope, &names);
+    if let Some(tree) = known.as_ref().filter(|index| index.fits(scope)).and_then(|i| i.tree(&base)) {
         return Ok(tree);
     }
     if !Apt::is_here() {
-        return without_apt(&base, &names);
+        return match scope {
+            Scope::Missing => without_apt(&base, &names),
+            Scope::Whole => Err(PackageError::NoApt { missing: names.join(", ") }),
+        };
     }
-    match fetch_by_apt(&base, &names, progress) {
+    match fetch_by_apt(&base, scope, &names, progress) {
         Ok(tree) => Ok(tree),
         // The machine's packages changed and apt cannot say what that means (no network, say): an older tree holds more
         // than nothing.
@@ -192,7 +226,7 @@ fn without_apt(base: &Path, names: &[&str]) -> Result<PackageTree, PackageError>
     if !missing.is_empty() {
         return Err(PackageError::NoApt { missing: missing.join(", ") });
     }
-    unpack::tree(base, &[], &[])
+    unpack::tree(base, Scope::Missing, &[], &[])
 }
 
 /// Whether a command is in one of the usual places (a user's `PATH` often lacks `sbin`).
@@ -202,7 +236,12 @@ fn on_machine(command: &str) -> bool {
         .any(|folder| Path::new(folder).join(command).exists())
 }
 
-fn fetch_by_apt(base: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> Result<PackageTree, PackageError> {
+fn fetch_by_apt(
+    base: &Path,
+    scope: Scope,
+    names: &[&str],
+    progress: &mut dyn FnMut(&str),
+) -> Result<PackageTree, PackageError> {
     let mut last = None;
     // Lists that are there may be too old to fit the archive; that shows when a download fails, and only then is the
     // network asked for new ones.
@@ -210,7 +249,7 @@ fn fetch_by_apt(base: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> 
         if !lists.usable(base) {
             continue;
         }
-        match try_lists(base, names, lists, progress) {
+        match try_lists(base, scope, names, lists, progress) {
             Ok(tree) => return Ok(tree),
             Err(error @ PackageError::Cache { .. }) => return Err(error),
             Err(error) => {
@@ -227,35 +266,47 @@ fn fetch_by_apt(base: &Path, names: &[&str], progress: &mut dyn FnMut(&str)) -> 
 
 fn try_lists(
     base: &Path,
+    scope: Scope,
     names: &[&str],
     lists: Lists,
     progress: &mut dyn FnMut(&str),
 ) -> Result<PackageTree, PackageError> {
     let status = MachineStatus::read();
-    let apt = Apt::new(base, lists)?;
+    let apt = Apt::new(base, lists, scope)?;
     if lists == Lists::PrivateRenewed {
         progress("fetching the package lists (private copy)");
         apt.update()?;
     }
     let wanted = apt.missing(names)?;
-    let key = tree_key(&wanted);
+    let key = tree_key(scope, &wanted);
     let done = base.join("trees").join(&key);
     let tree = if done.is_dir() {
         PackageTree { path: done, packages: wanted.iter().map(Wanted::id).collect(), cached: true }
     } else {
         let debs = apt.download(&wanted, progress)?;
         progress(&format!("unpacking {} packages", wanted.len()));
-        unpack::tree(base, &wanted, &debs.files)?
+        unpack::tree(base, scope, &wanted, &debs.files)?
     };
-    Index { schema_version: INDEX_VERSION, status, tree: key, packages: tree.packages.clone() }.write(base, names)?;
+    Index { schema_version: INDEX_VERSION, status, tree: key, packages: tree.packages.clone() }
+        .write(base, scope, names)?;
     Ok(tree)
 }
 
 /// The name of a tree: a digest of the sorted list of what is in it.
-fn tree_key(wanted: &[Wanted]) -> String {
+fn tree_key(scope: Scope, wanted: &[Wanted]) -> String {
     let mut ids: Vec<String> = wanted.iter().map(Wanted::id).collect();
     ids.sort_unstable();
-    digest(&ids.join("\n"))
+    digest(&scope.label(&ids.join("\n")))
+}
+
+impl Scope {
+    /// Keeps apart what both scopes would call the same.
+    fn label(self, text: &str) -> String {
+        match self {
+            Scope::Missing => text.to_owned(),
+            Scope::Whole => format!("whole\n{text}"),
+        }
+    }
 }
 
 fn digest(text: &str) -> String {
@@ -303,18 +354,19 @@ struct Index {
 }
 
 impl Index {
-    fn path(base: &Path, names: &[&str]) -> PathBuf {
-        base.join("index").join(format!("{}.json", digest(&names.join("\n"))))
+    fn path(base: &Path, scope: Scope, names: &[&str]) -> PathBuf {
+        base.join("index").join(format!("{}.json", digest(&scope.label(&names.join("\n")))))
     }
 
     /// Nothing where there is none, or none that can be read: then it is made again.
-    fn read(base: &Path, names: &[&str]) -> Option<Index> {
-        let index: Index = serde_json::from_slice(&fs::read(Index::path(base, names)).ok()?).ok()?;
+    fn read(base: &Path, scope: Scope, names: &[&str]) -> Option<Index> {
+        let index: Index = serde_json::from_slice(&fs::read(Index::path(base, scope, names)).ok()?).ok()?;
         (index.schema_version == INDEX_VERSION).then_some(index)
     }
 
-    fn fits_machine(&self) -> bool {
-        self.status == MachineStatus::read()
+    /// What is missing here changes with the machine, what is whole does not.
+    fn fits(&self, scope: Scope) -> bool {
+        scope == Scope::Whole || self.status == MachineStatus::read()
     }
 
     fn tree(&self, base: &Path) -> Option<PackageTree> {
@@ -322,8 +374,8 @@ impl Index {
         path.is_dir().then(|| PackageTree { path, packages: self.packages.clone(), cached: true })
     }
 
-    fn write(&self, base: &Path, names: &[&str]) -> Result<(), PackageError> {
-        let path = Index::path(base, names);
+    fn write(&self, base: &Path, scope: Scope, names: &[&str]) -> Result<(), PackageError> {
+        let path = Index::path(base, scope, names);
         let folder = base.join("index");
         at(fs::create_dir_all(&folder), "making", &folder)?;
         let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other);
@@ -370,15 +422,16 @@ mod tests {
             tree: "k".into(),
             packages: vec!["aa_1_all".into()],
         };
-        index.write(&base, &names).unwrap();
+        index.write(&base, Scope::Missing, &names).unwrap();
         // The tree itself is missing: the entry must not answer.
-        assert!(Index::read(&base, &names).unwrap().tree(&base).is_none());
+        assert!(Index::read(&base, Scope::Missing, &names).unwrap().tree(&base).is_none());
+        assert!(Index::read(&base, Scope::Whole, &names).is_none(), "what is missing here is no whole machine");
         fs::create_dir_all(base.join("trees/k/usr")).unwrap();
         let tree = fetch(cache.path(), &["bb", "aa", "bb"], &mut |_| {}).unwrap();
         assert_eq!(tree.path, base.join("trees/k"));
         assert!(tree.cached);
-        fs::write(Index::path(&base, &names), "{torn").unwrap();
-        assert!(Index::read(&base, &names).is_none());
+        fs::write(Index::path(&base, Scope::Missing, &names), "{torn").unwrap();
+        assert!(Index::read(&base, Scope::Missing, &names).is_none());
     }
 
     #[test]

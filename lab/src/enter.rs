@@ -16,7 +16,8 @@ use crate::holder::STATE;
 use crate::lab::Lab;
 use crate::process::{EXEC, PATH, SELF};
 use crate::serve::COUNTED;
-use crate::sys;
+use crate::spec::LabKind;
+use crate::{sys, vms};
 
 /// Keeps a lab's holder from counting down its lease, until this is dropped or the process dies, however it dies.
 #[derive(Debug)]
@@ -77,9 +78,9 @@ pub fn enter(lab: &Lab) -> Result<(), LabError> {
 }
 
 /// Runs a command, with this process's standard input, output and error, and waits for it: on a node (in all its
-/// namespaces, as root, in `/root`), or without one in the controller's network only. Returns its exit status; 128 + n
-/// where signal n ended it; 127 if there is no such command. Works from any thread of a program whose `main`
-/// begins with [`crate::holder_main_if_asked`].
+/// namespaces, as root, in `/root`; on a machine through `ssh`, whose own failure is the status 255), or without one in
+/// the controller's network only. Returns its exit status; 128 + n where signal n ended it; 127 if there is no such
+/// command. Works from any thread of a program whose `main` begins with [`crate::holder_main_if_asked`].
 ///
 /// # Errors
 /// [`LabError::Gone`], [`LabError::NoSuchNode`], [`LabError::NotRoot`]; [`LabError::Failed`] if nothing could be started.
@@ -90,22 +91,25 @@ pub fn exec(lab: &Lab, node: Option<&str>, argv: &[String]) -> Result<i32, LabEr
     // As it is now: a node's first process may be another than when the lab was found.
     let gone = || LabError::Gone { id: lab.id.clone() };
     let now = find::read(&lab.id).filter(|now| now.holder == lab.holder).ok_or_else(gone)?;
-    let pid = match node {
-        None => now.holder.pid,
+    let (pid, in_node, argv) = match node {
+        None => (now.holder.pid, false, argv.to_vec()),
         Some(name) => {
             let known = now.nodes.iter().map(|node| node.name.clone()).collect();
             let no_such = || LabError::NoSuchNode { id: lab.id.clone(), node: name.to_owned(), known };
             let node = now.nodes.iter().find(|node| node.name == name).ok_or_else(no_such)?;
-            if node.init_pid == 0 {
-                return Err(failed(lab, "entering a node", io::Error::other(format!("{name} is off"))));
+            match (now.kind, node.init_pid) {
+                (LabKind::Vms, _) => (now.holder.pid, false, vms::exec_argv(&now, node, argv)),
+                (LabKind::Namespaces, 0) => {
+                    return Err(failed(lab, "entering a node", io::Error::other(format!("{name} is off"))));
+                }
+                (LabKind::Namespaces, pid) => (pid, true, argv.to_vec()),
             }
-            node.init_pid
         }
     };
     let status = Command::new(SELF)
         .arg0(EXEC)
         .arg(pid.to_string())
-        .arg(if node.is_some() { "node" } else { "network" })
+        .arg(if in_node { "node" } else { "network" })
         .args(argv)
         .status()
         .map_err(|error| failed(lab, "starting a command", error))?;

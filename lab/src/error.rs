@@ -33,6 +33,9 @@ pub enum LabError {
     /// A step of bringing it up failed; everything was torn down again.
     #[error("the lab did not come up: {0}. Nothing of it is left")]
     Up(Failure),
+    /// What machines are made of could not be had.
+    #[error("a lab of virtual machines cannot be made here: {0}")]
+    Image(Failure),
     /// A lab of that id lives already.
     #[error(
         "a lab `{id}` lives already (process {pid}); take it down with `schism lab down {id}` or choose another id"

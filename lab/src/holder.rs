@@ -21,9 +21,9 @@ use crate::lab::{Lab, LabNode};
 use crate::node::NodePlan;
 use crate::power::Machine;
 use crate::process::{HOLDER, INNER, OUTER, SELF, SWEEPER};
-use crate::spec::LabSpec;
+use crate::spec::{LabKind, LabSpec};
 use crate::wire::{self, Message};
-use crate::{cgroup, net, process, serve, sshd, sys, tree};
+use crate::{cgroup, net, process, serve, sshd, sys, tree, vms};
 
 /// Everything that the holder keeps, on its own tmpfs in place of `/run`. Nothing is on the machine's disk: what would
 /// be left there after a SIGKILL, nobody would remove.
@@ -114,6 +114,9 @@ fn inner() -> i32 {
 }
 
 fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
+    if spec.kind == LabKind::Vms {
+        return vms::bring_up(spec);
+    }
     let deadline = Instant::now() + UP_MAX;
     own_files(spec)?;
     let links = net::controller_side(spec)?;
@@ -193,7 +196,7 @@ fn own_files(spec: &LabSpec) -> Result<(), Failure> {
 }
 
 /// Where others read what this lab is. It holds the private key: for root only.
-fn write_lab(lab: &Lab) -> io::Result<()> {
+pub(crate) fn write_lab(lab: &Lab) -> io::Result<()> {
     let fresh = state("lab.new");
     let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
     serde_json::to_writer(file, lab).map_err(io::Error::other)?;

@@ -13,8 +13,9 @@ use crate::sshd::{Keys, known_hosts_line};
 use crate::sys::PidFd;
 use crate::wire::{Message, Reader};
 
-/// How long the holder has to bring everything up (it gives up a little earlier by itself).
+/// How long the holder has to bring everything up (it gives up a little earlier by itself): namespaces, and machines.
 const UP_MAX: Duration = Duration::from_secs(30);
+const UP_VMS_MAX: Duration = Duration::from_secs(180);
 
 /// How long a killed holder may take to be gone. It is long because a loaded machine frees memory slowly.
 const DOWN_MAX: Duration = Duration::from_secs(20);
@@ -68,7 +69,8 @@ pub struct LabNode {
     pub name: String,
     /// Its address, as the controller and the other nodes see it.
     pub address: String,
-    /// Its first process, in this process's pid namespace; 0 if that has died (then the node is off).
+    /// Its first process, in this process's pid namespace; 0 if that has died (then the node is off), and for machines,
+    /// whose processes have a kernel of their own.
     pub init_pid: u32,
 }
 
@@ -101,7 +103,8 @@ impl Lab {
     }
 }
 
-/// Makes a lab and waits until every node's sshd answers: about a second for five nodes. `controller_exe` is a program whose
+/// Makes a lab and waits until every node's sshd answers: about a second for five nodes, some ten
+/// seconds for machines. `controller_exe` is a program whose
 /// `main` begins with [`crate::holder_main_if_asked`], usually [`std::env::current_exe`]. The lab's lease runs from now
 /// on: attach.
 ///
@@ -118,7 +121,7 @@ pub fn up(spec: &LabSpec, controller_exe: &Path) -> Result<Lab, LabError> {
     if let Some(living) = find::holders().into_iter().find(|holder| holder.id == spec.id) {
         return Err(LabError::Exists { id: spec.id.clone(), pid: living.holder.pid });
     }
-    let deadline = Instant::now() + UP_MAX;
+    let deadline = Instant::now() + if spec.kind == LabKind::Vms { UP_VMS_MAX } else { UP_MAX };
     let failed = |step: &str, reason: String| LabError::Up(Failure::new(step, reason));
     let mut child = process::start(controller_exe, HOLDER, &[&spec.id, OUTER], spec)
         .map_err(|error| failed("starting the holder", error.to_string()))?;

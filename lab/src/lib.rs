@@ -17,6 +17,8 @@
 //! `/run/schism/agent/schism`. All of it is memory: `LabSpec` says how much. Data disks need loop devices, ext4 and
 //! e2fsprogs; without them their folder is a plain one.
 //!
+//! A lab of **virtual machines** ([`vms`]) has the same holder, addresses and login, and kernels of its own.
+//!
 //! The holder outlives the controller: for its lease (counted while nobody is attached), or until `down`. It is found
 //! again by reading `/proc`, as there is no state on disk.
 //!
@@ -51,6 +53,7 @@ mod switch;
 mod sys;
 mod tree;
 mod users;
+pub mod vms;
 mod wire;
 
 pub use enter::{Attachment, attach, enter, exec};

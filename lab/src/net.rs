@@ -53,6 +53,21 @@ fn hardware(at: usize) -> [u8; 6] {
     [0x02, 0x77, 0, 0, 1, last_byte(at)]
 }
 
+/// Its hardware address, so that a node that comes again is known.
+pub(crate) fn mac(at: usize) -> String {
+    hardware_text(hardware(at))
+}
+
+/// What `ip` does in a node whose `eth0` is there already.
+pub(crate) fn guest_lines(at: usize) -> Vec<String> {
+    vec![
+        "link set lo up".to_owned(),
+        format!("addr add {}/24 dev eth0", address(at)),
+        format!("addr add {}/64 dev eth0 nodad", address_v6(at)),
+        "link set eth0 up".to_owned(),
+    ]
+}
+
 fn hardware_text(address: [u8; 6]) -> String {
     address.map(|byte| format!("{byte:02x}")).join(":")
 }
@@ -67,6 +82,13 @@ pub(crate) fn controller_side(spec: &LabSpec) -> Result<LinkHands, Failure> {
     }?;
     ask_again_after(spec.network, ASK_WHILE_COMING_UP_MS);
     Ok(hands)
+}
+
+/// Makes the bridge alone, and asks often who has an address until all is settled.
+pub(crate) fn bridge_in_a_hurry() -> Result<(), Failure> {
+    bridge()?;
+    ask_again_after(NetworkKind::Cables, ASK_WHILE_COMING_UP_MS);
+    Ok(())
 }
 
 /// Makes the bridge. Without spanning tree, and without multicast snooping, which loses neighbour discovery on bridges

@@ -88,7 +88,7 @@ impl NodePlan {
 }
 
 /// The hosts file of every node. Names stand for IPv4 addresses only, so that a firewall rule on a name means one.
-fn hosts(names: &[String]) -> String {
+pub(crate) fn hosts(names: &[String]) -> String {
     let mut text = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{} controller\n", net::CONTROLLER);
     for (at, name) in names.iter().enumerate() {
         text.push_str(&format!("{} {name}\n{} {name}-v6\n", net::address(at), net::address_v6(at)));

@@ -345,7 +345,8 @@ fn await_banner(node: &LabNode, deadline: Instant) -> Result<(), Failure> {
     Err(failed(last))
 }
 
-fn banner(address: SocketAddr, patience: Duration) -> io::Result<[u8; 7]> {
+/// The first bytes that a sshd says of itself.
+pub(crate) fn banner(address: SocketAddr, patience: Duration) -> io::Result<[u8; 7]> {
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut start = [0; 7];

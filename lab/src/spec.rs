@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LabError;
+use crate::vms::{MACHINES_MAX, VmSpec};
 use crate::{cgroup, disk};
 
 /// The longest lab: addresses 10.77.0.11 to 10.77.0.250.
@@ -65,7 +66,7 @@ pub struct LabSpec {
     /// Further users of every node, for tests of logging in. All may log in with the lab's key. One named `root` gives
     /// root a password and is nothing further.
     pub users: Vec<LabUser>,
-    /// How much a node may write, in bytes (it is memory).
+    /// How much a node may write, in bytes (it is memory). Machines have the disks of their image instead.
     pub disk_bytes_max: u64,
     /// How big each node's data disk is, in bytes (it is memory as it fills); 0 for none. Rounded down to 4 KiB.
     pub data_disk_bytes: u64,
@@ -74,6 +75,9 @@ pub struct LabSpec {
     pub memory_bytes_max: Option<u64>,
     /// How much processor time a node may use, in thousandths of a processor.
     pub cpu_milli_max: Option<u64>,
+    /// What machines are made of, from [`crate::vms::fetch`]; for [`LabKind::Vms`] only.
+    #[serde(default)]
+    pub vms: Option<VmSpec>,
 }
 
 /// A user of the nodes.
@@ -122,7 +126,13 @@ impl LabSpec {
             data_disk_bytes: 512 << 20,
             memory_bytes_max: None,
             cpu_milli_max: None,
+            vms: None,
         }
+    }
+
+    /// A lab of `nodes` machines of these parts.
+    pub fn of_machines(id: impl Into<String>, nodes: usize, parts: VmSpec) -> LabSpec {
+        LabSpec { kind: LabKind::Vms, vms: Some(parts), ..LabSpec::new(id, nodes) }
     }
 
     /// A short id that no other lab has, in all likelihood (24 random bits, from the kernel).
@@ -171,6 +181,7 @@ impl LabSpec {
                 return wrong("package tree", &tree.to_string_lossy(), "a folder");
             }
         }
+        self.check_kind()?;
         if self.disk_bytes_max < 1 << 20 {
             return wrong("disk_bytes_max", &self.disk_bytes_max.to_string(), "at least 1 MiB");
         }
@@ -185,6 +196,26 @@ impl LabSpec {
             return wrong("data_disk_bytes", &self.data_disk_bytes.to_string(), "0, or 16 MiB to 1 TiB");
         }
         Ok(())
+    }
+}
+
+impl LabSpec {
+    fn check_kind(&self) -> Result<(), LabError> {
+        let wrong = |what, found: &str, expected: &str| {
+            Err(LabError::Spec { what, found: found.to_owned(), expected: expected.to_owned() })
+        };
+        match (self.kind, &self.vms) {
+            (LabKind::Namespaces, None) => Ok(()),
+            (LabKind::Namespaces, Some(_)) => wrong("kind", "namespaces", "vms, as parts of machines are given"),
+            (LabKind::Vms, None) => wrong("parts of machines", "nothing", "what `vms::fetch` gives"),
+            (LabKind::Vms, Some(_)) if self.nodes.len() > MACHINES_MAX => {
+                wrong("number of nodes", &self.nodes.len().to_string(), "1 to 32 machines")
+            }
+            (LabKind::Vms, Some(_)) if !self.users.is_empty() => {
+                wrong("users", &self.users.len().to_string(), "none in a lab of machines")
+            }
+            (LabKind::Vms, Some(parts)) => parts.check(),
+        }
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn known_hosts_line(name: &str, addresses: &[String], key: &KeyPair) 
 /// The configuration. Limits are wide because one controller opens many sessions at once; `UsePAM no` because PAM's
 /// modules speak to daemons that nodes have not. Root may give a password, if passwords count at all: unless the lab's
 /// users say so it has none.
-fn config(passwords: bool, penalties: bool) -> String {
+pub(crate) fn config(passwords: bool, penalties: bool) -> String {
     let mut text = format!(
         "Port 22\nHostKey {HOST_KEY}\nPidFile none\nPermitRootLogin yes\nPubkeyAuthentication yes\n\
          PasswordAuthentication {}\nKbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nStrictModes no\n\
@@ -108,7 +108,12 @@ fn config(passwords: bool, penalties: bool) -> String {
 /// itself, once for all nodes: its words for options stand in it.
 pub(crate) fn has_penalties() -> bool {
     let places = [format!("{}{SSHD}", state("tree")), SSHD.to_owned()];
-    let binary = places.iter().find_map(|place| fs::read(place).ok()).unwrap_or_default();
+    places.iter().find(|place| Path::new(place).exists()).is_some_and(|place| knows_penalties(Path::new(place)))
+}
+
+/// The same of the sshd in this file.
+pub(crate) fn knows_penalties(sshd: &Path) -> bool {
+    let binary = fs::read(sshd).unwrap_or_default();
     let option: &[u8] = b"ersourcepenalties";
     let mut starts = binary.iter().enumerate().filter(|(_, byte)| byte.eq_ignore_ascii_case(&b'p'));
     starts

@@ -45,7 +45,7 @@ fn further(users: &[LabUser]) -> impl Iterator<Item = (&LabUser, u32)> {
 
 /// The two files with sshd's user, where the machine has none, and the test users; root's shell made plain. Lines of the
 /// machine that have a test user's name go.
-fn with_users(passwd: &str, group: &str, users: &[LabUser]) -> (String, String) {
+pub(crate) fn with_users(passwd: &str, group: &str, users: &[LabUser]) -> (String, String) {
     let ours: BTreeSet<&str> = further(users).map(|(user, _)| user.name.as_str()).collect();
     let name_of = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
     let keep = |text: &str| -> Vec<String> {
@@ -71,7 +71,7 @@ fn with_users(passwd: &str, group: &str, users: &[LabUser]) -> (String, String) 
 }
 
 /// Everybody without a password (`*`: none fits, but keys may do).
-fn shadow(passwd: &str) -> String {
+pub(crate) fn shadow(passwd: &str) -> String {
     let names = passwd.lines().filter_map(|line| line.split(':').next());
     names.map(|name| format!("{name}:*:19000:0:99999:7:::\n")).collect()
 }

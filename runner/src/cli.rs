@@ -93,8 +93,8 @@ pub enum Command {
 pub struct SuiteArgs {
     /// A suite file, or the name of an embedded suite (`schism list suites`).
     pub suite: String,
-    /// `namespaces` to make a lab for the run, or the id of a lab that is there.
-    #[arg(long, value_name = "namespaces|ID", conflicts_with = "inventory")]
+    /// `namespaces` or `vms` (virtual machines) to make a lab for the run, or the id of a lab that is there.
+    #[arg(long, value_name = "namespaces|vms|ID", conflicts_with = "inventory")]
     pub lab: Option<String>,
     /// Machines to use instead of a lab: a YAML file with names, addresses, users and keys, or `vagrant` for those of the
     /// Vagrantfile at hand.
@@ -272,6 +272,9 @@ pub enum LabCommand {
         /// Join the nodes by a switch that can shape single links, in place of plain cables.
         #[arg(long)]
         switch: bool,
+        /// Make so many virtual machines instead, with kernels and clocks of their own.
+        #[arg(long, value_name = "N", conflicts_with_all = ["nodes", "switch"], value_parser = clap::value_parser!(u32).range(1..=32))]
+        vms: Option<u32>,
         /// Debian packages that the nodes shall have beside sshd and nft.
         #[arg(long, value_delimiter = ',')]
         packages: Vec<String>,

@@ -9,6 +9,7 @@ use schism_cluster::packages;
 use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
+use schism_lab::vms::Accelerator;
 use schism_lab::{Attachment, Lab, LabGround, LabSpec};
 
 use crate::commands::say;
@@ -77,9 +78,34 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
             let lab = schism_lab::up(&spec, &own_executable()?)?;
             enter(lab, &plan.nodes, true)
         }
+        GroundPlan::Vms => {
+            need_root()?;
+            let spec = LabSpec {
+                nodes: plan.nodes.clone(),
+                lease: Some(Duration::from_millis(plan.lease_ms)),
+                run: Some(run.to_owned()),
+                ..machines_spec(plan.nodes.len(), plan.database.entry().packages)?
+            };
+            enter(schism_lab::up(&spec, &own_executable()?)?, &plan.nodes, true)
+        }
         GroundPlan::Lab { id, .. } => enter(schism_lab::find(id)?, &plan.nodes, false),
         GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
     }
+}
+
+/// What a lab of virtual machines with these packages is made of; fetches it into the cache.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn machines_spec(nodes_count: usize, of_nodes: &[&str]) -> Result<LabSpec, RunnerError> {
+    let cache = packages::default_cache();
+    let parts = schism_lab::vms::fetch(&cache, of_nodes, &mut |line| say(&format!("schism: {line}")))?;
+    let how = match parts.accelerator {
+        Accelerator::Kvm => "with KVM",
+        Accelerator::Tcg => "without KVM, which takes a while",
+    };
+    say(&format!("schism: starting {nodes_count} virtual machines {how}"));
+    Ok(LabSpec::of_machines(LabSpec::fresh_id(), nodes_count, parts))
 }
 
 /// Finds the ground of a run that ended, to heal it.
@@ -88,7 +114,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
 /// When a lab is gone: then there is nothing left to heal, which the message says.
 pub fn find(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     match &plan.ground {
-        GroundPlan::Namespaces => enter(schism_lab::find(run)?, &plan.nodes, false),
+        GroundPlan::Namespaces | GroundPlan::Vms => enter(schism_lab::find(run)?, &plan.nodes, false),
         GroundPlan::Lab { id, .. } => enter(schism_lab::find(id)?, &plan.nodes, false),
         GroundPlan::Machines { inventory, .. } => machines(inventory, &plan.nodes),
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use schism_cluster::Ability;
-use schism_lab::{LabSpec, NetworkKind};
+use schism_lab::{LabKind, LabSpec, NetworkKind};
 
 use crate::error::RunnerError;
 use crate::suite::{Concurrency, Nodes, Suite};
@@ -69,10 +69,15 @@ pub struct Plan {
 pub enum GroundPlan {
     /// A lab of namespaces, made for the run.
     Namespaces,
+    /// A lab of virtual machines, made for the run.
+    Vms,
     /// A lab that is there.
     Lab {
         /// Its id.
         id: String,
+        /// What its nodes are.
+        #[serde(default)]
+        kind: LabKind,
         /// Names of its nodes.
         names: Vec<String>,
     },
@@ -136,25 +141,30 @@ pub fn resolve(
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
     let faults = resolve_faults(suite, overrides, nodes.len())?;
+    // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
+    // for real ones.
+    let patient_ms = |ms: u64, at_least_ms: u64| if ground.is_of_machines() { ms.max(at_least_ms) } else { ms };
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
         suite: name.to_owned(),
         seed,
         repeat_command,
-        database: suite.database.clone(),
+        database: if ground.is_of_machines() { suite.database.patient() } else { suite.database.clone() },
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
-        ground,
+        ground: ground.clone(),
         network: network_for(faults.iter().flat_map(FaultSpec::needs)),
         setup: !overrides.no_setup,
         concurrency: workers,
         rate_hz,
-        time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
+        time_limit_ms: overrides
+            .time_limit_ms
+            .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 180 * SECOND_MS)),
         faults,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
-        interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
-        duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
-        recovery_ms: ms(suite.schedule.recovery, 8 * SECOND_MS),
+        interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
+        duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 30 * SECOND_MS),
+        recovery_ms: patient_ms(ms(suite.schedule.recovery, 8 * SECOND_MS), 30 * SECOND_MS),
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };
@@ -225,7 +235,7 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
     let (what, known) = match ground {
         GroundPlan::Machines { names, .. } => ("inventory", names),
         GroundPlan::Lab { names, .. } => ("lab", names),
-        GroundPlan::Namespaces => {
+        GroundPlan::Namespaces | GroundPlan::Vms => {
             let names = match overrides.nodes.as_ref().or(suite.nodes.as_ref()) {
                 Some(Nodes::Names(names)) => names.clone(),
                 Some(Nodes::Count(count)) => named(*count),
@@ -262,12 +272,24 @@ fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> R
 }
 
 impl GroundPlan {
-    /// `namespaces`, `lab`, `machines`.
+    /// `namespaces`, `vms`, `machines`.
     pub fn name(&self) -> &'static str {
         match self {
-            GroundPlan::Namespaces | GroundPlan::Lab { .. } => "namespaces",
+            GroundPlan::Namespaces => LabKind::Namespaces.ground(),
+            GroundPlan::Vms => LabKind::Vms.ground(),
+            GroundPlan::Lab { kind, .. } => kind.ground(),
             GroundPlan::Machines { .. } => "machines",
         }
+    }
+
+    /// Whether its nodes are virtual machines of this machine, which may be emulated and slow.
+    pub fn is_of_machines(&self) -> bool {
+        self.name() == LabKind::Vms.ground()
+    }
+
+    /// Whether it is a lab that is made for the run.
+    pub fn is_made_for_the_run(&self) -> bool {
+        matches!(self, GroundPlan::Namespaces | GroundPlan::Vms)
     }
 
     /// In words.
@@ -275,6 +297,9 @@ impl GroundPlan {
         match self {
             GroundPlan::Namespaces => {
                 "a lab of namespaces on this machine, made for the run and gone after it".to_owned()
+            }
+            GroundPlan::Vms => {
+                "a lab of virtual machines on this machine, made for the run and gone after it".to_owned()
             }
             GroundPlan::Lab { id, .. } => format!("the lab {id}"),
             GroundPlan::Machines { names, .. } => format!("{} machines of an inventory", names.len()),

@@ -36,12 +36,13 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
         }
         (Some(path), _) => read_inventory(path)?,
         (None, None | Some("namespaces")) => GroundPlan::Namespaces,
+        (None, Some("vms")) => GroundPlan::Vms,
         (None, Some(id)) => {
             let lab = schism_lab::find(id)?;
-            GroundPlan::Lab { id: lab.id, names: lab.nodes.into_iter().map(|node| node.name).collect() }
+            GroundPlan::Lab { id: lab.id, kind: lab.kind, names: lab.nodes.into_iter().map(|node| node.name).collect() }
         }
     };
-    if args.no_setup && matches!(ground, GroundPlan::Namespaces) {
+    if args.no_setup && ground.is_made_for_the_run() {
         return Err(RunnerError::Usage(
             "--no-setup needs a database that runs already: name a lab (--lab ID) or an --inventory".to_owned(),
         ));

@@ -158,6 +158,28 @@ fn a_plan_harms_nothing_and_is_the_same_for_the_same_seed() {
 }
 
 #[test]
+fn a_plan_for_virtual_machines_has_their_patience() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = |more: &[&str]| -> serde_json::Value {
+        let output = schism(folder.path(), &[&["plan", "etcd/register", "--json"], more].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let chosen = "database.etcd.election_ms=3000";
+    let vms = plan(&["--lab", "vms", "--nodes", "3", "--set", chosen]);
+    assert_eq!(vms["ground"]["ground"], "vms");
+    let etcd = &vms["database"]["etcd"];
+    assert_eq!((&etcd["heartbeat_ms"], &etcd["election_ms"]), (&200.into(), &3000.into()));
+    assert_eq!((&vms["time_limit_ms"], &vms["duration_ms_mean"]), (&180_000.into(), &30_000.into()));
+    assert_eq!(plan(&["--lab", "vms", "--time-limit", "40s"])["time_limit_ms"], 40_000);
+    let namespaces = plan(&["--lab", "namespaces"]);
+    assert_eq!(namespaces["database"]["etcd"]["heartbeat_ms"], 100);
+    assert_eq!((&namespaces["time_limit_ms"], &namespaces["duration_ms_mean"]), (&60_000.into(), &5_000.into()));
+    let without = schism(folder.path(), &["run", "etcd/register", "--lab", "vms", "--no-setup"]);
+    assert_eq!(code(&without), 64, "{}", stderr(&without));
+}
+
+#[test]
 fn lists_come_from_the_tables() {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, name) in [

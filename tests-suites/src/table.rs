@@ -44,6 +44,28 @@ impl DatabaseSpec {
         }
     }
 
+    /// The same for machines that may be emulated, thirty times slower than real ones: timings that the suite leaves at
+    /// their defaults get longer, others stay.
+    pub fn patient(&self) -> DatabaseSpec {
+        match self {
+            DatabaseSpec::Etcd(options) => {
+                let (mut patient, usual) = (options.clone(), EtcdOptions::default());
+                for (timing, usual_ms, longer_ms) in [
+                    (&mut patient.heartbeat_ms, usual.heartbeat_ms, 200),
+                    (&mut patient.election_ms, usual.election_ms, 2_000),
+                    (&mut patient.operation_timeout_ms, usual.operation_timeout_ms, 5_000),
+                    (&mut patient.connect_timeout_ms, usual.connect_timeout_ms, 2_000),
+                    (&mut patient.ready_timeout_ms, usual.ready_timeout_ms, 180_000),
+                ] {
+                    if *timing == usual_ms {
+                        *timing = longer_ms;
+                    }
+                }
+                DatabaseSpec::Etcd(patient)
+            }
+        }
+    }
+
     /// How long its clients wait for an answer, milliseconds.
     pub fn operation_timeout_ms(&self) -> u64 {
         match self {
@@ -173,6 +195,14 @@ mod tests {
             let DatabaseSpec::Etcd(options) = spec.database;
             assert_eq!(options.serializable_reads, suite.name == "etcd/stale-reads");
         }
+    }
+
+    #[test]
+    fn patience_spares_what_the_suite_chose() {
+        let chosen = EtcdOptions { heartbeat_ms: 50, ..EtcdOptions::default() };
+        let DatabaseSpec::Etcd(patient) = DatabaseSpec::Etcd(chosen).patient();
+        assert_eq!((patient.heartbeat_ms, patient.election_ms, patient.operation_timeout_ms), (50, 2_000, 5_000));
+        assert!(build(&DatabaseSpec::Etcd(patient).patient()).is_ok());
     }
 
     #[test]

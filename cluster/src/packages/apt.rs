@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{DPKG_STATUS, PackageError, at};
+use super::{DPKG_STATUS, PackageError, Scope, at};
 
 const LISTS_OF_MACHINE: &str = "/var/lib/apt/lists";
 
@@ -84,18 +84,27 @@ impl Apt {
 
     /// Writes the configuration. Hooks are cleared because some machines' hooks delete the machine's archives after every
     /// update; apt's sandbox user is switched off because it cannot enter a cache in a home folder.
-    pub(super) fn new(base: &Path, lists: Lists) -> Result<Apt, PackageError> {
+    /// For a whole machine apt believes that nothing is installed.
+    pub(super) fn new(base: &Path, lists: Lists, scope: Scope) -> Result<Apt, PackageError> {
         let own = base.join("apt");
         for folder in ["state", "lists/partial", "cache/archives/partial"] {
             let folder = own.join(folder);
             at(fs::create_dir_all(&folder), "making", &folder)?;
         }
+        let status = match scope {
+            Scope::Missing => PathBuf::from(DPKG_STATUS),
+            Scope::Whole => own.join("nothing-installed"),
+        };
+        if scope == Scope::Whole {
+            at(fs::write(&status, ""), "writing", &status)?;
+        }
         let text = format!(
             "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
-             Dir::State \"{own}/state\";\nDir::State::lists \"{lists}\";\nDir::State::status \"{DPKG_STATUS}\";\n\
+             Dir::State \"{own}/state\";\nDir::State::lists \"{lists}\";\nDir::State::status \"{status}\";\n\
              Dir::Cache \"{own}/cache\";\nDebug::NoLocking \"1\";\nAPT::Sandbox::User \"\";\nAcquire::Retries \"2\";\n",
             own = own.display(),
             lists = lists.folder(base).display(),
+            status = status.display(),
         );
         let config = own.join("apt.conf");
         at(fs::write(&config, text), "writing", &config)?;

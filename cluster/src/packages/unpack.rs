@@ -7,16 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::apt::Wanted;
-use super::{PackageError, PackageTree, at, tree_key};
+use super::{PackageError, PackageTree, Scope, at, tree_key};
 
 /// Folders that are links into `usr` on a merged system.
 const MERGED: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Unpacks `debs` into the tree of `wanted` and gives it its name at the very end: a tree that is there is whole.
-pub(super) fn tree(base: &Path, wanted: &[Wanted], debs: &[PathBuf]) -> Result<PackageTree, PackageError> {
+pub(super) fn tree(
+    base: &Path,
+    scope: Scope,
+    wanted: &[Wanted],
+    debs: &[PathBuf],
+) -> Result<PackageTree, PackageError> {
     let trees = base.join("trees");
     at(fs::create_dir_all(&trees), "making", &trees)?;
-    let path = trees.join(tree_key(wanted));
+    let path = trees.join(tree_key(scope, wanted));
     let mut packages: Vec<String> = wanted.iter().map(Wanted::id).collect();
     packages.sort_unstable();
     if path.is_dir() {
@@ -28,8 +33,16 @@ pub(super) fn tree(base: &Path, wanted: &[Wanted], debs: &[PathBuf]) -> Result<P
     for deb in debs {
         unpack(deb, &root)?;
     }
-    at(merge_usr(&root, Path::new("/")), "merging the folders of", &root)?;
-    at(choose_iptables(&root, Path::new("/")), "choosing iptables in", &root)?;
+    match scope {
+        Scope::Missing => {
+            at(merge_usr(&root, Path::new("/")), "merging the folders of", &root)?;
+            at(choose_iptables(&root, Path::new("/")), "choosing iptables in", &root)?;
+        }
+        Scope::Whole => {
+            at(merge_all(&root), "merging the folders of", &root)?;
+            at(choose_iptables(&root, &root), "choosing iptables in", &root)?;
+        }
+    }
     at(fs::rename(&root, &path), "renaming", &path)?;
     Ok(PackageTree { path, packages, cached: false })
 }
@@ -58,6 +71,20 @@ fn merge_usr(root: &Path, machine: &Path) -> io::Result<()> {
         let is_folder = fs::symlink_metadata(&from).is_ok_and(|meta| meta.is_dir());
         if is_folder && machine.join(name).is_symlink() {
             merge_into(&from, &root.join("usr").join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Merges all of them, and puts the links there: no machine lies below.
+fn merge_all(root: &Path) -> io::Result<()> {
+    for name in MERGED {
+        let from = root.join(name);
+        if fs::symlink_metadata(&from).is_ok_and(|meta| meta.is_dir()) {
+            merge_into(&from, &root.join("usr").join(name))?;
+        }
+        if root.join("usr").join(name).is_dir() && fs::symlink_metadata(&from).is_err() {
+            symlink(Path::new("usr").join(name), &from)?;
         }
     }
     Ok(())
@@ -116,6 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_machine_is_merged_whatever_this_machine_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for file in ["lib/x/one", "usr/lib/x/two", "sbin/tool", "usr/bin/other"] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        merge_all(root).unwrap();
+        for (link, to) in [("lib", "usr/lib"), ("sbin", "usr/sbin"), ("bin", "usr/bin")] {
+            assert_eq!(fs::read_link(root.join(link)).unwrap(), Path::new(to));
+        }
+        assert_eq!(fs::read_to_string(root.join("usr/lib/x/one")).unwrap(), "lib/x/one");
+        assert_eq!(fs::read_to_string(root.join("sbin/tool")).unwrap(), "sbin/tool");
+        assert!(root.join("lib/x/two").exists() && fs::symlink_metadata(root.join("lib64")).is_err());
+    }
+
+    #[test]
     fn iptables_gets_its_link_unless_the_machine_has_it() {
         let folder = tempfile::tempdir().unwrap();
         let (root, machine) = (folder.path().join("root"), folder.path().join("machine"));
@@ -138,7 +183,7 @@ mod tests {
         let deb = base.path().join("x.deb");
         fs::write(&deb, "garbage").unwrap();
         let wanted = [Wanted { name: "x".into(), version: "1".into(), arch: "all".into(), bytes: 7 }];
-        assert!(tree(base.path(), &wanted, &[deb]).is_err());
+        assert!(tree(base.path(), Scope::Missing, &wanted, &[deb]).is_err());
         assert_eq!(fs::read_dir(base.path().join("trees")).unwrap().count(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schism_cluster::packages;
-use schism_lab::{Lab, LabSpec, NetworkKind};
+use schism_lab::{Lab, LabKind, LabSpec, NetworkKind};
 
 use crate::cli::LabCommand;
 use crate::commands::{print, say};
@@ -18,9 +18,9 @@ use crate::request::duration_ms;
 /// When the lab cannot be made, found or ended.
 pub fn lab(command: &LabCommand) -> Result<Exit, RunnerError> {
     match command {
-        LabCommand::Up { nodes, switch, packages, lease, json } => {
+        LabCommand::Up { nodes, switch, vms, packages, lease, json } => {
             let network = if *switch { NetworkKind::Switch } else { NetworkKind::Cables };
-            up(*nodes, network, packages, lease.as_deref(), *json)
+            up(*nodes, network, *vms, packages, lease.as_deref(), *json)
         }
         LabCommand::Down { id, all } => down(id.as_deref(), *all),
         LabCommand::List { json } => list(*json),
@@ -31,14 +31,21 @@ pub fn lab(command: &LabCommand) -> Result<Exit, RunnerError> {
 fn up(
     nodes_count: u32,
     network: NetworkKind,
+    vms: Option<u32>,
     packages: &[String],
     lease: Option<&str>,
     json: bool,
 ) -> Result<Exit, RunnerError> {
     let lease = duration_ms("--lease", lease)?.map(Duration::from_millis);
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-    let tree = ground::fetch_packages(&names)?;
-    let spec = LabSpec { network, trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
+    let base = match vms {
+        Some(count) => ground::machines_spec(count as usize, &names)?,
+        None => {
+            let trees = vec![ground::fetch_packages(&names)?];
+            LabSpec { network, trees, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) }
+        }
+    };
+    let spec = LabSpec { lease, ..base };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
         print(&format!("{}\n", describe_json(&lab)))?;
@@ -78,6 +85,9 @@ fn list(json: bool) -> Result<Exit, RunnerError> {
 /// A lab in lines.
 pub fn describe(lab: &Lab) -> String {
     let mut text = format!("lab {}", lab.id);
+    if lab.kind == LabKind::Vms {
+        text.push_str(" of virtual machines");
+    }
     if let Some(run) = &lab.run {
         text.push_str(&format!(" (run {run})"));
     }
@@ -102,6 +112,7 @@ fn describe_json(lab: &Lab) -> serde_json::Value {
         "id": lab.id,
         "run": lab.run,
         "network": lab.network,
+        "ground": lab.kind.ground(),
         "lease_ms": lab.lease.map(|lease| lease.as_millis() as u64),
         "nodes": nodes,
     })

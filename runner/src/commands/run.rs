@@ -9,7 +9,7 @@ use crate::cli::RunArgs;
 use crate::commands::{complain, print, say};
 use crate::error::RunnerError;
 use crate::exit::Exit;
-use crate::plan::{GroundPlan, Plan};
+use crate::plan::Plan;
 use crate::run_dir::{RunDir, write_whole};
 use crate::stop::{Stop, Wish};
 use crate::{entropy, ground, judge, lifecycle, logging, request};
@@ -74,7 +74,7 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 }
 
 fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
-    if matches!(plan.ground, GroundPlan::Namespaces) {
+    if plan.ground.is_made_for_the_run() {
         ground::need_root()?;
     }
     let short_id = format!("{:08x}", entropy::fresh()?);
