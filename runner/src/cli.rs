@@ -109,8 +109,9 @@ pub struct SuiteArgs {
     /// Another workload than the suite's.
     #[arg(long)]
     pub workload: Option<String>,
-    /// Other faults than the suite's, with commas; `none` for no fault.
-    #[arg(long, value_name = "F,G|none")]
+    /// Other faults than the suite's, with commas; `none` for no fault, `all` for all that the suite says its database
+    /// survives.
+    #[arg(long, value_name = "F,G|all|none")]
     pub faults: Option<String>,
     /// How long the load runs (60s, 5m).
     #[arg(long)]

@@ -17,7 +17,7 @@ use crate::entropy;
 use crate::error::RunnerError;
 use crate::ground;
 use crate::plan::{self, GroundPlan, Overrides, Plan};
-use crate::suite::{self, Nodes};
+use crate::suite::{self, Nodes, Suite};
 use crate::vagrant;
 
 /// Resolves what the command line asks for. Reads the suite and the inventory; reaches no node.
@@ -50,7 +50,7 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
     let overrides = Overrides {
         nodes: args.nodes.as_deref().map(parse_nodes).transpose()?,
         workload: args.workload.as_deref().map(workload_by_name).transpose()?,
-        faults: args.faults.as_deref().map(faults_by_names).transpose()?,
+        faults: args.faults.as_deref().map(|names| faults_by_names(names, &suite)).transpose()?,
         time_limit_ms: duration_ms("--time-limit", args.time_limit.as_deref())?,
         concurrency: args.concurrency,
         rate_hz: args.rate,
@@ -167,12 +167,23 @@ pub fn workload_by_name(name: &str) -> Result<WorkloadSpec, RunnerError> {
     })
 }
 
-fn faults_by_names(text: &str) -> Result<Vec<FaultSpec>, RunnerError> {
-    if text == "none" {
-        return Ok(Vec::new());
+/// `none`, `all` (what the suite says that the database survives), or names with commas. A class that the suite knows comes
+/// with the suite's options.
+fn faults_by_names(text: &str, suite: &Suite) -> Result<Vec<FaultSpec>, RunnerError> {
+    let survives = if suite.survives.is_empty() { &suite.faults } else { &suite.survives };
+    let known = |name: &str| suite.faults.iter().chain(survives).find(|fault| fault.class() == name).cloned();
+    match text {
+        "none" => return Ok(Vec::new()),
+        "all" if survives.is_empty() => {
+            return Err(RunnerError::Usage(
+                "--faults all means what the suite says that its database survives, and it names nothing; add `survives:` or name the faults".to_owned(),
+            ));
+        }
+        "all" => return Ok(survives.clone()),
+        _ => {}
     }
     let fault = |name: &str| {
-        FaultSpec::named(name).ok_or_else(|| {
+        known(name).or_else(|| FaultSpec::named(name)).ok_or_else(|| {
             let names = schism_nemesis::FAULTS.iter().map(|entry| entry.name);
             RunnerError::Usage(unknown("fault", name, names))
         })

@@ -37,6 +37,10 @@ pub struct Suite {
     /// Which faults.
     #[serde(default)]
     pub faults: Vec<FaultSpec>,
+    /// What `--faults all` means: the faults that the database's makers say it survives, within their limits. Where there are
+    /// none, `all` means those of `faults`.
+    #[serde(default)]
+    pub survives: Vec<FaultSpec>,
     /// When the faults come.
     #[serde(default)]
     pub schedule: ScheduleText,
