@@ -124,7 +124,12 @@ fn look_at_abilities() -> Vec<Look> {
     );
     add("fuse", device("/dev/fuse"), "/dev/fuse", "/dev/fuse is missing (modprobe fuse): no slow or failing files");
     let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    add("kvm", kvm, "virtual machines run at full speed", "virtual machines are emulated, some twenty times slower");
+    add(
+        "kvm",
+        kvm,
+        "/dev/kvm opens; whether Linux boots with it is tried when the first virtual machines are made (SCHISM_ACCEL=kvm or tcg decides)",
+        "virtual machines are emulated, some twenty times slower",
+    );
     let maps = find_tool("newuidmap").is_some()
         && std::fs::read_to_string("/etc/subuid").is_ok_and(|text| !text.trim().is_empty());
     add(
