@@ -30,6 +30,7 @@ const TESTS: &[Test] = &[
     ("a_lease_clears_the_links_by_itself", a_lease_clears_the_links_by_itself),
     ("cables_cannot_be_shaped_and_say_so", cables_cannot_be_shaped_and_say_so),
     ("a_node_that_dies_leaves_the_switch_idle", a_node_that_dies_leaves_the_switch_idle),
+    ("a_node_that_comes_again_has_its_port_and_its_rules", a_node_that_comes_again_has_its_port_and_its_rules),
     ("it_is_fast_and_sleeps", it_is_fast_and_sleeps),
     ("sigkill_of_the_holder_leaves_nothing", sigkill_of_the_holder_leaves_nothing),
 ];
@@ -402,6 +403,33 @@ fn a_node_that_dies_leaves_the_switch_idle() {
     assert_eq!(on(&lab, "n1", reach), (0, "SSH-2.0".to_owned()));
 }
 
+fn a_node_that_comes_again_has_its_port_and_its_rules() {
+    let (mut lab, hand) = lab(2);
+    if let Err(error) = hand.runtime.block_on(hand.ground.can(Ability::Power)) {
+        println!("  skipped: {error}");
+        return;
+    }
+    hand.shape(&[("n1", "n2")], LinkShape { delay_us: 30_000, ..LinkShape::default() });
+    let node = || Node::new("n2");
+    for _ in 0..3 {
+        hand.act(GroundAction::CutPower { node: node() });
+        let dead = "timeout 0.3 bash -c 'exec 3<>/dev/tcp/n2/22' 2>/dev/null; test $? = 124";
+        assert_eq!(on(&lab, "n1", dead).0, 0, "silence, and no reset");
+        hand.act(GroundAction::PowerOn { node: node() });
+        lab.0 = find(&lab.id).unwrap();
+        echo(&lab, &["n2"]);
+        // Who asked for its address while it was dead asks again after a second.
+        let answers = || datagrams(&lab, "n1", "n2", 1, 0.0, 0.1).answers == 1.0;
+        eventually("it is found again", Duration::from_secs(4), answers);
+        let came = datagrams(&lab, "n1", "n2", 50, 0.001, 0.1);
+        near("delay there after the power cut, ms", came.there_ms, 30.0, 4.0);
+        assert_eq!(came.answers, 50.0);
+    }
+    hand.clear();
+    let plain = datagrams(&lab, "n1", "n2", 50, 0.001, 0.1);
+    assert!(plain.answers == 50.0 && plain.there_ms < 15.0, "{plain:?}");
+}
+
 fn it_is_fast_and_sleeps() {
     let (lab, hand) = lab(2);
     let cables = Own::up(&spec(2));
@@ -433,6 +461,7 @@ fn sigkill_of_the_holder_leaves_nothing() {
     let holder = nix::unistd::Pid::from_raw(i32::try_from(lab.holder.pid).unwrap());
     nix::sys::signal::kill(holder, nix::sys::signal::SIGKILL).unwrap();
     eventually("every process of it is gone", Duration::from_secs(10), || processes_of(&network).is_empty());
-    assert!(find(&lab.id).is_err() && processes_named(&lab.id) == 0);
+    eventually("nothing has its name", Duration::from_secs(10), || processes_named(&lab.id) == 0);
+    assert!(find(&lab.id).is_err());
     assert_eq!(machine(), before);
 }
