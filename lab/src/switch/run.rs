@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use schism_cluster::link::LinkRule;
@@ -125,6 +126,7 @@ impl Switch {
     fn run(&self, woken: &UnixStream) {
         // The kernel may wake a sleeper 50 µs late otherwise, which would be added to each delay.
         let _ = nix::sys::prctl::set_timerslack(1);
+        go_first();
         let mut buffer = vec![0; FRAME_MAX];
         let (mut ports, mut version): (Vec<(usize, Arc<File>)>, u64) = (Vec::new(), u64::MAX);
         loop {
@@ -180,6 +182,22 @@ impl Switch {
         {
             *its = None;
             shared.version += 1;
+        }
+    }
+}
+
+/// Lets this thread go before all others: nodes that are busy must not make their network slow, as they could not outside
+/// of a lab; and with a waiting time for the processor every packet comes some milliseconds late. It runs for a few
+/// microseconds a frame. Where it is not allowed, deviations are larger.
+fn go_first() {
+    // SAFETY: a `sched_param` is integers, for which zero is a value; the calls read it while it lives, and touch no
+    // other memory of ours; 0 stands for the thread that calls.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut lowest: libc::sched_param = std::mem::zeroed();
+        lowest.sched_priority = 1;
+        if libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const lowest) < 0 {
+            libc::setpriority(libc::PRIO_PROCESS, 0, -15);
         }
     }
 }
