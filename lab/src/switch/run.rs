@@ -78,7 +78,6 @@ impl Switch {
     }
 
     /// Switches a port off: nothing comes out of it or goes into it, at once.
-    #[allow(dead_code, reason = "for the hands that cut power")]
     pub(crate) fn detach(&self, port: usize) {
         self.put(port, None);
     }
