@@ -1,6 +1,8 @@
 //! One harm a file.
 
+pub mod cut;
 pub mod kill;
+pub mod packet;
 pub mod partition;
 pub mod pause;
 

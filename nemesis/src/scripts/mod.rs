@@ -5,13 +5,17 @@
 
 mod filter;
 mod lease;
+mod netem;
 mod process;
 
 pub use filter::{
-    controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
-    nft_undo, which_filter,
+    How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
+    nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
 pub use lease::{heal, lease_arm, lease_heal, lease_list};
+pub use netem::{
+    HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
+};
 pub use process::signal;
 
 /// Where the packet filter's tools live when a login has a short path.
@@ -44,7 +48,18 @@ mod tests {
             nft_load(),
             nft_undo("schism_t_1"),
             nft_leftover("schism_t_1"),
-            iptables_install("SCHISM-t-1", &addresses()),
+            iptables_install("SCHISM-t-1", &Rules::plain(addresses())),
+            pulse("schism_t_1-n1", &nft_load(), &nft_undo("schism_t_1"), 1500, 20),
+            pulse_undo("schism_t_1-n1"),
+            pulse_leftover("schism_t_1-n1"),
+            all_filters(),
+            all_shapes(),
+            foreign_queues(&addresses()),
+            netem_apply("t-1"),
+            netem_undo("t-1"),
+            netem_leftover("t-1"),
+            netem_missing("netem delay 1ms"),
+            login_port(),
             iptables_undo("SCHISM-t-1"),
             iptables_leftover("SCHISM-t-1"),
             signal("KILL", &processes),
