@@ -74,6 +74,8 @@ pub const FAULTS: &[&FaultEntry] = &[
     &faults::packet::CORRUPT,
     &faults::packet::BANDWIDTH,
     &faults::packet::HOLD,
+    &faults::reset::ENTRY,
+    &faults::dns::ENTRY,
     &faults::kill::ENTRY,
     &faults::pause::ENTRY,
 ];

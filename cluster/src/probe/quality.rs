@@ -240,9 +240,9 @@ fn bits_per_s(bytes: u32, lasted_us: u32) -> u64 {
     (u64::from(bytes) * 8_000_000).checked_div(u64::from(lasted_us)).unwrap_or(0)
 }
 
-/// `now` gives microseconds of a clock that only goes forward. `perl-base` has no `Time::HiRes`, so the system call is
+/// The begin of a perl program: `now` gives microseconds of a clock that only goes forward. `perl-base` has no `Time::HiRes`, so the system call is
 /// made by its number, and where that is not known the machine's uptime must do, with 10 ms.
-pub(super) const CLOCK: &str = r#"use strict; use Socket qw(:all); use POSIX ();
+pub const CLOCK: &str = r#"use strict; use Socket qw(:all); use POSIX ();
 my $hires = eval { require Time::HiRes; Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) };
 my $number = { x86_64 => 228, aarch64 => 113, riscv64 => 113 }->{(POSIX::uname())[4]};
 sub now {

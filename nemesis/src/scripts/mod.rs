@@ -3,11 +3,13 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod dns;
 mod filter;
 mod lease;
 mod netem;
 mod process;
 
+pub use dns::{KEPT_DIR, etc_read, etc_swap, names_leftover, names_lookup, names_undo, resolver_start};
 pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
     nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
@@ -54,6 +56,12 @@ mod tests {
             pulse_leftover("schism_t_1-n1"),
             all_filters(),
             all_shapes(),
+            etc_read("hosts"),
+            etc_swap("t-1", "hosts", "absent"),
+            resolver_start("t-1", "/a/schism agent dns"),
+            names_undo("t-1"),
+            names_leftover("t-1"),
+            names_lookup(&["n1".to_owned()]),
             foreign_queues(&addresses()),
             netem_apply("t-1"),
             netem_undo("t-1"),

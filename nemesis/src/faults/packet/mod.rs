@@ -358,7 +358,9 @@ mod tests {
 
     #[test]
     fn intentions_become_links_and_labels() {
-        let cases: &[(&str, &str, Result<(&str, usize), &str>)] = &[
+        /// Label, and number of links; or part of the error.
+        type Expected = Result<(&'static str, usize), &'static str>;
+        let cases: &[(&str, &str, Expected)] = &[
             (
                 "delay",
                 r#"{"target":["n1"],"delay_ms":100,"jitter_ms":10,"distribution":"normal","duration_ms":1}"#,
