@@ -98,9 +98,7 @@ fn inner() -> i32 {
 fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
     let deadline = Instant::now() + UP_MAX;
     own_files(spec)?;
-    net::bridge().map_err(|error| {
-        error.hint("The kernel needs bridge and veth (modules `bridge`, `veth`); iproute2 must be on this machine")
-    })?;
+    let links = net::controller_side(spec)?;
     let keys = sshd::Keys::make(&spec.nodes)?;
     let plans = NodePlan::of(spec, &keys)?;
     let mut children = Vec::new();
@@ -113,14 +111,14 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
         let init_pid = await_node(child, deadline).map_err(|failure| of_node(failure, &plan.name))?;
         nodes.push(LabNode { name: plan.name.clone(), address: plan.address.to_string(), init_pid });
     }
-    net::join(plans.len())?;
+    net::join(spec.network, plans.len())?;
     for node in &nodes {
         await_banner(node, deadline).map_err(|failure| of_node(failure, &node.name))?;
     }
-    net::settled();
+    net::settled(spec.network);
     let listener = UnixListener::bind(state("attach")).step("listening for controllers")?;
     listener.set_nonblocking(true).step("listening for controllers")?;
-    let control = Control::new(Box::new(NamespaceHands));
+    let control = Control::new(Box::new(NamespaceHands::new(links)));
     control.start(Path::new(&state("control"))).step("listening for orders")?;
     write_lab(&Lab::new(spec, nodes, &keys)).step("writing down the lab")?;
     Ok(listener)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, LabError};
 use crate::find;
 use crate::process::{self, HOLDER, OUTER};
-use crate::spec::{LabKind, LabSpec};
+use crate::spec::{LabKind, LabSpec, NetworkKind};
 use crate::sshd::{Keys, known_hosts_line};
 use crate::sys::PidFd;
 use crate::wire::{Message, Reader};
@@ -31,6 +31,9 @@ pub struct Lab {
     /// What its nodes are.
     #[serde(default)]
     pub kind: LabKind,
+    /// What joins its nodes.
+    #[serde(default)]
+    pub network: NetworkKind,
     /// The process whose life is the lab's life.
     pub holder: Holder,
     /// Its nodes, in order.
@@ -80,6 +83,7 @@ impl Lab {
             schema_version: SCHEMA_VERSION,
             id: spec.id.clone(),
             kind: spec.kind,
+            network: spec.network,
             holder: Holder::default(),
             known_hosts: nodes.iter().zip(&keys.hosts).enumerate().map(known).collect(),
             nodes,

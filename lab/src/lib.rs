@@ -1,7 +1,7 @@
 //! The clusters that schism makes on this machine: namespaces with an sshd in each, held by a process of their own.
 //!
 //! A lab is one process, the **holder**, and what its death takes away: it is the first process of a pid namespace and
-//! keeps everything else (a bridge, the nodes, the controller's side of the network, all files) in namespaces and a
+//! keeps everything else (a bridge or switch, the nodes, the controller's side of the network, all files) in namespaces and a
 //! tmpfs of its own. Nothing of it is in the machine's network, firewall, mounts or disk, so there is nothing to clean
 //! up: SIGKILL to the holder is how a lab is taken down. Labs do not see each other, so all use the same addresses.
 //!
@@ -34,6 +34,7 @@ mod process;
 mod serve;
 mod spec;
 mod sshd;
+mod switch;
 mod sys;
 mod tree;
 mod users;
@@ -45,4 +46,4 @@ pub use find::{find, list};
 pub use ground::LabGround;
 pub use lab::{Holder, Lab, LabNode, down, down_all, up};
 pub use process::holder_main_if_asked;
-pub use spec::{LabKind, LabSpec, LabUser, Sudoers};
+pub use spec::{LabKind, LabSpec, LabUser, NetworkKind, Sudoers};

@@ -31,6 +31,18 @@ impl LabKind {
     }
 }
 
+/// What joins the nodes of a lab of namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkKind {
+    /// A cable from each node to a bridge of the kernel: fast, and shaped by nobody.
+    #[default]
+    Cables,
+    /// The lab's own switch, which can delay, lose, double, reorder, corrupt, slow, hold and cut the packets of single
+    /// links ([`schism_cluster::Ability::Links`]) without help from kernel or nodes.
+    Switch,
+}
+
 /// What a lab shall be. Checked by [`crate::up`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabSpec {
@@ -38,6 +50,9 @@ pub struct LabSpec {
     pub id: String,
     /// What its nodes are.
     pub kind: LabKind,
+    /// What joins the nodes.
+    #[serde(default)]
+    pub network: NetworkKind,
     /// Names of the nodes, in order; also their host names.
     pub nodes: Vec<String>,
     /// Package trees to lay over this machine's files, the first on top.
@@ -89,6 +104,7 @@ impl LabSpec {
         LabSpec {
             id: id.into(),
             kind: LabKind::Namespaces,
+            network: NetworkKind::default(),
             nodes: (1..=nodes).map(|number| format!("n{number}")).collect(),
             trees: Vec::new(),
             lease: Some(Duration::from_secs(30)),

@@ -260,6 +260,9 @@ pub enum LabCommand {
         /// How many nodes.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
         nodes: u32,
+        /// Join the nodes by a switch that can shape single links, in place of plain cables.
+        #[arg(long)]
+        switch: bool,
         /// Debian packages that the nodes shall have beside sshd and nft.
         #[arg(long, value_delimiter = ',')]
         packages: Vec<String>,

@@ -62,6 +62,7 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
             need_root()?;
             let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
+                network: plan.network,
                 nodes: plan.nodes.clone(),
                 trees: vec![tree],
                 lease: Some(Duration::from_millis(plan.lease_ms)),

@@ -8,7 +8,8 @@ use schism_workloads::WorkloadSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use schism_lab::LabSpec;
+use schism_cluster::Ability;
+use schism_lab::{LabSpec, NetworkKind};
 
 use crate::error::RunnerError;
 use crate::suite::{Concurrency, Nodes, Suite};
@@ -35,6 +36,9 @@ pub struct Plan {
     pub nodes: Vec<String>,
     /// Where the nodes live.
     pub ground: GroundPlan,
+    /// What joins the nodes, where they are a lab of namespaces made for the run.
+    #[serde(default)]
+    pub network: NetworkKind,
     /// Whether the database is installed, started and wiped by us.
     pub setup: bool,
     /// Client workers.
@@ -131,7 +135,7 @@ pub fn resolve(
         )));
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
-    let nodes_count = nodes.len();
+    let faults = resolve_faults(suite, overrides, nodes.len())?;
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
         suite: name.to_owned(),
@@ -141,11 +145,12 @@ pub fn resolve(
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
         ground,
+        network: network_for(faults.iter().flat_map(FaultSpec::needs)),
         setup: !overrides.no_setup,
         concurrency: workers,
         rate_hz,
         time_limit_ms: overrides.time_limit_ms.unwrap_or_else(|| ms(suite.time_limit, 60 * SECOND_MS)),
-        faults: resolve_faults(suite, overrides, nodes_count)?,
+        faults,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
         interval_ms_mean: ms(suite.schedule.interval, 5 * SECOND_MS),
         duration_ms_mean: ms(suite.schedule.duration, 8 * SECOND_MS),
@@ -166,6 +171,20 @@ pub fn resolve(
         )));
     }
     Ok(plan)
+}
+
+/// Cables are faster, a switch can shape links: a lab has one where a fault needs that.
+fn network_for(mut needs: impl Iterator<Item = Need>) -> NetworkKind {
+    if needs.any(|need| is_of_links(&need)) { NetworkKind::Switch } else { NetworkKind::Cables }
+}
+
+/// Whether a need is met by shaping links, alone or among others.
+fn is_of_links(need: &Need) -> bool {
+    match need {
+        Need::Ground(ability) => *ability == Ability::Links,
+        Need::AnyOf(needs) => needs.iter().any(is_of_links),
+        _ => false,
+    }
 }
 
 /// What the faults need of the nodes' number and names is known before any node is reached.
@@ -299,5 +318,20 @@ impl Plan {
             }
         }
         classes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_has_a_switch_where_a_fault_needs_it() {
+        let needs = [Need::Probe, Need::Kill];
+        assert_eq!(network_for(needs.clone().into_iter()), NetworkKind::Cables);
+        let links = Need::Ground(Ability::Links);
+        for need in [links.clone(), Need::AnyOf(vec![Need::Probe, links])] {
+            assert_eq!(network_for(needs.clone().into_iter().chain([need])), NetworkKind::Switch);
+        }
     }
 }

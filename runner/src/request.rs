@@ -7,6 +7,7 @@ use std::time::Duration;
 use schism_checkers::Budget;
 use schism_cluster::inventory::Inventory;
 use schism_history::{Node, Seed};
+use schism_lab::NetworkKind;
 use schism_nemesis::{DurationText, FaultSpec, View};
 use schism_workloads::WorkloadSpec;
 
@@ -178,7 +179,8 @@ pub fn describe(plan: &Plan) -> String {
     };
     line(format!("suite        {}", plan.suite));
     line(format!("seed         {}", plan.seed));
-    line(format!("ground       {}", plan.ground.describe()));
+    let switch = if plan.network == NetworkKind::Switch { ", joined by a switch that can shape links" } else { "" };
+    line(format!("ground       {}{switch}", plan.ground.describe()));
     line(format!("nodes        {}", plan.nodes.join(" ")));
     let setup = if plan.setup { "installed, started and wiped by schism" } else { "runs already; left as it is" };
     line(format!("database     {} ({setup})", plan.database.entry().name));

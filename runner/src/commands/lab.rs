@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schism_cluster::packages;
-use schism_lab::{Lab, LabSpec};
+use schism_lab::{Lab, LabSpec, NetworkKind};
 
 use crate::cli::LabCommand;
 use crate::commands::{print, say};
@@ -18,18 +18,27 @@ use crate::request::duration_ms;
 /// When the lab cannot be made, found or ended.
 pub fn lab(command: &LabCommand) -> Result<Exit, RunnerError> {
     match command {
-        LabCommand::Up { nodes, packages, lease, json } => up(*nodes, packages, lease.as_deref(), *json),
+        LabCommand::Up { nodes, switch, packages, lease, json } => {
+            let network = if *switch { NetworkKind::Switch } else { NetworkKind::Cables };
+            up(*nodes, network, packages, lease.as_deref(), *json)
+        }
         LabCommand::Down { id, all } => down(id.as_deref(), *all),
         LabCommand::List { json } => list(*json),
         LabCommand::Exec { id, node, command } => exec(id, node.as_deref(), command),
     }
 }
 
-fn up(nodes_count: u32, packages: &[String], lease: Option<&str>, json: bool) -> Result<Exit, RunnerError> {
+fn up(
+    nodes_count: u32,
+    network: NetworkKind,
+    packages: &[String],
+    lease: Option<&str>,
+    json: bool,
+) -> Result<Exit, RunnerError> {
     let lease = duration_ms("--lease", lease)?.map(Duration::from_millis);
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     let tree = ground::fetch_packages(&names)?;
-    let spec = LabSpec { trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
+    let spec = LabSpec { network, trees: vec![tree], lease, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;
     if json {
         print(&format!("{}\n", describe_json(&lab)))?;
@@ -72,6 +81,9 @@ pub fn describe(lab: &Lab) -> String {
     if let Some(run) = &lab.run {
         text.push_str(&format!(" (run {run})"));
     }
+    if lab.network == NetworkKind::Switch {
+        text.push_str(", on a switch");
+    }
     match lab.lease {
         Some(lease) => text.push_str(&format!(", ends {} s after its last user\n", lease.as_secs())),
         None => text.push_str(", stays until `lab down`\n"),
@@ -89,6 +101,7 @@ fn describe_json(lab: &Lab) -> serde_json::Value {
         "schema_version": 1,
         "id": lab.id,
         "run": lab.run,
+        "network": lab.network,
         "lease_ms": lab.lease.map(|lease| lease.as_millis() as u64),
         "nodes": nodes,
     })

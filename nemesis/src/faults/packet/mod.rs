@@ -186,6 +186,10 @@ impl Packet {
         Ok(())
     }
 
+    fn shaping(&self) -> GroundAction {
+        GroundAction::ShapeLinks { tag: self.tag.clone(), links: self.rules.clone() }
+    }
+
     /// Links that carry our shapes, as pairs.
     fn pairs(&self) -> Vec<(Node, Node)> {
         self.rules.iter().map(|rule| (rule.from.clone(), rule.to.clone())).collect()
@@ -210,6 +214,10 @@ impl Packet {
             if evidence.proven || tries >= SAMPLE_TRIES {
                 evidence.measured["tries"] = json!(tries);
                 evidence.measured["by"] = json!(self.mechanism.map(Mechanism::told));
+                if let (Some(Mechanism::Ground(_)), false) = (self.mechanism, healed) {
+                    // The same rules once more change nothing, and are answered by what happened since they were set.
+                    evidence.measured["switch"] = cluster.ground.act(&self.shaping()).await?;
+                }
                 return Ok(evidence);
             }
             tries += 1;
@@ -309,8 +317,7 @@ impl Fault for Packet {
 
     async fn inject(&self, cluster: &Cluster, _db: &dyn Db) -> Result<(), FaultError> {
         if matches!(self.mechanism, Some(Mechanism::Ground(_))) {
-            let action = GroundAction::ShapeLinks { tag: self.tag.clone(), links: self.rules.clone() };
-            cluster.ground.act(&action).await?;
+            cluster.ground.act(&self.shaping()).await?;
             return Ok(());
         }
         let mut commands = Vec::new();
