@@ -406,6 +406,17 @@ mod tests {
     }
 
     #[test]
+    fn every_perl_program_compiles() {
+        for program in
+            [RECEIVER, SENDER, super::super::tcp::KNOCKER, super::super::tcp::LISTENER, super::super::tcp::WRITER]
+        {
+            let program = format!("{CLOCK}{program}");
+            let output = std::process::Command::new("perl").args(["-c", "-e", &program]).output().unwrap();
+            assert!(output.status.success(), "{}\n{program}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    #[test]
     fn quantiles_of_few_and_of_none() {
         assert_eq!(RoundTrips::of(vec![]), None);
         let of = |all: &[u32]| RoundTrips::of(all.to_vec()).map(|t| (t.min_us, t.median_us, t.p90_us, t.max_us));

@@ -162,7 +162,7 @@ fn stream(
 }
 
 /// timeout in ms, then number, address and port of each. Prints for each: number, outcome, microseconds.
-const KNOCKER: &str = r#"use Errno qw(EINPROGRESS ECONNREFUSED ECONNRESET);
+pub(super) const KNOCKER: &str = r#"use Errno qw(EINPROGRESS ECONNREFUSED ECONNRESET);
 use Fcntl;
 my ($timeout, @rest) = @ARGV;
 my (@open, %told);
@@ -194,7 +194,7 @@ print "$_ $told{$_}\n" for sort { $a <=> $b } keys %told;
 
 /// name, lease in seconds. Prints the TCP port on which it listens and swallows what comes, until somebody connects to the
 /// local socket of that name.
-const LISTENER: &str = r#"my ($name, $lease) = @ARGV;
+pub(super) const LISTENER: &str = r#"my ($name, $lease) = @ARGV;
 my ($t, $bound);
 if (socket($t, AF_INET6, SOCK_STREAM, 0)) {
   setsockopt($t, IPPROTO_IPV6, IPV6_V6ONLY, pack("l", 0));
@@ -224,7 +224,7 @@ while ((my $left = ($end - now()) / 1e6) > 0) {
 "#;
 
 /// lasting in ms, then number, address and port of each. Prints for each: number, connects, resets, failures.
-const WRITER: &str = r#"use Errno qw(EINPROGRESS EAGAIN EISCONN);
+pub(super) const WRITER: &str = r#"use Errno qw(EINPROGRESS EAGAIN EISCONN);
 use Fcntl;
 my ($lasting, @rest) = @ARGV;
 $SIG{PIPE} = "IGNORE";

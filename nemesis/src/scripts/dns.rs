@@ -121,7 +121,7 @@ pub fn names_lookup(names: &[String]) -> String {
     format!("exec {}\n", schism_cluster::shell::words(&words))
 }
 
-const LOOKUP: &str = r#"my @open;
+pub(super) const LOOKUP: &str = r#"my @open;
 for my $name (@ARGV) {
   open my $said, "-|", "getent", "ahosts", $name or die "getent: $!\n";
   push @open, [$name, now(), $said];

@@ -135,7 +135,12 @@ pub fn nft_rules(table: &str, rules: &Rules) -> String {
                 text += &chain("input", &lines("iifname", "saddr", "dport", verdict));
             }
             if *answers {
-                text += &chain("output", &lines("oifname", "daddr", "sport", "drop"));
+                let mut answers = lines("oifname", "daddr", "sport", "drop");
+                if rules.how == How::Reject {
+                    // Our own resets are what tells clients.
+                    answers.insert(0, "tcp flags & rst == rst accept".to_owned());
+                }
+                text += &chain("output", &answers);
             }
         }
     }

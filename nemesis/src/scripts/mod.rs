@@ -88,6 +88,17 @@ mod tests {
     }
 
     #[test]
+    fn every_perl_program_compiles() {
+        for program in [
+            super::netem::REBUILD.to_owned(),
+            format!("{}{}", schism_cluster::probe::quality::CLOCK, super::dns::LOOKUP),
+        ] {
+            let output = Command::new("perl").arg("-c").arg("-e").arg(&program).output().unwrap();
+            assert!(output.status.success(), "{}\n{program}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    #[test]
     fn the_controller_is_where_the_login_came_from() {
         for (connection, expected) in [("10.0.0.9 4242 10.0.0.1 22", "10.0.0.9\n"), ("", "\n")] {
             let mut shell = Command::new("sh");

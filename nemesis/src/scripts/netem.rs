@@ -132,7 +132,7 @@ fn rebuild() -> String {
 }
 
 /// folder, handle. Makes the queues of all files in the folder, and takes away ours where nothing is wanted.
-const REBUILD: &str = r#"use strict;
+pub(super) const REBUILD: &str = r#"use strict;
 my ($dir, $handle) = @ARGV;
 my %to;
 for my $file (sort glob "$dir/*") {
@@ -191,8 +191,9 @@ for (`tc qdisc show`) {
   if ($2 eq $handle) { $ours{$3} = 1 } elsif ($2 ne "0:") { $root{$3} = "$1 $2" }
 }
 my $text = join "", map { "$_\n" } map { @{$wanted{$_}} } sort keys %wanted;
-my $built = do { local $/; open(my $in, "<", "$dir/.built") ? <$in> : "" };
-exit 0 if $text eq ($built // "") && join(" ", sort keys %ours) eq join(" ", sort keys %wanted);
+my $built = "";
+if (open my $in, "<", "$dir/.built") { local $/; $built = <$in> // "" }
+exit 0 if $text eq $built && join(" ", sort keys %ours) eq join(" ", sort keys %wanted);
 for my $device (sort keys %wanted) { die "$device has a root queue of somebody else: $root{$device}\n" if $root{$device} }
 unlink "$dir/.built";
 for my $device (sort keys %ours) { system("tc", "qdisc", "del", "dev", $device, "root") == 0 or die "the queues of $device cannot be taken away\n" }
