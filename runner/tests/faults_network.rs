@@ -1,6 +1,9 @@
 //! Network faults in a real lab: each is injected and healed by the nemesis, is seen to come and to go with measured
 //! values inside a stated tolerance, and leaves every node as it was.
 //!
+//! `SCHISM_TEST_LAB=ID` takes a lab of four nodes that is there (virtual machines, say: `schism lab up --vms 4`) in place of
+//! one of its own; packets are then shaped by the nodes' netem, and what only a switch can do is left out by name.
+//!
 //! Needs root, TAP devices, iproute2 and the packages of the nodes (from the cache or the distribution's archive); says so
 //! where they are missing. The test program is the holder of its own lab and its own agent, hence its own `main`.
 
@@ -41,6 +44,8 @@ const CASES: &[Case] = cases!(
     what_is_rejected_is_told_at_once,
     a_flapping_link_passes_in_part,
     clients_are_cut_off_and_we_stay_logged_in,
+    over_ipv6_as_well,
+    by_iptables_as_well,
     open_connections_are_reset,
     open_connections_of_a_port_are_reset,
     names_fail_lag_and_lie,
@@ -113,7 +118,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(lab) = &self.ready.lab {
+        if let Some(lab) = self.ready.lab.as_ref().filter(|_| self.ready.lab_is_ours) {
             schism_lab::down(lab).unwrap();
         }
     }
@@ -125,10 +130,17 @@ impl Place {
         if !nix::unistd::geteuid().is_root() {
             return Err("labs need root".to_owned());
         }
+        if let Ok(id) = std::env::var("SCHISM_TEST_LAB") {
+            let ready = enter(schism_lab::find(&id).unwrap(), &[], false).unwrap();
+            return Ok(Place { ready, folder: tempfile::tempdir().unwrap() });
+        }
         if !std::path::Path::new("/dev/net/tun").exists() {
             return Err("this machine has no /dev/net/tun".to_owned());
         }
-        let tree = packages::fetch_for_nodes(&packages::default_cache(), &[], &mut |line| println!("  {line}"))
+        let mut say = |line: &str| println!("  {line}");
+        let cache = packages::default_cache();
+        let tree = packages::fetch_for_nodes(&cache, &["iptables"], &mut say)
+            .or_else(|_| packages::fetch_for_nodes(&cache, &[], &mut say))
             .map_err(|error| error.to_string())?;
         let spec =
             LabSpec { trees: vec![tree.path], network: NetworkKind::Switch, ..LabSpec::new(LabSpec::fresh_id(), 4) };
@@ -309,6 +321,58 @@ async fn clients_are_cut_off_and_we_stay_logged_in(place: &Place) {
     place
         .on(1, "for p in /proc/[0-9]*; do grep -qs '^listens' $p/cmdline && kill ${p#/proc/}; done; sleep 0.2; true")
         .await;
+}
+
+/// The same nodes by their other addresses.
+async fn over_ipv6_as_well(place: &Place) {
+    let mut cluster = place.without_ground();
+    for (number, handle) in cluster.nodes.iter_mut().enumerate() {
+        handle.address = format!("fd77::{:x}", number + 11);
+    }
+    let nemesis = place.nemesis(&cluster, "six");
+    let (there, _) = come_and_go(&nemesis, "partition", json!({"links": "n1>n2 n3<>n4", "how": "reject"})).await;
+    assert_eq!(dead(&there, 0), ["n1>n2", "n3>n4", "n4>n3"]);
+    assert!(rows(&there, "knocks").iter().all(|knock| knock["outcome"] == "refused"), "{there:#}");
+    let (there, _) = come_and_go(&nemesis, "partition", json!({"links": "n1<>n2", "ports": [7001]})).await;
+    assert_eq!((dead(&there, 0).len(), dead(&there, 7001).len()), (0, 2));
+    come_and_go(&nemesis, "reset", json!({"target": ["n1"], "every_ms": 500})).await;
+    let slow = json!({"target": ["n1"], "to": ["n2"], "direction": "both", "rate_bits_per_s": 2_000_000});
+    let (there, _) = come_and_go(&nemesis, "bandwidth", slow).await;
+    for row in rows(&there, "links") {
+        assert!((1600e3..2400e3).contains(&row["arrived_bits_per_s"].as_f64().unwrap()), "{row}");
+    }
+}
+
+/// With nft out of the way, where the nodes have iptables besides.
+async fn by_iptables_as_well(place: &Place) {
+    let hide = "nft=$(PATH=$PATH:/usr/sbin:/sbin command -v nft) && mv $nft /tmp/nft.away && echo $nft";
+    let nodes = 1..=place.cluster().nodes.len();
+    let mut away = Vec::new();
+    for node in nodes.clone() {
+        away.push(place.on(node, hide).await);
+    }
+    if place.on(1, &scripts::which_filter()).await == "iptables" {
+        let nemesis = place.nemesis(place.cluster(), "tables");
+        let (there, _) = come_and_go(&nemesis, "partition", json!({"links": "n1<>n2", "how": "reject"})).await;
+        assert_eq!(dead(&there, 0), ["n1>n2", "n2>n1"]);
+        for how in ["drop", "reject"] {
+            let ports = json!({"links": "n1>n2", "ports": [7001, 7002], "how": how});
+            let (there, _) = come_and_go(&nemesis, "partition", ports).await;
+            assert_eq!((dead(&there, 0).len(), dead(&there, 7002).len()), (0, 1));
+            let clients =
+                json!({"between": "clients", "target": ["n1"], "ports": [2379], "how": how, "direction": "in"});
+            come_and_go(&nemesis, "partition", clients).await;
+        }
+        come_and_go(&nemesis, "partition", json!({"links": "n1>n2", "flap_ms": 300})).await;
+        come_and_go(&nemesis, "reset", json!({"target": ["n1"], "every_ms": 500})).await;
+    } else {
+        println!("  iptables is not on the nodes: not tried");
+    }
+    for (node, nft) in nodes.zip(away) {
+        // What iptables itself leaves of empty chains is not ours to take away, but this test's.
+        let sweep = "for family in ip ip6; do nft delete table $family filter 2>/dev/null; done; true";
+        place.on(node, &format!("mv /tmp/nft.away {nft} && PATH=$PATH:/usr/sbin:/sbin && {sweep}")).await;
+    }
 }
 
 async fn open_connections_are_reset(place: &Place) {
