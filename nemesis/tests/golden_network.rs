@@ -46,12 +46,12 @@ impl Ground for Switch {
     }
 }
 
-fn decided(class: &str, mut intention: Json, tag: &str) -> Result<Box<dyn Fault>, FaultError> {
+fn decided(class: &str, mut intention: Json, tag: &str) -> Result<Box<dyn Fault>, Box<FaultError>> {
     intention["duration_ms"] = json!(9000);
     let nodes = ["n1", "n2", "n3"].map(Node::new).to_vec();
     let view = View { nodes, ..View::default() };
     let intention = Intention::from_value(class, &Value::from_json(&intention)).expect("the set-up of a test");
-    intention.decide(&view, &RunTag::new(tag), 3)
+    intention.decide(&view, &RunTag::new(tag), 3).map_err(Box::new)
 }
 
 /// Probes in a word, the rest in full.
