@@ -7,7 +7,11 @@
 //! matter of the node alone and passes no packet filter.
 //!
 //! Datagrams carry a word of this run and the numbers of sender, receiver and datagram: strangers do not count, nor do
-//! duplicates. Only UDP is probed; what cuts TCP alone is not seen.
+//! duplicates. Only UDP is probed here; [`tcp`] looks at connections, and [`quality`] at what becomes of datagrams that
+//! arrive (delay, loss, duplicates, order, damage, rate).
+
+pub mod quality;
+pub mod tcp;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -96,8 +100,7 @@ pub async fn reachability_with(
     pairs: &[(Node, Node)],
     options: ProbeOptions,
 ) -> Result<Vec<PairCount>, RemoteError> {
-    let token = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-    let probe = Probe { cluster, pairs, options, token };
+    let probe = Probe { cluster, pairs, options, token: fresh_token() };
     let bound = probe.receivers().await;
     let nobody = bound.values().all(Result::is_err);
     if let Some(Err(error)) = bound.values().next().filter(|_| nobody) {
@@ -111,6 +114,11 @@ pub async fn reachability_with(
     Ok(pairs.iter().map(|pair| probe.pair(pair, &ports, &sent, &received)).collect())
 }
 
+/// A word of this probe.
+fn fresh_token() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
 fn port_of(answer: Result<Output, RemoteError>) -> Result<u16, String> {
     let output = answer.map_err(|error| error.to_string())?;
     output.text().parse().map_err(|_| format!("the receiver said {:?} for its port", output.text()))
@@ -118,6 +126,33 @@ fn port_of(answer: Result<Output, RemoteError>) -> Result<u16, String> {
 
 /// Answers by the place of the node in the cluster.
 type Answers = BTreeMap<usize, Result<Output, RemoteError>>;
+
+fn place_of(cluster: &Cluster, node: &Node) -> Option<usize> {
+    cluster.nodes.iter().position(|handle| handle.node == *node)
+}
+
+/// Runs one script a node, all at once.
+async fn everywhere(
+    cluster: &Cluster,
+    deadline: Duration,
+    script: impl Fn(usize, &NodeHandle) -> Option<String>,
+) -> Answers {
+    let mut tasks = JoinSet::new();
+    for (index, handle) in cluster.nodes.iter().enumerate() {
+        let Some(script) = script(index, handle) else { continue };
+        let remote = std::sync::Arc::clone(&handle.remote);
+        let command = Command::new(script).deadline(deadline);
+        tasks.spawn(async move { (index, remote.run(&command).await) });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(done) = tasks.join_next().await {
+        // A task that panicked has no answer; its pairs say so.
+        if let Ok((index, answer)) = done {
+            answers.insert(index, answer);
+        }
+    }
+    answers
+}
 
 struct Probe<'a> {
     cluster: &'a Cluster,
@@ -128,26 +163,11 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     fn place(&self, node: &Node) -> Option<usize> {
-        self.cluster.nodes.iter().position(|handle| handle.node == *node)
+        place_of(self.cluster, node)
     }
 
-    /// Runs one script a node, all at once.
     async fn everywhere(&self, script: impl Fn(usize, &NodeHandle) -> Option<String>) -> Answers {
-        let mut tasks = JoinSet::new();
-        for (index, handle) in self.cluster.nodes.iter().enumerate() {
-            let Some(script) = script(index, handle) else { continue };
-            let remote = std::sync::Arc::clone(&handle.remote);
-            let command = Command::new(script).deadline(self.options.deadline);
-            tasks.spawn(async move { (index, remote.run(&command).await) });
-        }
-        let mut answers = BTreeMap::new();
-        while let Some(done) = tasks.join_next().await {
-            // A task that panicked has no answer; its pairs say so.
-            if let Ok((index, answer)) = done {
-                answers.insert(index, answer);
-            }
-        }
-        answers
+        everywhere(self.cluster, self.options.deadline, script).await
     }
 
     fn name(&self, index: usize) -> String {

@@ -65,7 +65,20 @@ impl std::fmt::Debug for FaultEntry {
 }
 
 /// All faults, by family.
-pub const FAULTS: &[&FaultEntry] = &[&faults::partition::ENTRY, &faults::kill::ENTRY, &faults::pause::ENTRY];
+pub const FAULTS: &[&FaultEntry] = &[
+    &faults::partition::ENTRY,
+    &faults::packet::DELAY,
+    &faults::packet::LOSS,
+    &faults::packet::DUPLICATE,
+    &faults::packet::REORDER,
+    &faults::packet::CORRUPT,
+    &faults::packet::BANDWIDTH,
+    &faults::packet::HOLD,
+    &faults::reset::ENTRY,
+    &faults::dns::ENTRY,
+    &faults::kill::ENTRY,
+    &faults::pause::ENTRY,
+];
 
 /// The line of that name.
 pub fn entry(name: &str) -> Option<&'static FaultEntry> {

@@ -39,9 +39,17 @@ pub enum Shape {
     MajoritiesRing,
     /// One node that believes itself leader against the rest.
     Leader,
+    /// Leaders, filled up to a largest minority, against the rest.
+    PrimariesMinority,
+    /// One random link, which nobody else notices.
+    Partial,
+    /// The nodes of the option `targets` against the rest.
+    Isolate,
+    /// A random ring on which each node sees as many of its neighbours as the option `neighbours` says.
+    Ring,
 }
 
-/// All shapes, in the order of the help.
+/// The shapes that stand for a list which a suite leaves open, in the order of the help.
 pub const SHAPES: &[Shape] = &[
     Shape::Halves,
     Shape::RandomHalves,
@@ -50,7 +58,21 @@ pub const SHAPES: &[Shape] = &[
     Shape::Bridge,
     Shape::MajoritiesRing,
     Shape::Leader,
+    Shape::PrimariesMinority,
+    Shape::Partial,
 ];
+
+/// Further shapes, which must be asked for by name: they take further options.
+pub const NAMED_SHAPES: &[Shape] = &[Shape::Isolate, Shape::Ring];
+
+/// What shapes beyond a name may take.
+#[derive(Debug, Clone, Default)]
+pub struct ShapeOptions {
+    /// The harmed side of [`Shape::Isolate`].
+    pub isolated: Vec<Node>,
+    /// How many others each node of a [`Shape::Ring`] sees.
+    pub neighbours: usize,
+}
 
 /// In which direction links are cut. The harmed side of a cut is the smaller one (of a bridge, the half without the
 /// bridge; of a ring, the earlier of the two on the ring).
@@ -76,20 +98,25 @@ impl Shape {
             Shape::Bridge => "bridge",
             Shape::MajoritiesRing => "majorities-ring",
             Shape::Leader => "leader",
+            Shape::PrimariesMinority => "primaries-minority",
+            Shape::Partial => "partial",
+            Shape::Isolate => "isolate",
+            Shape::Ring => "ring",
         }
     }
 
     /// How many nodes it takes for the shape to cut anything.
     pub fn nodes_min(self) -> usize {
         match self {
-            Shape::Halves | Shape::RandomHalves | Shape::One | Shape::Leader => 2,
-            Shape::MajorityMinority | Shape::Bridge | Shape::MajoritiesRing => 3,
+            Shape::Halves | Shape::RandomHalves | Shape::One | Shape::Leader | Shape::Partial | Shape::Isolate => 2,
+            Shape::MajorityMinority | Shape::Bridge | Shape::MajoritiesRing | Shape::PrimariesMinority => 3,
+            Shape::Ring => 4,
         }
     }
 
     /// Whether the database must be asked who leads.
     pub fn needs_primaries(self) -> bool {
-        self == Shape::Leader
+        matches!(self, Shape::Leader | Shape::PrimariesMinority)
     }
 
     /// The grudge of this shape for these nodes, and one line that says it; the error says why there is none.
@@ -97,6 +124,20 @@ impl Shape {
     /// # Errors
     /// When there are too few nodes, or nobody leads.
     pub fn grudge(self, direction: Direction, view: &View, rng: &mut impl Rng) -> Result<(Grudge, String), String> {
+        self.grudge_with(direction, view, &ShapeOptions { neighbours: 2, ..ShapeOptions::default() }, rng)
+    }
+
+    /// As [`Shape::grudge`], for shapes that take more than a name.
+    ///
+    /// # Errors
+    /// Also when what they take cannot be.
+    pub fn grudge_with(
+        self,
+        direction: Direction,
+        view: &View,
+        options: &ShapeOptions,
+        rng: &mut impl Rng,
+    ) -> Result<(Grudge, String), String> {
         let count = view.nodes.len();
         if count < self.nodes_min() {
             return Err(format!("`{}` needs at least {} nodes, there are {count}", self.name(), self.nodes_min()));
@@ -109,19 +150,111 @@ impl Shape {
             Shape::Bridge => bridge(&draw::shuffled(rng, &view.nodes)),
             Shape::MajoritiesRing => ring(draw::shuffled(rng, &view.nodes), rng),
             Shape::Leader => {
-                let leaders: Vec<&Node> = view.nodes.iter().filter(|node| view.primaries.contains(node)).collect();
-                let leader = draw::one(rng, &leaders).ok_or("no node believes itself a leader now")?;
-                let mut nodes = view.nodes.clone();
-                nodes.sort_by_key(|node| node != *leader);
-                split(&nodes, 1)
+                let leader = draw::one(rng, &leaders(view)?).cloned().ok_or(NO_LEADER)?;
+                against_the_rest(view, &[leader])
+            }
+            Shape::PrimariesMinority => {
+                let mut few = draw::shuffled(rng, &leaders(view)?);
+                let followers: Vec<Node> = view.nodes.iter().filter(|node| !few.contains(node)).cloned().collect();
+                few.extend(draw::shuffled(rng, &followers));
+                few.truncate(count - majority(count));
+                against_the_rest(view, &few)
+            }
+            Shape::Partial => {
+                let two: Vec<Node> = draw::shuffled(rng, &view.nodes).into_iter().take(2).collect();
+                let sides = names(&two).replace(' ', " | ");
+                let grudge = Grudge::complete(&[two[..1].to_vec(), two[1..].to_vec()]);
+                (grudge, two[..1].to_vec(), format!("{sides}, all others see both"))
+            }
+            Shape::Isolate => {
+                if options.isolated.len() >= count {
+                    return Err(format!("nobody is left to be cut off from {}", names(&options.isolated)));
+                }
+                against_the_rest(view, &options.isolated)
+            }
+            Shape::Ring => {
+                if options.neighbours + 1 >= count {
+                    return Err(format!(
+                        "on a ring of {count} nodes that see {} others all see all",
+                        options.neighbours
+                    ));
+                }
+                let nodes = draw::shuffled(rng, &view.nodes);
+                let grudge = ring_of(&nodes, options.neighbours);
+                (grudge, nodes.clone(), format!("{}, each sees {} neighbours", names(&nodes), options.neighbours))
             }
         };
-        let toward = match direction {
+        Ok((grudge.directed(direction, &harmed), format!("{}: {sides}{}", self.name(), direction.told())))
+    }
+}
+
+const NO_LEADER: &str = "no node believes itself a leader now";
+
+fn leaders(view: &View) -> Result<Vec<Node>, String> {
+    let leaders: Vec<Node> = view.nodes.iter().filter(|node| view.primaries.contains(node)).cloned().collect();
+    if leaders.is_empty() { Err(NO_LEADER.to_owned()) } else { Ok(leaders) }
+}
+
+/// These against the rest, told in the order of the view.
+fn against_the_rest(view: &View, few: &[Node]) -> (Grudge, Vec<Node>, String) {
+    let mut nodes = view.nodes.clone();
+    nodes.sort_by_key(|node| !few.contains(node));
+    split(&nodes, few.len())
+}
+
+impl Direction {
+    /// What a label says of it.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
             Direction::Both => "",
             Direction::In => ", one way: the first cannot hear",
             Direction::Out => ", one way: the first cannot be heard",
+        }
+    }
+}
+
+/// Reads links as suites write them: `n1>n2` is what n1 sends to n2, `n1<>n2` is both ways. Answers who drops whom.
+///
+/// # Errors
+/// The first word that is no link.
+pub fn parse_links(text: &str) -> Result<Grudge, String> {
+    let mut drops: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
+    for word in text.split_whitespace() {
+        let (both, ends) = match word.split_once("<>") {
+            Some(ends) => (true, Some(ends)),
+            None => (false, word.split_once('>')),
         };
-        Ok((grudge.directed(direction, &harmed), format!("{}: {sides}{toward}", self.name())))
+        let good = |name: &str| !name.is_empty() && !name.contains(['<', '>', '|', ',']);
+        let ends = ends.filter(|(from, to)| good(from) && good(to) && from != to);
+        let Some((from, to)) = ends else {
+            return Err(format!("`{word}` is no link, expected n1>n2 (one way) or n1<>n2 (both ways)"));
+        };
+        drops.entry(Node::new(to)).or_default().insert(Node::new(from));
+        if both {
+            drops.entry(Node::new(from)).or_default().insert(Node::new(to));
+        }
+    }
+    if drops.is_empty() {
+        Err("there is no link in it, expected some like n1>n2".to_owned())
+    } else {
+        Ok(Grudge { drops })
+    }
+}
+
+/// Reads groups as suites write them: `n1 n2 | n3 n4 n5`.
+///
+/// # Errors
+/// Where there are fewer than two, one is empty, or a node is in two.
+pub fn parse_groups(text: &str) -> Result<Vec<Vec<Node>>, String> {
+    let words = |part: &str| part.split([' ', ',']).filter(|word| !word.is_empty()).map(Node::new).collect();
+    let groups: Vec<Vec<Node>> = text.split('|').map(words).collect();
+    if groups.len() < 2 || groups.iter().any(Vec::is_empty) {
+        return Err(format!("`{text}` has not two groups at least, expected some like n1 n2 | n3"));
+    }
+    let all: Vec<&Node> = groups.iter().flatten().collect();
+    match all.iter().enumerate().find(|(at, node)| all[..*at].contains(*node)) {
+        Some((_, node)) => Err(format!("`{text}` names {node} twice")),
+        None => Ok(groups),
     }
 }
 
@@ -225,6 +358,19 @@ fn ring_perfect(nodes: &[Node]) -> Grudge {
         let window: BTreeSet<usize> = (first..first + size).map(|place| place % count).collect();
         let outside = (0..count).filter(|place| !window.contains(place)).map(|place| nodes[place].clone()).collect();
         drops.insert(nodes[(first + size / 2) % count].clone(), outside);
+    }
+    Grudge::from_drops(drops)
+}
+
+/// Each node drops all but its nearest neighbours on the ring: of an odd number, one more of those that come after.
+fn ring_of(nodes: &[Node], neighbours: usize) -> Grudge {
+    let count = nodes.len();
+    let (before, after) = (neighbours / 2, neighbours.div_ceil(2));
+    let mut drops = BTreeMap::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let sees = |other: usize| (other + count - place) % count <= after || (place + count - other) % count <= before;
+        let unseen = (0..count).filter(|other| !sees(*other)).map(|other| nodes[other].clone()).collect();
+        drops.insert(node.clone(), unseen);
     }
     Grudge::from_drops(drops)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::class::{Ask, FaultEntry};
 use crate::fault::{Fault, FaultError};
 use crate::grudge::Shape;
+use crate::option::OptionKind;
 use crate::tag::RunTag;
 use crate::target::{Target, View};
 
@@ -94,6 +95,12 @@ impl Intention {
         self.value("target").and_then(|value| serde_json::from_value(value.clone()).ok())
     }
 
+    /// Every target among its values: a class may have more than one.
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        let keys = self.entry.options.iter().filter(|option| option.kind == OptionKind::Target);
+        keys.filter_map(|option| self.value(option.key).and_then(|value| serde_json::from_value(value.clone()).ok()))
+    }
+
     /// The shape of a partition, if it has one.
     pub fn shape(&self) -> Option<Shape> {
         self.value("shape").and_then(|value| serde_json::from_value(value.clone()).ok())
@@ -101,12 +108,12 @@ impl Intention {
 
     /// Whether the database must be asked who leads.
     pub fn needs_primaries(&self) -> bool {
-        self.shape().is_some_and(Shape::needs_primaries) || self.target().is_some_and(|one| one.needs_primaries())
+        self.shape().is_some_and(Shape::needs_primaries) || self.targets().any(|one| one.needs_primaries())
     }
 
     /// Whether the database must be asked who plays which role.
     pub fn needs_roles(&self) -> bool {
-        matches!(self.target(), Some(Target::Role(_)))
+        self.targets().any(|one| matches!(one, Target::Role(_)))
     }
 
     /// One line for a person, before the nodes are known.

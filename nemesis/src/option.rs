@@ -6,7 +6,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::grudge::{SHAPES, Shape};
+use crate::grudge::{NAMED_SHAPES, SHAPES, Shape, parse_groups, parse_links};
 use crate::span::DurationText;
 use crate::target::Target;
 
@@ -53,6 +53,12 @@ pub enum OptionKind {
     Flag,
     /// A text of one line.
     Text,
+    /// Links between nodes: `n1>n2` (what n1 sends to n2), `n1<>n2` (both ways), several with blanks between.
+    Links,
+    /// Groups of nodes: `n1 n2 | n3 n4 n5`.
+    Groups,
+    /// Ports: `2379`, or several that belong together, `2379,2380`. In histories a list of numbers.
+    Ports,
 }
 
 impl OptionKind {
@@ -122,6 +128,15 @@ impl OptionKind {
                 Some(text) if !text.chars().any(char::is_control) => json!(text),
                 _ => return wrong("a text of one line"),
             },
+            OptionKind::Links => match text {
+                Some(text) => parse_links(text).map(|_| json!(text))?,
+                None => return wrong("links like n1>n2 or n1<>n2"),
+            },
+            OptionKind::Groups => match text {
+                Some(text) => parse_groups(text).map(|_| json!(text))?,
+                None => return wrong("groups of nodes like n1 n2 | n3"),
+            },
+            OptionKind::Ports => json!(ports(value)?),
         };
         Ok(vec![one])
     }
@@ -136,6 +151,10 @@ impl OptionKind {
             (OptionKind::Share, Some(ppm), _) => format!("{}%", ppm as f64 / 10_000.0),
             (OptionKind::Rate, Some(rate), _) => unscaled(rate, RATE_UNITS),
             (OptionKind::Bytes, Some(bytes), _) => unscaled(bytes, BYTE_UNITS),
+            (OptionKind::Ports, ..) => {
+                let ports = value.as_array().into_iter().flatten().filter_map(Json::as_u64);
+                ports.map(|port| port.to_string()).collect::<Vec<_>>().join(",")
+            }
             _ => return value.clone(),
         };
         json!(text)
@@ -147,7 +166,9 @@ impl OptionKind {
             OptionKind::Target => {
                 format!("{}, role:NAME, random, or nodes like [n1, n3]", crate::target::TARGET_NAMES.join(", "))
             }
-            OptionKind::Shape => SHAPES.iter().map(|shape| shape.name()).collect::<Vec<_>>().join(", "),
+            OptionKind::Shape => {
+                SHAPES.iter().chain(NAMED_SHAPES).map(|shape| shape.name()).collect::<Vec<_>>().join(", ")
+            }
             OptionKind::OneOf(words) => words.join(", "),
             OptionKind::OneOfOrMixed(words, _) => format!("{}, mixed", words.join(", ")),
             OptionKind::Span(least, most) => {
@@ -160,6 +181,9 @@ impl OptionKind {
             OptionKind::Bytes => "like 4096, 64KiB, 10MiB".to_owned(),
             OptionKind::Flag => "true, false".to_owned(),
             OptionKind::Text => "a text".to_owned(),
+            OptionKind::Links => "like n1>n2 n3<>n4".to_owned(),
+            OptionKind::Groups => "like n1 n2 | n3 n4 n5".to_owned(),
+            OptionKind::Ports => "like 2379 or 2379,2380".to_owned(),
         }
     }
 }
@@ -181,6 +205,18 @@ fn share_ppm(value: &Json) -> Result<u32, String> {
         return Err(format!("`{text}` is out of range: from 0% to 100%"));
     }
     Ok((number * 10_000.0).round() as u32)
+}
+
+/// One port or several.
+fn ports(value: &Json) -> Result<Vec<u16>, String> {
+    let wrong = || format!("{value} found, expected a port like 2379, or several like 2379,2380");
+    let text = match value {
+        Json::String(text) => text.clone(),
+        Json::Number(number) => number.to_string(),
+        _ => return Err(wrong()),
+    };
+    let one = |word: &str| word.trim().parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong);
+    text.split(',').map(one).collect()
 }
 
 fn scaled(value: &Json, units: &[(&str, u64)], expected: &str) -> Result<u64, String> {
@@ -205,7 +241,9 @@ mod tests {
 
     #[test]
     fn values_are_read_shown_and_read_again() {
-        use OptionKind::{Bytes, Flag, Integer, OneOf, Rate, Shape, Share, SignedSpan, Span, Target};
+        use OptionKind::{
+            Bytes, Flag, Groups, Integer, Links, OneOf, Ports, Rate, Shape, Share, SignedSpan, Span, Target,
+        };
         let cases: &[(OptionKind, Json, Result<Json, &str>)] = &[
             (Target, json!(["n1", "n3"]), Ok(json!(["n1", "n3"]))),
             (Target, json!("most"), Err("unknown variant `most`, expected one of `one`")),
@@ -229,6 +267,14 @@ mod tests {
             (Bytes, json!("99999999999GiB"), Err("expected a number of bytes")),
             (Flag, json!(true), Ok(json!(true))),
             (Flag, json!("yes"), Err("expected true or false")),
+            (Links, json!("n1>n2 n3<>n1"), Ok(json!("n1>n2 n3<>n1"))),
+            (Links, json!("n1-n2"), Err("`n1-n2` is no link")),
+            (Groups, json!("n1 | n2 n3"), Ok(json!("n1 | n2 n3"))),
+            (Groups, json!("n1 n2"), Err("two groups at least")),
+            (Ports, json!(2379), Ok(json!([2379]))),
+            (Ports, json!("2379, 2380"), Ok(json!([2379, 2380]))),
+            (Ports, json!("0"), Err("expected a port")),
+            (Ports, json!("2379,"), Err("expected a port")),
         ];
         for (kind, text, expected) in cases {
             match (kind.parse(text), expected) {

@@ -102,7 +102,7 @@ fn the_table_is_whole_and_every_default_can_be_read() {
 fn empty_lists_become_what_cluster_and_database_allow() {
     let shapes = |nodes, primaries| named("partition").resolved(nodes, primaries).shapes().len();
     let all = SHAPES.len();
-    assert_eq!([shapes(5, true), shapes(5, false), shapes(1, true)], [all, all - 1, 0]);
+    assert_eq!([shapes(5, true), shapes(5, false), shapes(1, true)], [all, all - 2, 0]);
     let targets = |nodes, primaries| named("kill").resolved(nodes, primaries).targets().len();
     assert_eq!([targets(5, true), targets(5, false), targets(2, false), targets(1, false)], [5, 4, 3, 3]);
     let given = named("kill").with("targets", &[json!("primaries")]).unwrap();
@@ -113,8 +113,14 @@ fn empty_lists_become_what_cluster_and_database_allow() {
 fn needs_follow_the_lists() {
     let at_least = |at_least, of: &str| Need::Nodes { at_least, of: of.to_owned() };
     let spec = named("partition").with("shapes", &[json!("leader")]).unwrap();
-    let expected =
-        [Need::PacketFilter, Need::Probe, Need::Primaries, at_least(2, "a partition"), at_least(2, "shape `leader`")];
+    let expected = [
+        Need::PacketFilter,
+        Need::Probe,
+        Need::Primaries,
+        at_least(1, "target `one`"),
+        at_least(2, "a partition"),
+        at_least(2, "shape `leader`"),
+    ];
     assert_eq!(spec.needs(), expected);
     let spec = named("pause").with("targets", &[json!("minority"), json!(["n7"]), json!("role:x")]).unwrap();
     let expected = [

@@ -1,8 +1,12 @@
 //! One harm a file.
 
+pub mod cut;
+pub mod dns;
 pub mod kill;
+pub mod packet;
 pub mod partition;
 pub mod pause;
+pub mod reset;
 
 use schism_cluster::{Cluster, Db, DbError, NodeHandle, ProcessId};
 use schism_history::Node;

@@ -3,15 +3,21 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod dns;
 mod filter;
 mod lease;
+mod netem;
 mod process;
 
+pub use dns::{KEPT_DIR, etc_read, etc_swap, names_leftover, names_lookup, names_undo, resolver_start};
 pub use filter::{
-    controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
-    nft_undo, which_filter,
+    How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
+    nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
 pub use lease::{heal, lease_arm, lease_heal, lease_list};
+pub use netem::{
+    HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
+};
 pub use process::signal;
 
 /// Where the packet filter's tools live when a login has a short path.
@@ -44,7 +50,24 @@ mod tests {
             nft_load(),
             nft_undo("schism_t_1"),
             nft_leftover("schism_t_1"),
-            iptables_install("SCHISM-t-1", &addresses()),
+            iptables_install("SCHISM-t-1", &Rules::plain(addresses())),
+            pulse("schism_t_1-n1", &nft_load(), &nft_undo("schism_t_1"), 1500, 20),
+            pulse_undo("schism_t_1-n1"),
+            pulse_leftover("schism_t_1-n1"),
+            all_filters(),
+            all_shapes(),
+            etc_read("hosts"),
+            etc_swap("t-1", "hosts", "absent"),
+            resolver_start("t-1", "/a/schism agent dns"),
+            names_undo("t-1"),
+            names_leftover("t-1"),
+            names_lookup(&["n1".to_owned()]),
+            foreign_queues(&addresses()),
+            netem_apply("t-1"),
+            netem_undo("t-1"),
+            netem_leftover("t-1"),
+            netem_missing("netem delay 1ms"),
+            login_port(),
             iptables_undo("SCHISM-t-1"),
             iptables_leftover("SCHISM-t-1"),
             signal("KILL", &processes),
@@ -61,6 +84,17 @@ mod tests {
             child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    #[test]
+    fn every_perl_program_compiles() {
+        for program in [
+            super::netem::REBUILD.to_owned(),
+            format!("{}{}", schism_cluster::probe::quality::CLOCK, super::dns::LOOKUP),
+        ] {
+            let output = Command::new("perl").arg("-c").arg("-e").arg(&program).output().unwrap();
+            assert!(output.status.success(), "{}\n{program}", String::from_utf8_lossy(&output.stderr));
         }
     }
 
