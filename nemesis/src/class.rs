@@ -65,7 +65,23 @@ impl std::fmt::Debug for FaultEntry {
 }
 
 /// All faults, by family.
-pub const FAULTS: &[&FaultEntry] = &[&faults::partition::ENTRY, &faults::kill::ENTRY, &faults::pause::ENTRY];
+pub const FAULTS: &[&FaultEntry] = &[
+    &faults::partition::ENTRY,
+    &faults::kill::ENTRY,
+    &faults::pause::ENTRY,
+    &faults::terminate::ENTRY,
+    &faults::restart::ENTRY,
+    &faults::crash_loop::ENTRY,
+    &faults::reboot::ENTRY,
+    &faults::power_cut::ENTRY,
+    &faults::freeze::ENTRY,
+    &faults::cpu_hog::ENTRY,
+    &faults::cpu_throttle::ENTRY,
+    &faults::memory_pressure::ENTRY,
+    &faults::descriptors::ENTRY,
+    &faults::oom_kill::ENTRY,
+    &faults::membership::ENTRY,
+];
 
 /// The line of that name.
 pub fn entry(name: &str) -> Option<&'static FaultEntry> {

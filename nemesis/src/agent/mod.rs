@@ -4,6 +4,10 @@
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
 mod hello;
+mod hog;
+mod memory;
+mod throttle;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -38,7 +42,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[hello::VERB];
+pub const VERBS: &[Verb] = &[hello::VERB, hog::VERB, memory::VERB, throttle::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {
