@@ -153,19 +153,26 @@ impl Control {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Undoes what is due; what fails stays and is tried again.
+    /// Undoes what is due, all at once, as a node may take seconds; what fails stays and is tried again.
     fn undo_what_is_due(&self) {
         let due: Vec<GroundLease> =
             self.kept().values().filter(|kept| kept.left_s() <= 0).map(|kept| kept.lease.clone()).collect();
-        for lease in due {
-            let undone = lease.undo.iter().all(|action| self.hands.act(action).is_ok());
-            let mut kept = self.kept();
-            if undone {
-                kept.remove(&lease.name);
-            } else if let Some(kept) = kept.get_mut(&lease.name) {
-                let lease_s = Duration::from_secs(lease.lease_s);
-                kept.since = (Instant::now() + AGAIN).checked_sub(lease_s).unwrap_or_else(Instant::now);
-            }
+        thread::scope(|scope| {
+            // Where no thread can be had, or one ends early, the undo stays due.
+            let start = |lease| thread::Builder::new().name("undo".to_owned()).spawn_scoped(scope, || self.undo(lease));
+            let threads: Vec<_> = due.iter().filter_map(|lease| start(lease).ok()).collect();
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+    }
+
+    fn undo(&self, lease: &GroundLease) {
+        let undone = lease.undo.iter().all(|action| self.hands.act(action).is_ok());
+        let mut kept = self.kept();
+        if undone {
+            kept.remove(&lease.name);
+        } else if let Some(kept) = kept.get_mut(&lease.name) {
+            let lease_s = Duration::from_secs(lease.lease_s);
+            kept.since = (Instant::now() + AGAIN).checked_sub(lease_s).unwrap_or_else(Instant::now);
         }
     }
 }

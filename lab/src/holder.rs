@@ -2,27 +2,28 @@
 //! all is ready, and then waits (see [`crate::serve`]).
 
 use std::fs;
-use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Child;
-use std::thread;
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::control::Control;
+use crate::disk::{self, Disk};
 use crate::error::{Failure, Step};
 use crate::hands::NamespaceHands;
 use crate::lab::{Lab, LabNode};
 use crate::node::NodePlan;
-use crate::process::{HOLDER, INNER, NODE, OUTER, SELF};
+use crate::power::Machine;
+use crate::process::{HOLDER, INNER, OUTER, SELF, SWEEPER};
 use crate::spec::LabSpec;
-use crate::wire::{self, Message, Reader};
-use crate::{net, process, serve, sshd, sys, tree};
+use crate::wire::{self, Message};
+use crate::{cgroup, net, process, serve, sshd, sys, tree};
 
 /// Everything that the holder keeps, on its own tmpfs in place of `/run`. Nothing is on the machine's disk: what would
 /// be left there after a SIGKILL, nobody would remove.
@@ -57,6 +58,7 @@ fn outer(id: &str) -> Result<(), Failure> {
     sys::keep_only_standard_files();
     // A session of its own: the terminal's Ctrl-C and hang-up are for the controller.
     let _ = nix::unistd::setsid();
+    let sweeper = sweeper(id);
     let all = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -67,7 +69,23 @@ fn outer(id: &str) -> Result<(), Failure> {
             .hint("It needs CAP_SYS_ADMIN: as root on the machine, or in a container that is privileged")
     })?;
     let pid = process::hand_over(HOLDER, &[id, INNER]).step("starting the holder in its namespaces")?;
+    if let Some(mut sweeper) = sweeper {
+        let told = write!(sweeper, "{pid}");
+        told.step("telling the holder's number")?;
+    }
     Message::Pid(pid).send().step("telling the holder's number")
+}
+
+/// Starts the process that removes the lab's control groups in the end, outside of the lab; the pipe through which it is
+/// to learn the holder's number. It ends at once if that closes before. Without it, the next lab removes them.
+fn sweeper(id: &str) -> Option<ChildStdin> {
+    if !cgroup::are_there() {
+        return None;
+    }
+    cgroup::sweep_dead();
+    let mut command = Command::new(SELF);
+    command.arg0(SWEEPER).arg(id).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().ok().and_then(|mut child| child.stdin.take())
 }
 
 /// Brings the lab up, says so, and waits for its end. Whatever goes wrong before, this process ends, and as it is the
@@ -102,32 +120,54 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
         error.hint("The kernel needs bridge and veth (modules `bridge`, `veth`); iproute2 must be on this machine")
     })?;
     let keys = sshd::Keys::make(&spec.nodes)?;
-    let plans = NodePlan::of(spec, &keys)?;
+    let mut machines = machines(spec, &keys)?;
     let mut children = Vec::new();
-    for plan in &plans {
-        let child = process::start(Path::new(SELF), NODE, &[&spec.id, &plan.name, &plan.at.to_string()], plan);
-        children.push(child.step("starting a node").map_err(|failure| of_node(failure, &plan.name))?);
+    for machine in &mut machines {
+        children.push(machine.start()?);
     }
-    let mut nodes = Vec::new();
-    for (plan, child) in plans.iter().zip(children) {
-        let init_pid = await_node(child, deadline).map_err(|failure| of_node(failure, &plan.name))?;
-        nodes.push(LabNode { name: plan.name.clone(), address: plan.address.to_string(), init_pid });
+    for (machine, child) in machines.iter_mut().zip(children) {
+        machine.await_built(child, deadline)?;
     }
-    net::join(plans.len())?;
-    for node in &nodes {
-        await_banner(node, deadline).map_err(|failure| of_node(failure, &node.name))?;
+    net::join(machines.len())?;
+    for machine in &machines {
+        machine.await_banner(deadline)?;
     }
     net::settled();
+    let nodes: Vec<LabNode> = machines.iter().map(Machine::lab_node).collect();
     let listener = UnixListener::bind(state("attach")).step("listening for controllers")?;
     listener.set_nonblocking(true).step("listening for controllers")?;
-    let control = Control::new(Box::new(NamespaceHands));
+    let control = Control::new(Box::new(NamespaceHands::new(machines)));
     control.start(Path::new(&state("control"))).step("listening for orders")?;
     write_lab(&Lab::new(spec, nodes, &keys)).step("writing down the lab")?;
     Ok(listener)
 }
 
-fn of_node(failure: Failure, name: &str) -> Failure {
-    Failure { node: Some(name.to_owned()), ..failure }
+/// The nodes, not yet started, each with its data disk or the reason why there is none.
+fn machines(spec: &LabSpec, keys: &sshd::Keys) -> Result<Vec<Machine>, Failure> {
+    let plans = NodePlan::of(spec, keys)?;
+    let disks: Vec<Result<Disk, String>> = match spec.data_disk_bytes {
+        0 => plans.iter().map(|_| Err("this lab was made without data disks".to_owned())).collect(),
+        bytes => match disk::make_all(&spec.id, &spec.nodes, bytes) {
+            Ok(disks) => disks.into_iter().map(Ok).collect(),
+            Err(reason) => plans.iter().map(|_| Err(format!("there are no data disks: {reason}"))).collect(),
+        },
+    };
+    plans.into_iter().zip(disks).map(|(plan, disk)| Machine::new(plan, disk)).collect()
+}
+
+/// Pins this program's file where nodes find it, so that it stays what it is when it is built anew. The one that
+/// `/proc/self/exe` names may be gone, or another by now: then it is copied.
+fn own_program() -> io::Result<()> {
+    let to = state("schism");
+    fs::File::create_new(&to)?;
+    let known = fs::metadata(SELF)?;
+    let path = fs::read_link(SELF)?;
+    let is_it = fs::metadata(&path).is_ok_and(|file| (file.dev(), file.ino()) == (known.dev(), known.ino()));
+    let none: Option<&str> = None;
+    if is_it && mount(Some(&path), to.as_str(), none, MsFlags::MS_BIND, none).is_ok() {
+        return Ok(());
+    }
+    fs::copy(SELF, &to).map(|_| ())
 }
 
 /// Own mounts: nothing goes out to the machine, a tmpfs for what the lab keeps, a `/proc` that shows its processes.
@@ -144,6 +184,7 @@ fn own_files(spec: &LabSpec) -> Result<(), Failure> {
     for folder in ["tree", "nodes", "keys"] {
         fs::create_dir(state(folder)).step("making the lab's folders")?;
     }
+    own_program().step("keeping this program for the nodes")?;
     // overlayfs refuses layers that lie within one another on one file system, and the cache lies within `/`: so the
     // trees go to the tmpfs. From the last to the first, so that the first is on top.
     for opened in trees.iter().rev() {
@@ -151,55 +192,6 @@ fn own_files(spec: &LabSpec) -> Result<(), Failure> {
     }
     // The upper folder of the layers must be like the machine's own root, which it stands for.
     fs::set_permissions(state("tree"), fs::Permissions::from_mode(0o755)).step("copying the package trees")
-}
-
-/// Waits until a node's files, network and sshd are made; the answer is its init, as the holder sees it. Builder and init
-/// speak through one pipe, in no certain order.
-fn await_node(mut child: Child, deadline: Instant) -> Result<u32, Failure> {
-    let pipe = child.stdout.take().ok_or_else(|| Failure::new("starting a node", "no pipe"))?;
-    let mut reader = Reader::new(pipe);
-    let (mut pid, mut ready) = (None, false);
-    let pid = loop {
-        match (reader.next(deadline).step("bringing up a node")?, pid) {
-            (Message::Failed(failure), _) => return Err(failure),
-            (Message::Pid(number), _) if ready => break number,
-            (Message::Ready, Some(number)) => break number,
-            (Message::Pid(number), _) => pid = Some(number),
-            (Message::Ready, None) => ready = true,
-        }
-    };
-    let _ = child.wait();
-    Ok(pid)
-}
-
-/// Waits until a node's sshd says who it is.
-fn await_banner(node: &LabNode, deadline: Instant) -> Result<(), Failure> {
-    let failed = |reason: String| {
-        let log = fs::read(format!("/proc/{}/root{}", node.init_pid, sshd::LOG)).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let tail = log.trim().lines().rev().take(3).collect::<Vec<_>>();
-        Failure::new("waiting for its sshd", reason + "; its log ends: " + &tail.join(" | "))
-            .hint("The package openssh-server may not fit this machine: try another package tree")
-    };
-    let address: IpAddr = node.address.parse().step("reading a node's address")?;
-    let mut last = "it did not answer".to_owned();
-    while Instant::now() < deadline {
-        match banner(SocketAddr::new(address, 22)) {
-            Ok(banner) if banner == *b"SSH-2.0" => return Ok(()),
-            Ok(other) => return Err(failed(format!("it says `{}`", String::from_utf8_lossy(&other)))),
-            Err(error) => last = error.to_string(),
-        }
-        thread::sleep(Duration::from_millis(3));
-    }
-    Err(failed(last))
-}
-
-fn banner(address: SocketAddr) -> io::Result<[u8; 7]> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut start = [0; 7];
-    stream.read_exact(&mut start)?;
-    Ok(start)
 }
 
 /// Where others read what this lab is. It holds the private key: for root only.

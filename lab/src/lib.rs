@@ -11,14 +11,24 @@
 //! running. A node is root on this kernel: it is walled off against accidents (it cannot set the machine's clock, load
 //! modules or reach a network), not against malice.
 //!
+//! Each node has a **data disk**, a real file system in an image of its own, and can be frozen, rebooted, cut from its
+//! power and switched on again: what was not synced to the data disk is lost then, and the rest of its files stay as if
+//! synced. At every boot it runs the executable files of `/var/lib/schism/boot.d`; the running program is at
+//! `/run/schism/agent/schism`. All of it is memory: `LabSpec` says how much. Data disks need loop devices, ext4 and
+//! e2fsprogs; without them their folder is a plain one.
+//!
 //! The holder outlives the controller: for its lease (counted while nobody is attached), or until `down`. It is found
 //! again by reading `/proc`, as there is no state on disk.
 //!
 //! Processes of a lab are this very program, started again under other names: a program that makes labs calls
 //! [`holder_main_if_asked`] first thing in `main`. Needs root (`CAP_SYS_ADMIN`), iproute2, and a kernel with overlayfs,
-//! tmpfs, bridge and veth; rootless labs are not there yet.
+//! tmpfs, bridge and veth; rootless labs are not there yet. The one thing of a lab outside of it are its nodes' control
+//! groups; a process of its own waits for the holder's end and removes them.
 
+mod cgroup;
 mod control;
+mod disk;
+mod disk_sys;
 mod enter;
 mod error;
 mod files;
@@ -30,6 +40,9 @@ mod init;
 mod lab;
 mod net;
 mod node;
+mod power;
+mod power_freeze;
+mod power_net;
 mod process;
 mod serve;
 mod spec;

@@ -90,7 +90,7 @@ fn enable_v6() -> bool {
 }
 
 /// Runs `ip` over these lines: one process for all of them.
-fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
+pub(crate) fn ip(step: &str, lines: &[String]) -> Result<(), Failure> {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())

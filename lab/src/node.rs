@@ -6,25 +6,30 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use schism_cluster::DATA_DISK;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::{Limits, Tree};
 use crate::error::{Failure, Step};
 use crate::holder::state;
 use crate::process::{INIT, hand_over};
 use crate::spec::{LabSpec, LabUser};
 use crate::sshd::{KeyPair, Keys};
 use crate::wire::Message;
-use crate::{net, sshd};
+use crate::{cgroup, disk, net, sshd};
 
 const NONE: Option<&str> = None;
 
 /// Where the old root hangs for a moment.
 const OLD: &str = "/.schism-old-root";
+
+/// Where a node has the running program.
+const AGENT: &str = "/run/schism/agent/schism";
 
 /// Folders and file systems of the machine that may lie on disks of their own and belong into a node.
 const DISKS: &[&str] = &["/usr", "/var", "/opt", "/etc", "/srv"];
@@ -45,6 +50,13 @@ pub(crate) struct NodePlan {
     pub(crate) login_key: String,
     pub(crate) host_key: KeyPair,
     pub(crate) sshd_penalties: bool,
+    pub(crate) limits: Limits,
+    /// The trees in which it has control groups.
+    pub(crate) groups: Vec<Tree>,
+    /// Whether there is a data disk to mount.
+    pub(crate) data_disk: bool,
+    /// Whether the node's own files are to be made: later they are what became of them.
+    pub(crate) first_boot: bool,
 }
 
 impl NodePlan {
@@ -66,6 +78,10 @@ impl NodePlan {
             login_key: keys.login.public.clone(),
             host_key: key.clone(),
             sshd_penalties,
+            limits: Limits { memory_bytes: spec.memory_bytes_max, cpu_milli: spec.cpu_milli_max },
+            groups: Vec::new(),
+            data_disk: false,
+            first_boot: true,
         };
         Ok(spec.nodes.iter().zip(&keys.hosts).enumerate().map(plan).collect())
     }
@@ -99,6 +115,7 @@ pub(crate) fn main(args: &[String]) -> i32 {
 fn build(lab: &str, name: &str, at: usize) -> Result<(), Failure> {
     let step = "making the node's namespaces";
     let _ = nix::unistd::setsid();
+    cgroup::enter(lab, name)?;
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .step(step)?;
     // Now, while process 1 is the holder; the next process to be started is the first of the node.
@@ -109,18 +126,12 @@ fn build(lab: &str, name: &str, at: usize) -> Result<(), Failure> {
     Message::Pid(pid).send().step("telling the init's number")
 }
 
-/// Builds the node's root and makes it the root of this process.
+/// Builds the node's root and makes it the root of this process. The node's folder, with what it wrote when it was on
+/// before, is the holder's.
 pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
     let base = state(&format!("nodes/{}", plan.name));
     let root = format!("{base}/root");
-    fs::create_dir(&base).step("making the node's folder")?;
-    // The upper layer is memory: on the machine's disk a SIGKILL of the holder would leave it behind, overlayfs would
-    // refuse it where the disk is itself an overlay (containers), and syncing would measure the machine and not the
-    // database. It is bounded, so that a node that fills its disk gets ENOSPC and not the machine's memory.
-    let options = format!("mode=755,size={}", plan.disk_bytes_max);
-    mount(Some("disk"), base.as_str(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-        .step("mounting the node's disk")?;
-    fs::create_dir(&root).step("making the node's folder")?;
+    fs::create_dir_all(&root).step("making the node's folder")?;
     overlay(&base, "root", Path::new("/"), &root)?;
     for disk in disks(&fs::read_to_string("/proc/self/mountinfo").step("reading the machine's mounts")?) {
         overlay(&base, &disk.replace('/', "-"), Path::new(&disk), &format!("{root}{disk}"))?;
@@ -130,8 +141,11 @@ pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
     nix::unistd::pivot_root(root.as_str(), old.as_str()).step("changing the node's root")?;
     nix::unistd::chdir("/").step("changing the node's root")?;
     kernel_views()?;
+    cgroup::show(&plan.groups)?;
     devices()?;
-    private_folders()?;
+    private_folders(&base)?;
+    data_disk(plan)?;
+    program()?;
     umount2(OLD, MntFlags::MNT_DETACH).step("leaving the machine's root")?;
     fs::remove_dir(OLD).step("leaving the machine's root")
 }
@@ -140,7 +154,7 @@ pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
 fn overlay(base: &str, name: &str, machine: &Path, target: &str) -> Result<(), Failure> {
     let (upper, work) = (format!("{base}/{name}.upper"), format!("{base}/{name}.work"));
     for folder in [&upper, &work] {
-        fs::create_dir(folder).step("making the node's folder")?;
+        fs::create_dir_all(folder).step("making the node's folder")?;
     }
     let tree = format!("{}{}", state("tree"), machine.display());
     let tree = tree.trim_end_matches('/');
@@ -226,16 +240,55 @@ fn devices() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Folders in which the machine keeps what is its users' or its daemons': empty ones of the node's own. They follow the
-/// machine's links (`/home` may be one), which is why this runs after the change of root.
-fn private_folders() -> Result<(), Failure> {
+/// Folders in which the machine keeps what is its users' or its daemons': empty ones of the node's own, of which homes
+/// outlive its power. They follow the machine's links (`/home` may be one), which is why this runs after the change of
+/// root.
+fn private_folders(base: &str) -> Result<(), Failure> {
+    let step = "making the node's folder";
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    for (folder, options) in [("/root", "mode=700"), ("/home", "mode=755"), ("/tmp", "mode=1777"), ("/run", "mode=755")]
-    {
-        fs::create_dir_all(folder).step("making the node's folder")?;
+    for (folder, mode) in [("/root", 0o700), ("/home", 0o755)] {
+        let own = format!("{OLD}{base}/own{}", folder.replace('/', "-"));
+        if !Path::new(&own).is_dir() {
+            fs::create_dir(&own).step(step)?;
+            fs::set_permissions(&own, fs::Permissions::from_mode(mode)).step(step)?;
+        }
+        fs::create_dir_all(folder).step(step)?;
+        bind(&own, folder, flags)?;
+    }
+    for (folder, options) in [("/tmp", "mode=1777"), ("/run", "mode=755")] {
+        fs::create_dir_all(folder).step(step)?;
         tmpfs(folder, options, flags)?;
     }
-    fs::create_dir_all("/run/lock").step("making the node's folder")
+    fs::create_dir_all("/run/lock").step(step)
+}
+
+/// Mounts the data disk, which the holder has mounted; where there is none the folder is a plain one.
+fn data_disk(plan: &NodePlan) -> Result<(), Failure> {
+    fs::create_dir_all(DATA_DISK).step("making the folder of the data disk")?;
+    if !plan.data_disk {
+        return Ok(());
+    }
+    bind(
+        &format!("{OLD}{}", disk::mount_point(&plan.name).display()),
+        DATA_DISK,
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+    )
+}
+
+/// Puts this program where an agent would be brought to: nothing has to be uploaded here.
+fn program() -> Result<(), Failure> {
+    let (folder, file) = AGENT.rsplit_once('/').unwrap_or_default();
+    fs::create_dir_all(folder).step("bringing this program to the node")?;
+    fs::File::create(AGENT).step("bringing this program to the node")?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    bind(&format!("{OLD}{}", state(file)), AGENT, flags)
+}
+
+/// Shows a folder or a file at another place as well, with these flags there.
+fn bind(from: &str, to: &str, flags: MsFlags) -> Result<(), Failure> {
+    let step = format!("mounting {to}");
+    mount(Some(from), to, NONE, MsFlags::MS_BIND, NONE).step(&step)?;
+    mount(NONE, to, NONE, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | flags, NONE).step(&step)
 }
 
 fn tmpfs(folder: &str, options: &str, flags: MsFlags) -> Result<(), Failure> {

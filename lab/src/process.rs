@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::Serialize;
 
-use crate::{enter, holder, init, node};
+use crate::{cgroup, enter, holder, init, node};
 
 /// The holder; arguments: lab id, stage.
 pub(crate) const HOLDER: &str = "schism-lab-holder";
@@ -18,6 +20,9 @@ pub(crate) const NODE: &str = "schism-lab-node";
 pub(crate) const INIT: &str = "schism-lab-init";
 /// A command's way into a lab; arguments: process whose namespaces to enter, stage, the command.
 pub(crate) const EXEC: &str = "schism-lab-exec";
+
+/// What outlives a lab for a moment and removes its control groups; arguments: lab id.
+pub(crate) const SWEEPER: &str = "schism-lab-sweeper";
 
 /// The holder before it has namespaces.
 pub(crate) const OUTER: &str = "outer";
@@ -30,6 +35,22 @@ pub(crate) const SELF: &str = "/proc/self/exe";
 /// Where commands are looked for, in holders and nodes.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Held for reading by who waits for children of its own, for writing while orphans are reaped: or the reaper would take
+/// the children's ends from those who wait for them, and their numbers would be free for others.
+static CHILDREN: RwLock<()> = RwLock::new(());
+
+/// While this is held, every child of this process stays until it is waited for. To be held from before a child is
+/// started until it was waited for, wherever orphans are reaped by another thread.
+pub(crate) fn keep_children() -> RwLockReadGuard<'static, ()> {
+    CHILDREN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reaps what has died, unless somebody waits for children now.
+pub(crate) fn reap_orphans() {
+    let Ok(_alone) = CHILDREN.try_write() else { return };
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+}
+
 /// Does the work of a lab's process if this process was started as one, and does not return then. Call it first thing in
 /// `main` (of tests too), before threads exist and before arguments are parsed.
 pub fn holder_main_if_asked() {
@@ -40,6 +61,7 @@ pub fn holder_main_if_asked() {
         NODE => node::main(&args.collect::<Vec<_>>()),
         INIT => init::main(),
         EXEC => enter::exec_main(),
+        SWEEPER => cgroup::sweeper_main(&args.collect::<Vec<_>>()),
         _ => return,
     };
     std::process::exit(code);

@@ -6,7 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+
+use crate::process::reap_orphans;
 
 /// What an attached controller reads when it is counted.
 pub(crate) const COUNTED: &[u8] = b"ok\n";
@@ -45,7 +46,7 @@ pub(crate) fn until_the_end(listener: &UnixListener, lease: Option<Duration>) {
         if before > 0 && attached.is_empty() {
             alone_since = Instant::now();
         }
-        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+        reap_orphans();
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LabError;
+use crate::{cgroup, disk};
 
 /// The longest lab: addresses 10.77.0.11 to 10.77.0.250.
 const NODES_MAX: usize = 240;
@@ -51,6 +52,13 @@ pub struct LabSpec {
     pub users: Vec<LabUser>,
     /// How much a node may write, in bytes (it is memory).
     pub disk_bytes_max: u64,
+    /// How big each node's data disk is, in bytes (it is memory as it fills); 0 for none. Rounded down to 4 KiB.
+    pub data_disk_bytes: u64,
+    /// How much memory a node's processes may use together, with what they write (the node's disks are memory); no limit
+    /// where there is none.
+    pub memory_bytes_max: Option<u64>,
+    /// How much processor time a node may use, in thousandths of a processor.
+    pub cpu_milli_max: Option<u64>,
 }
 
 /// A user of the nodes.
@@ -95,6 +103,9 @@ impl LabSpec {
             run: None,
             users: Vec::new(),
             disk_bytes_max: 3 << 30,
+            data_disk_bytes: 512 << 20,
+            memory_bytes_max: None,
+            cpu_milli_max: None,
         }
     }
 
@@ -147,6 +158,16 @@ impl LabSpec {
         if self.disk_bytes_max < 1 << 20 {
             return wrong("disk_bytes_max", &self.disk_bytes_max.to_string(), "at least 1 MiB");
         }
+        if let Some(bytes) = self.memory_bytes_max.filter(|bytes| *bytes < cgroup::MEMORY_BYTES_MIN) {
+            return wrong("memory_bytes_max", &bytes.to_string(), "at least 32 MiB");
+        }
+        if let Some(milli) = self.cpu_milli_max.filter(|milli| *milli < cgroup::CPU_MILLI_MIN) {
+            return wrong("cpu_milli_max", &milli.to_string(), "at least 10 (a hundredth of a processor)");
+        }
+        let sizes = disk::BYTES_MIN..=disk::BYTES_MAX;
+        if self.data_disk_bytes != 0 && !sizes.contains(&self.data_disk_bytes) {
+            return wrong("data_disk_bytes", &self.data_disk_bytes.to_string(), "0, or 16 MiB to 1 TiB");
+        }
         Ok(())
     }
 }
@@ -195,6 +216,10 @@ mod tests {
             (LabSpec { users: vec![user("a", Some("x\ny"))], ..base() }, "password"),
             (LabSpec { trees: vec!["/no/such/tree".into()], ..base() }, "package tree"),
             (LabSpec { disk_bytes_max: 5, ..base() }, "disk_bytes_max"),
+            (LabSpec { memory_bytes_max: Some(1), ..base() }, "memory_bytes_max"),
+            (LabSpec { cpu_milli_max: Some(0), ..base() }, "cpu_milli_max"),
+            (LabSpec { data_disk_bytes: 1 << 20, ..base() }, "data_disk_bytes"),
+            (LabSpec { data_disk_bytes: 1 << 60, ..base() }, "data_disk_bytes"),
         ] {
             match spec.check() {
                 Err(LabError::Spec { what: found, .. }) => assert_eq!(found, what),

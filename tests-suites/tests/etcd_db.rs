@@ -26,10 +26,13 @@ async fn setting_up_looks_for_the_binary_stops_wipes_and_starts() {
     assert_eq!(scripts.len(), 5, "{scripts:#?}");
     assert_eq!(scripts[0], "PATH=\"$PATH:/opt/schism/etcd\"; export PATH\ncommand -v etcd");
     assert!(scripts[1].contains("kill -s KILL"), "{}", scripts[1]);
-    assert_eq!(scripts[2], "rm -rf /var/lib/schism-etcd /var/lib/schism-etcd-tls /var/log/schism-etcd.log");
-    assert_eq!(scripts[3], "mkdir -p /var/lib/schism-etcd && chmod 700 /var/lib/schism-etcd");
+    assert_eq!(scripts[2], "rm -rf /var/lib/schism/data/etcd /var/lib/schism-etcd-tls /var/log/schism-etcd.log");
+    assert_eq!(
+        scripts[3],
+        "mkdir -p /var/lib/schism/data/etcd && chmod 700 /var/lib/schism/data/etcd && { sync -f /var/lib/schism/data/etcd 2>/dev/null || sync; }"
+    );
     assert_eq!(scripts[4], etcd.kill().unwrap().start_script(&cluster, &cluster.nodes[2]), "the undo of a kill");
-    let argv = "exec etcd --name=n3 --data-dir=/var/lib/schism-etcd --listen-peer-urls=http://[fd00::3]:2380 \
+    let argv = "exec etcd --name=n3 --data-dir=/var/lib/schism/data/etcd --listen-peer-urls=http://[fd00::3]:2380 \
                 --initial-advertise-peer-urls=http://[fd00::3]:2380 --listen-client-urls=http://[fd00::3]:2379 \
                 --advertise-client-urls=http://[fd00::3]:2379 \
                 --initial-cluster=n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://[fd00::3]:2380 \
@@ -44,6 +47,27 @@ async fn setting_up_looks_for_the_binary_stops_wipes_and_starts() {
 }
 
 #[tokio::test]
+async fn a_harmed_member_is_built_anew_where_no_secret_is_needed() {
+    let (cluster, _) = cluster();
+    let etcd = Etcd::new(EtcdOptions::default()).unwrap();
+    let files = etcd.data_files().unwrap();
+    assert_eq!(files.data_dir(&cluster.nodes[0]), "/var/lib/schism/data/etcd");
+    assert!(files.patterns().contains(&"member/wal/*.wal"));
+    let script = files.rebuild_script(&cluster, &cluster.nodes[2]).unwrap().replace(['\'', '\\'], "");
+    for part in [
+        "-- n3 http://[fd00::3]:2380 n1 http://10.0.0.1:2380 10.0.0.1 2379 n2 http://10.0.0.2:2380 10.0.0.2 2379)",
+        "ETCD_INITIAL_CLUSTER_STATE=existing\n",
+        "rm -rf /var/lib/schism/data/etcd && mkdir -p /var/lib/schism/data/etcd",
+        "exec etcd --name=n3 --data-dir=/var/lib/schism/data/etcd ",
+    ] {
+        assert!(script.contains(part), "{part}: {script}");
+    }
+    assert!(!script.contains("--initial-cluster"), "{script}");
+    let alone = Cluster { nodes: vec![cluster.nodes[0].clone()], ground: cluster.ground.clone() };
+    assert_eq!(files.rebuild_script(&alone, &alone.nodes[0]), None);
+}
+
+#[tokio::test]
 async fn tearing_down_stops_and_wipes() {
     let (cluster, log) = cluster();
     let etcd = Etcd::new(EtcdOptions::default()).unwrap();
@@ -51,7 +75,7 @@ async fn tearing_down_stops_and_wipes() {
     let scripts = log.scripts_of("n1");
     assert_eq!(scripts.len(), 2);
     assert!(scripts[0].contains("/run/schism-etcd/etcd.pid"), "{}", scripts[0]);
-    assert_eq!(scripts[1], "rm -rf /var/lib/schism-etcd /var/lib/schism-etcd-tls /var/log/schism-etcd.log");
+    assert_eq!(scripts[1], "rm -rf /var/lib/schism/data/etcd /var/lib/schism-etcd-tls /var/log/schism-etcd.log");
 }
 
 #[tokio::test]

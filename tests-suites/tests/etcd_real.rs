@@ -226,6 +226,45 @@ async fn what_does_not_come_up_says_what_was_seen_and_shows_the_log() {
 }
 
 #[tokio::test]
+async fn a_member_whose_files_were_harmed_is_built_anew() {
+    let Some(local) = cluster_of(3) else { return };
+    let cluster = &local.cluster;
+    let etcd = start(options(), cluster).await;
+    let harmed = &cluster.nodes[1];
+    assert_eq!(
+        client(&etcd, cluster, &cluster.nodes[0].node).await.invoke(&write(1, 7)).await,
+        Completion::ok(Value::Int(7))
+    );
+    signal(&etcd, "KILL", harmed).await;
+    let files = etcd.data_files().unwrap();
+    let folder = files.data_dir(harmed);
+    let wals = format!("{folder}/{}", files.patterns()[0]);
+    // Every byte of every log: nothing that it could repair.
+    let harm =
+        format!("for f in {wals}; do head -c 65536 /dev/zero >\"$f\" || exit 1; done; ls {folder}/member/snap/db");
+    harmed.remote.run(&Command::new(harm)).await.unwrap();
+    let restarted =
+        harmed.remote.output(&Command::new(etcd.kill().unwrap().start_script(cluster, harmed))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let processes = etcd.kill().unwrap().processes(harmed).await.unwrap();
+    assert!(processes.is_empty(), "it should refuse its files: {restarted:?}");
+    let rebuild = files.rebuild_script(cluster, harmed).unwrap();
+    // Twice: an undo may run again.
+    for _ in 0..2 {
+        let begin = Instant::now();
+        harmed.remote.run(&Command::new(&rebuild).deadline(Duration::from_secs(90))).await.unwrap();
+        etcd.await_ready(cluster).await.unwrap();
+        eprintln!("rebuilt and ready after {:?}", begin.elapsed());
+        let mut client = client(&etcd, cluster, &harmed.node).await;
+        assert_eq!(client.invoke(&read(1)).await, Completion::ok(Value::Int(7)));
+    }
+    // From then on it is a member like the others.
+    signal(&etcd, "KILL", harmed).await;
+    harmed.remote.run(&Command::new(etcd.kill().unwrap().start_script(cluster, harmed))).await.unwrap();
+    etcd.await_ready(cluster).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_binary_of_the_controller_is_brought_once() {
     let Some(local) = cluster_of(1) else { return };
     let cluster = &local.cluster;

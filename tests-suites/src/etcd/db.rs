@@ -1,6 +1,6 @@
 //! How to bring etcd to nodes, start it, stop it, wipe it and ask it.
 //!
-//! On a node: data in `/var/lib/schism-etcd`, log in `/var/log/schism-etcd.log`, pid file in `/run/schism-etcd`, a binary
+//! On a node: data on the data disk in `/var/lib/schism/data/etcd`, log in `/var/log/schism-etcd.log`, pid file in `/run/schism-etcd`, a binary
 //! brought by us in `/opt/schism/etcd` (stays there: a cache). Members speak to each other without TLS.
 
 use std::time::{Duration, Instant};
@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use schism_cluster::daemon::{DaemonSpec, parse_status, start_script, status_script, stop_script};
 use schism_cluster::shell::{descendants_script, quote};
-use schism_cluster::{Cluster, Command, Db, DbError, Kill, LogFiles, NodeHandle, Pause, Primaries, ProcessId};
+use schism_cluster::{
+    Cluster, Command, DataFiles, Db, DbError, Kill, LogFiles, NodeHandle, Pause, Primaries, ProcessId,
+};
 use schism_history::Node;
 use sha2::{Digest, Sha256};
 
 use super::members::{addresses, ready, view};
 use super::options::{Access, EtcdOptions, OptionsError, bracketed};
 
-const DATA: &str = "/var/lib/schism-etcd";
+/// On the data disk (a test compares).
+pub(super) const DATA: &str = "/var/lib/schism/data/etcd";
 const LOG: &str = "/var/log/schism-etcd.log";
 const STATE: &str = "/run/schism-etcd";
 const OPT: &str = "/opt/schism/etcd";
@@ -53,15 +56,20 @@ impl Etcd {
         if self.options.binary.is_some() { format!("{OPT}/etcd") } else { "etcd".to_owned() }
     }
 
-    fn daemon(&self, cluster: &Cluster, on: &NodeHandle) -> DaemonSpec {
+    pub(super) fn daemon(&self, cluster: &Cluster, on: &NodeHandle) -> DaemonSpec {
         let mut spec = DaemonSpec::new("etcd", self.argv(cluster, on));
         spec.log = LOG.to_owned();
         spec.state_dir = STATE.to_owned();
         spec
     }
 
+    /// Where a member finds another.
+    pub(super) fn peer_url(&self, handle: &NodeHandle) -> String {
+        format!("http://{}:{}", bracketed(&handle.address), self.options.peer_port)
+    }
+
     fn argv(&self, cluster: &Cluster, on: &NodeHandle) -> Vec<String> {
-        let peer = |handle: &NodeHandle| format!("http://{}:{}", bracketed(&handle.address), self.options.peer_port);
+        let peer = |handle: &NodeHandle| self.peer_url(handle);
         let members: Vec<_> = cluster.nodes.iter().map(|handle| format!("{}={}", handle.node, peer(handle))).collect();
         let (peer_url, client_url) = (peer(on), self.access.url(&on.address));
         let mut argv = vec![
@@ -150,8 +158,14 @@ impl Etcd {
 }
 
 /// A script that also finds what we keep in our own folder.
-fn with_path(script: &str) -> String {
+pub(super) fn with_path(script: &str) -> String {
     format!("PATH=\"$PATH:{OPT}\"; export PATH\n{script}")
+}
+
+/// Makes the folder of the data, which etcd refuses where others may read it. Synced, or a power cut could bring back
+/// what was wiped before.
+pub(super) fn make_data_dir() -> String {
+    format!("mkdir -p {DATA} && chmod 700 {DATA} && {{ sync -f {DATA} 2>/dev/null || sync; }}")
 }
 
 async fn local_file(path: &std::path::Path) -> Result<Vec<u8>, DbError> {
@@ -172,8 +186,7 @@ impl Db for Etcd {
         self.bring_binary(on).await?;
         self.stop_and_wipe(cluster, on).await?;
         self.bring_tls(on).await?;
-        // etcd refuses a folder that others may read.
-        on.remote.run(&Command::new(format!("mkdir -p {DATA} && chmod 700 {DATA}"))).await?;
+        on.remote.run(&Command::new(make_data_dir())).await?;
         on.remote.run(&Command::new(Kill::start_script(self, cluster, on))).await?;
         Ok(())
     }
@@ -223,6 +236,10 @@ impl Db for Etcd {
     }
 
     fn log_files(&self) -> Option<&dyn LogFiles> {
+        Some(self)
+    }
+
+    fn data_files(&self) -> Option<&dyn DataFiles> {
         Some(self)
     }
 }
@@ -277,5 +294,13 @@ impl Primaries for Etcd {
 impl LogFiles for Etcd {
     fn log_files(&self, _on: &NodeHandle) -> Vec<(String, String)> {
         vec![(LOG.to_owned(), "etcd.log".to_owned())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_data_is_on_the_data_disk() {
+        assert_eq!(super::DATA, format!("{}/etcd", schism_cluster::DATA_DISK));
     }
 }

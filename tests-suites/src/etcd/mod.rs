@@ -14,6 +14,7 @@ pub mod values;
 
 mod auth;
 mod members;
+mod rebuild;
 mod wire;
 
 pub use client::{EtcdClient, EtcdDriver};
