@@ -14,6 +14,7 @@ pub mod values;
 
 mod auth;
 mod members;
+mod membership;
 mod rebuild;
 mod wire;
 
