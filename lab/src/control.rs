@@ -159,8 +159,11 @@ impl Control {
             self.kept().values().filter(|kept| kept.left_s() <= 0).map(|kept| kept.lease.clone()).collect();
         thread::scope(|scope| {
             // Where no thread can be had, or one ends early, the undo stays due.
-            let start = |lease| thread::Builder::new().name("undo".to_owned()).spawn_scoped(scope, || self.undo(lease));
-            let threads: Vec<_> = due.iter().filter_map(|lease| start(lease).ok()).collect();
+            let start = |lease| {
+                let named = thread::Builder::new().name("undo".to_owned());
+                named.spawn_scoped(scope, move || self.undo(lease)).ok()
+            };
+            let threads: Vec<_> = due.iter().filter_map(start).collect();
             threads.into_iter().for_each(|thread| drop(thread.join()));
         });
     }

@@ -95,3 +95,22 @@ pub(crate) fn hand_over(name: &str, args: &[&str]) -> io::Result<u32> {
     let child = Command::new(SELF).arg0(name).args(args).stderr(Stdio::null()).spawn()?;
     Ok(child.id())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_is_waited_for_is_not_reaped_by_others() {
+        let _children = keep_children();
+        let mut child = Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        let is_dead = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "));
+        while !is_dead() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        std::thread::spawn(reap_orphans).join().unwrap();
+        assert!(is_dead(), "its end, and its number, are kept");
+        assert!(child.wait().unwrap().success());
+    }
+}
