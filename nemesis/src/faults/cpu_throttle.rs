@@ -44,7 +44,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
         },
     ],
     works: "wherever nodes have a writable control group for processors, or the agent runs",
-    verified: "by control group: the processes are in it and had no more time than its share; by signals: they are seen \
+    verified: "by control group: the processes are in it, the kernel keeps the quota, and they had no more time than that (and how \
+               often they were held back); by signals: they are seen \
                stopped for the rest of the time, give or take a fifth",
     undone: "they are moved back to where they were and the group is taken away, or the agent is ended and they are \
              continued; by the node itself when its lease ends",
@@ -149,8 +150,12 @@ impl CpuThrottle {
                 let most_ms = used.span_ms * processors * self.percent as f64 / 100.0;
                 // A group may use the quota of a period that has begun before it is held back.
                 let within = used.cpu_ms <= most_ms * 1.3 + 120.0;
-                let inside = group.get("members").is_some_and(|members| *members > 0);
-                let seen = json!({ "node": node, "by": "group", "group": group, "used": used, "most_ms": most_ms });
+                let of = |key: &str| group.get(key).copied().unwrap_or(0);
+                // Whether the kernel keeps the quota that we meant, whatever the database wanted of it.
+                let quota_ms = of("quota_us") as f64 / of("period_us").max(1) as f64 * used.span_ms;
+                let inside = of("members") > 0 && quota_ms > 0.0 && quota_ms <= most_ms * 1.01 + 20.0;
+                let seen = json!({ "node": node, "by": "group", "group": group, "used": used, "most_ms": most_ms,
+                    "held_back": of("throttled") > 0 });
                 Ok((inside && within && used.processes > 0, seen))
             }
             Way::Signals { .. } => {

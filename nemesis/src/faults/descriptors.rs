@@ -76,6 +76,10 @@ impl Limit {
         Some(Limit { process, soft, hard, open: words.next()?.parse().ok()?, low: words.next()?.parse().ok()? })
     }
 
+    fn can_be_lowered(&self) -> bool {
+        self.soft.parse::<u64>().map_or(self.soft == "unlimited", |soft| self.low < soft)
+    }
+
     fn told(&self, node: &Node) -> Value {
         json!({
             "node": node, "pid": self.process.pid, "start_ticks": self.process.start_ticks, "soft": self.soft,
@@ -146,6 +150,16 @@ impl Fault for Descriptors {
     async fn prepare(&mut self, cluster: &Cluster, db: &dyn Db) -> Result<Vec<Undo>, FaultError> {
         self.victims.find(cluster, db).await?;
         self.limits = self.look(cluster).await?;
+        for (node, limits) in &self.limits {
+            if !limits.iter().any(Limit::can_be_lowered) {
+                return Err(FaultError::Refused {
+                    class: CLASS.to_owned(),
+                    node: node.clone(),
+                    reason: format!("its processes have not {} descriptors to spare as it is", self.spare),
+                    hint: "Say a smaller `spare`".to_owned(),
+                });
+            }
+        }
         let undo = |(node, list): (&Node, &Vec<Limit>)| {
             let old: Vec<_> = list.iter().map(|one| (one.process, one.low, one.soft.clone())).collect();
             Undo::OnNode { node: node.clone(), script: scripts::descriptors_restore(&old) }
@@ -182,6 +196,9 @@ mod tests {
         let process = ProcessId { pid: 7, start_ticks: 99 };
         let expected = Limit { process, soft: "20000".to_owned(), hard: "unlimited".to_owned(), open: 12, low: 16 };
         assert_eq!(Limit::parse("7 99 20000 unlimited 12 16"), Some(expected));
+        for (line, expected) in [("7 9 20 20 3 19", true), ("7 9 20 20 3 20", false), ("7 9 unlimited 9 3 20", true)] {
+            assert_eq!(Limit::parse(line).unwrap().can_be_lowered(), expected, "{line}");
+        }
         for torn in ["", "7", "7 99 1 1 x 4", "7 99 1 1 2"] {
             assert_eq!(Limit::parse(torn), None, "{torn}");
         }

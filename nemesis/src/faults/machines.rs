@@ -12,7 +12,7 @@ use crate::fanout::{self, Part};
 use crate::fault::{Evidence, FaultError, Undo};
 use crate::faults::{processes_on, told};
 use crate::grudge::names;
-use crate::measure::{self, Boot};
+use crate::measure::{self, Answered, Boot};
 use crate::target::Target;
 
 /// How long a node may take for one answer before it counts as silent.
@@ -89,18 +89,25 @@ impl Machines {
         self.ran.iter().map(start).collect()
     }
 
-    /// Whether all of the nodes are silent.
+    /// Whether all of the nodes are silent, while of the others, if there are any, one answers: silence of all may be
+    /// ours.
     ///
     /// # Errors
     /// For a node that the cluster has not.
     pub(super) async fn silent(&self, cluster: &Cluster) -> Result<Evidence, FaultError> {
+        let names = cluster.names();
         let mut tries = 1;
         loop {
-            let seen = measure::answers(cluster, &self.nodes, ANSWER_WITHIN).await?;
-            let silent = seen.iter().all(|one| !one.answers);
+            let (harmed, others): (Vec<Answered>, Vec<Answered>) = measure::answers(cluster, &names, ANSWER_WITHIN)
+                .await?
+                .into_iter()
+                .partition(|one| self.nodes.contains(&one.node));
+            let silent = harmed.iter().all(|one| !one.answers);
+            let heard = others.is_empty() || others.iter().any(|one| one.answers);
             // One that answers at all was not harmed; silence must last.
             if !silent || tries >= TRIES {
-                return Ok(Evidence { proven: silent, measured: json!({ "asked": seen, "tries": tries }) });
+                let measured = json!({ "asked": harmed, "others": others, "tries": tries });
+                return Ok(Evidence { proven: silent && heard, measured });
             }
             tries += 1;
         }

@@ -142,16 +142,18 @@ fi
     )
 }
 
-/// What the group counts: `members N`, `throttled N` (periods in which it was held back), `oom_kill N`, a line each;
-/// nothing where there is no such group.
+/// What the group counts: `members N`, `quota_us N` and `period_us N` (the time that it may have of each period), `throttled
+/// N` (periods in which it was held back), `oom_kill N`, a line each; nothing where there is no such group.
 pub fn group_look(controller: Controller, mark: &str) -> String {
     format!(
         "{BASE}group_base {name} || exit 0
 group=$base/{group}
 [ -d \"$group\" ] || exit 0
-members=0
+members=0 quota= period=
 while read -r pid; do members=$((members + 1)); done <\"$group/cgroup.procs\"
 echo \"members $members\"
+{{ read -r quota period <\"$group/cpu.max\" || {{ read -r quota <\"$group/cpu.cfs_quota_us\"; read -r period <\"$group/cpu.cfs_period_us\"; }}; }} 2>/dev/null
+[ -z \"$quota\" ] || printf 'quota_us %s\\nperiod_us %s\\n' \"$quota\" \"$period\"
 for file in cpu.stat memory.events memory.oom_control; do
   [ -r \"$group/$file\" ] || continue
   while read -r key value; do
