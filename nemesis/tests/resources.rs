@@ -1,5 +1,8 @@
 //! Faults of processes and resources against real processes, limits and control groups of this machine.
 
+// Clippy allows these in tests, but does not know the helpers of an integration test for one.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

@@ -52,6 +52,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
     label: plain_label,
 };
 
+/// How often a start is tried.
+const START_TRIES: u32 = 5;
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -98,7 +100,16 @@ impl Fault for Restart {
             observe::states_until(cluster, &self.victims.found, Seen::is_gone, GONE_WITHIN).await?;
         }
         let starts = self.victims.start_scripts(cluster, db)?.into_iter();
-        fanout::run_all(cluster, starts.map(|(node, script)| (node, Command::new(script))).collect()).await?;
+        let starts: Vec<_> = starts.map(|(node, script)| (node, Command::new(script))).collect();
+        let mut tries = 1;
+        while let Err(error) = fanout::run_all(cluster, starts.clone()).await {
+            // The threads of a process that is gone may hold its sockets for a moment.
+            if tries >= START_TRIES {
+                return Err(error.into());
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
         Ok(())
     }
 

@@ -43,7 +43,7 @@ const BASE: &str = r#"group_base() {
 /// Says that no group of this kind can be made here, nothing where it can.
 pub fn group_available(controller: Controller) -> String {
     format!(
-        "{BASE}group_base {name} && case $version{name} in
+        "{BASE}group_base {name} && case ${{version}}{name} in
   2*) : ;;
   1cpu) [ -e \"$base/cpu.cfs_quota_us\" ] ;;
   1memory) [ -e \"$base/memory.limit_in_bytes\" ] ;;

@@ -57,7 +57,7 @@ pub fn finish(processes: &[ProcessId], grace_ms: u64) -> String {
 n=0
 while left && [ \"$n\" -lt {tries} ]; do sleep 0.1; n=$((n + 1)); done
 n=0
-while left && [ \"$n\" -lt 50 ]; do kill -s KILL $rest 2>/dev/null; sleep 0.1; n=$((n + 1)); done
+while left && [ \"$n\" -lt 50 ]; do kill -s KILL $rest 2>/dev/null; sleep 0.2; n=$((n + 1)); done
 if left; then echo \"still there after SIGKILL:$rest\" >&2; exit 1; fi
 ",
         list = list(processes),
@@ -117,7 +117,8 @@ while [ -e \"$mark.on\" ]; do
     fi
   done
   [ -e \"$mark.on\" ] || break
-  sh \"$mark.start\" >/dev/null
+  # The threads of a process that is gone may hold its sockets for a moment.
+  sh \"$mark.start\" >/dev/null 2>&1 || {{ sleep 0.2; sh \"$mark.start\" >/dev/null; }}
   n=0
   while [ \"$n\" -lt {secs} ] && [ -e \"$mark.on\" ]; do sleep 1; n=$((n + 1)); done
   sleep 0.{rest_ms:03}
