@@ -2,23 +2,25 @@
 //!
 //! Not covered: clusters with TLS or a login (the scripts stand in the ledger and must hold no secret), and clusters of one.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use schism_cluster::daemon::stop_script;
 use schism_cluster::shell::words;
 use schism_cluster::{Cluster, Command, DataFiles as _, DbError, Kill as _, Membership, NodeHandle, Roles};
 use schism_history::Node;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
 
 use super::db::{DATA, Etcd};
-use super::members::{Status, addresses, ask_all, view};
+use super::members::{QUESTION, Status, addresses, ask_all, view};
 use super::rebuild::ASK;
 use super::wire::Wire;
 
 /// How long etcd may take to change its members: the change goes through the log.
-const CHANGE: std::time::Duration = std::time::Duration::from_secs(8);
-/// How often a change that etcd refuses is asked for: it changes none until all have been connected for five seconds.
-const TRIES: u32 = 8;
+const CHANGE: Duration = Duration::from_secs(5);
+/// How long a change that etcd refuses is asked for again: it changes none until all have been connected for five seconds.
+const CHANGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A member, as a list of members tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +73,11 @@ impl Etcd {
     /// Asks the others, one after another, to remove the member of this URL, until none lists it.
     async fn remove_member(&self, cluster: &Cluster, node: &Node, peer_url: &str) -> Result<(), DbError> {
         let mut last = "no other node".to_owned();
-        for attempt in 0..TRIES {
+        let begun = Instant::now();
+        while begun.elapsed() < CHANGED_WITHIN {
             for other in cluster.nodes.iter().filter(|other| other.node != *node) {
                 let mut wire = Wire::new(self.access(), &other.address);
-                let list = wire.ask("/v3/cluster/member/list", &json!({}), CHANGE).await;
+                let list = wire.ask("/v3/cluster/member/list", &json!({}), QUESTION).await;
                 let list = match list {
                     Ok(list) => listed(&list),
                     Err(failure) => {
@@ -89,9 +92,7 @@ impl Etcd {
                     Err(failure) => last = format!("{}: {failure}", other.node),
                 }
             }
-            if attempt + 1 < TRIES {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         Err(missing(&format!("a member that removes {node}"), last))
     }
@@ -184,6 +185,7 @@ impl Roles for Etcd {
 /// Own peer URL, own address and client port, then address and client port of each other node, then 1 or 0. With 1: whether
 /// the others list a started member of our peer URL, and this very one answers here. With 0: whether they list it.
 const IS_MEMBER: &str = r#"
+$within = 2;
 my ($own, $here, $port, @others) = @ARGV;
 my $running = pop @others;
 my $id;

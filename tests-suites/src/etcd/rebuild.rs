@@ -51,11 +51,12 @@ impl DataFiles for Etcd {
 /// Perl that asks a node over HTTP (`ask HOST, PORT, PATH, BODY`: whether it said 200, and what it said) and reads a list of
 /// members (`members TEXT`: ID, peer URL, name of each). Nothing but Debian's `perl-base` is needed.
 pub(super) const ASK: &str = r#"use strict; use Socket qw(:all);
+my $within = 8;
 sub ask {
   my ($host, $port, $path, $body) = @_;
   my $said = "";
   eval {
-    local $SIG{ALRM} = sub { die "no answer within 8 s\n" }; alarm 8;
+    local $SIG{ALRM} = sub { die "no answer within $within s\n" }; alarm $within;
     my ($error, @found) = getaddrinfo($host, $port, {socktype => SOCK_STREAM});
     die "$error\n" if $error;
     my $s; socket($s, $found[0]{family}, SOCK_STREAM, 0) && connect($s, $found[0]{addr}) or die "$!\n";
