@@ -125,6 +125,13 @@ pub trait Kill: Send + Sync {
     /// The shell script that starts it on this node if it does not run: self-contained, because it is the undo of a
     /// kill and stands in the ledger.
     fn start_script(&self, cluster: &Cluster, on: &NodeHandle) -> String;
+
+    /// The shell script that prints the same processes on the node itself, `PID START` (decimal numbers) a line each,
+    /// nothing where it does not run; ends with status 0. Self-contained: a fault that kills again and again without the
+    /// controller stands on it. `None` where only the controller can tell.
+    fn processes_script(&self, _on: &NodeHandle) -> Option<String> {
+        None
+    }
 }
 
 /// Marks a database whose processes may be stopped and continued (found through [`Kill::processes`]).
@@ -180,7 +187,8 @@ pub trait DataFiles: Send + Sync {
 /// Lets nodes leave the cluster and join it again.
 #[async_trait]
 pub trait Membership: Send + Sync {
-    /// The nodes that are members now, as a majority of those asked say.
+    /// The nodes that are members now, as a majority of those that answer say: those that have a vote and have started, so
+    /// that one which was only announced does not count.
     ///
     /// # Errors
     /// See [`DbError`].
@@ -192,7 +200,8 @@ pub trait Membership: Send + Sync {
     /// See [`DbError`]; the member may then be removed or not.
     async fn remove(&self, cluster: &Cluster, node: &Node) -> Result<(), DbError>;
 
-    /// The shell script, to be run on `through` (another node), and then the one to be run on the node itself, that make
-    /// it a fresh member again: self-contained and doing nothing where it is one, as they stand in the ledger.
+    /// The shell script, to be run on `through` (another node), and the one to be run on the node itself, that together make
+    /// it a fresh member again: self-contained and doing nothing where it is one, as they stand in the ledger. Both are
+    /// begun at once, so the second waits for what it needs of the first; the first is empty where the node alone does it.
     fn rejoin_scripts(&self, cluster: &Cluster, node: &Node, through: &Node) -> (String, String);
 }

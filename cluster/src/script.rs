@@ -1,5 +1,5 @@
-//! A [`Remote`] that does nothing but remember what it was told and answer from a table: for golden tests of
-//! whatever speaks to nodes.
+//! A [`Remote`] and a [`Ground`] that do nothing but remember what they were told and answer from a table: for golden
+//! tests of whatever speaks to nodes.
 //!
 //! ```
 //! # use schism_cluster::script::{said, scripted_cluster};
@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use schism_history::Node;
 
 use crate::cluster::{Cluster, NodeHandle};
-use crate::ground::NoGround;
+use crate::ground::{Ability, Ground, GroundAction, GroundError, GroundLease, NoGround};
 use crate::remote::{Command, Output, Remote, RemoteError, User};
 
 /// One thing that a node was told.
@@ -320,6 +320,80 @@ pub fn scripted_cluster(names: &[&str]) -> (Cluster, Arc<Log>) {
     (Cluster { nodes, ground: Arc::new(NoGround) }, log)
 }
 
+/// Decides what becomes of an action; `None` leaves it to the next rule.
+type Act = Box<dyn FnMut(&GroundAction) -> Option<Result<serde_json::Value, GroundError>> + Send>;
+
+/// A ground that remembers what it was told. It can do what it was made for; every action that no rule decides is done,
+/// and measures nothing.
+pub struct ScriptedGround {
+    abilities: Vec<Ability>,
+    told: Mutex<Vec<String>>,
+    rules: Mutex<Vec<Act>>,
+}
+
+impl ScriptedGround {
+    /// One that can do this.
+    pub fn new(abilities: &[Ability]) -> Arc<ScriptedGround> {
+        let (told, rules) = Default::default();
+        Arc::new(ScriptedGround { abilities: abilities.to_vec(), told, rules })
+    }
+
+    /// Asks a closure what becomes of an action; `None` leaves it to later rules.
+    pub fn with(
+        &self,
+        act: impl FnMut(&GroundAction) -> Option<Result<serde_json::Value, GroundError>> + Send + 'static,
+    ) -> &ScriptedGround {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(act));
+        self
+    }
+
+    /// What it was told, in order, one text each: `act: cut the power of n1`, `arm t-1 (30 s): switch n1 on`,
+    /// `cancel t-1`.
+    pub fn lines(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, line: String) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
+#[async_trait]
+impl Ground for ScriptedGround {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    async fn can(&self, ability: Ability) -> Result<(), GroundError> {
+        if self.abilities.contains(&ability) {
+            return Ok(());
+        }
+        let reason = "the script of the test says so".to_owned();
+        Err(GroundError::Unsupported { ground: self.name(), what: ability.to_string(), reason })
+    }
+
+    async fn act(&self, action: &GroundAction) -> Result<serde_json::Value, GroundError> {
+        self.can(action.ability()).await?;
+        self.tell(format!("act: {action}"));
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.iter_mut().find_map(|rule| rule(action)).unwrap_or_else(|| Ok(serde_json::json!({})))
+    }
+
+    async fn arm(&self, lease: &GroundLease) -> Result<(), GroundError> {
+        for action in &lease.undo {
+            self.can(action.ability()).await?;
+        }
+        let undo: Vec<String> = lease.undo.iter().map(ToString::to_string).collect();
+        self.tell(format!("arm {} ({} s): {}", lease.name, lease.lease_s, undo.join(", ")));
+        Ok(())
+    }
+
+    async fn cancel(&self, name: &str) -> Result<(), GroundError> {
+        self.tell(format!("cancel {name}"));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,5 +451,27 @@ mod tests {
         assert_eq!(got, ["of one", "of all"]);
         let missing = cluster.nodes[0].remote.download("/none", &folder.path().join("x")).await.unwrap_err();
         assert!(missing.to_string().contains("no such file"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_ground_does_what_it_can_and_remembers_it() {
+        let ground = ScriptedGround::new(&[Ability::Freeze]);
+        let node = Node::new("n1");
+        let (freeze, thaw) = (GroundAction::Freeze { node: node.clone() }, GroundAction::Thaw { node: node.clone() });
+        let failed = |what: &str| GroundError::Failed { what: what.to_owned(), reason: "of the test".to_owned() };
+        ground.with(move |action| matches!(action, GroundAction::Thaw { .. }).then(|| Err(failed("thaw"))));
+        let lease = |undo: GroundAction| GroundLease {
+            name: "t-1".to_owned(),
+            class: "freeze".to_owned(),
+            label: "freeze: n1".to_owned(),
+            lease_s: 30,
+            undo: vec![undo],
+        };
+        ground.arm(&lease(thaw.clone())).await.unwrap();
+        assert!(ground.arm(&lease(GroundAction::PowerOn { node: node.clone() })).await.is_err());
+        assert!(ground.act(&freeze).await.is_ok() && ground.act(&thaw).await.is_err());
+        assert!(ground.act(&GroundAction::CutPower { node }).await.is_err());
+        ground.cancel("t-1").await.unwrap();
+        assert_eq!(ground.lines(), ["arm t-1 (30 s): thaw n1", "act: freeze n1", "act: thaw n1", "cancel t-1"]);
     }
 }

@@ -78,6 +78,18 @@ pub const FAULTS: &[&FaultEntry] = &[
     &faults::dns::ENTRY,
     &faults::kill::ENTRY,
     &faults::pause::ENTRY,
+    &faults::terminate::ENTRY,
+    &faults::restart::ENTRY,
+    &faults::crash_loop::ENTRY,
+    &faults::reboot::ENTRY,
+    &faults::power_cut::ENTRY,
+    &faults::freeze::ENTRY,
+    &faults::cpu_hog::ENTRY,
+    &faults::cpu_throttle::ENTRY,
+    &faults::memory_pressure::ENTRY,
+    &faults::descriptors::ENTRY,
+    &faults::oom_kill::ENTRY,
+    &faults::membership::ENTRY,
 ];
 
 /// The line of that name.

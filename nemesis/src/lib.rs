@@ -10,7 +10,7 @@
 //!   process.
 //! - [`nemesis`]: all of it at work ([`Nemesis`], [`Actor`]).
 //!
-//! - [`links`], [`observe`]: what proves a fault.
+//! - [`links`], [`observe`], [`measure`]: what proves a fault.
 //! - [`agent`]: what schism itself does on a node.
 //!
 //! What runs on nodes is in [`scripts`] alone, and what looks at them in `schism_cluster::probe`.
@@ -28,6 +28,7 @@ pub mod intention;
 pub mod lease;
 pub mod ledger;
 pub mod links;
+pub mod measure;
 pub mod need;
 pub mod nemesis;
 pub mod observe;

@@ -20,6 +20,8 @@ pub enum Need {
     Probe,
     /// The ability to kill and start the database.
     Kill,
+    /// A database whose processes a script on the node can find.
+    ProcessesOnNode,
     /// The ability to pause the database.
     Pause,
     /// A database that tells who leads.
@@ -144,6 +146,7 @@ fn known(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), Why> {
     };
     match need {
         Need::Kill if db.kill().is_none() => cannot("be killed and started again"),
+        Need::ProcessesOnNode if !finds_processes(cluster, db) => cannot("tell its processes by a script on the node"),
         Need::Pause if db.pause().is_none() => cannot("be paused"),
         Need::Primaries if db.primaries().is_none() => cannot("tell who leads"),
         Need::DataFiles if db.data_files().is_none() => cannot("tell which files hold its data"),
@@ -162,6 +165,11 @@ fn known(need: &Need, cluster: &Cluster, db: &dyn Db) -> Result<(), Why> {
         )),
         _ => Ok(()),
     }
+}
+
+fn finds_processes(cluster: &Cluster, db: &dyn Db) -> bool {
+    let found = |kill: &dyn schism_cluster::Kill| cluster.nodes.iter().all(|on| kill.processes_script(on).is_some());
+    db.kill().is_some_and(found)
 }
 
 async fn on_nodes(

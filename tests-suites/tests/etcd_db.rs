@@ -157,3 +157,71 @@ async fn nobody_leads_where_nobody_answers() {
     let error = etcd.await_ready(&cluster).await.unwrap_err();
     assert!(error.to_string().contains("not-connected"), "{error}");
 }
+
+fn is_posix(script: &str) {
+    let output = std::process::Command::new("sh").args(["-n", "-c", script]).output().unwrap();
+    assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn members_join_again_by_a_script_that_stands_alone() {
+    let (cluster, log) = cluster();
+    let etcd = Etcd::new(EtcdOptions::default()).unwrap();
+    let membership = etcd.membership().unwrap();
+    let (n1, n3) = (Node::new("n1"), Node::new("n3"));
+    let (through, own) = membership.rejoin_scripts(&cluster, &n3, &n1);
+    assert_eq!(through, "", "the node does it alone");
+    is_posix(&own);
+    assert!(log.entries().is_empty(), "nothing is asked to write it");
+    let plain = own.replace(['\'', '\\'], "");
+    // It looks first whether there is anything to do, and starts on old data only as what it is.
+    let (check, rebuild) = plain.split_once("ETCD_INITIAL_CLUSTER=").unwrap();
+    assert!(check.contains("if is_member 1; then exit 0; fi"), "{check}");
+    assert!(check.contains("if [ -d /var/lib/schism/data/etcd/member/wal ] && is_member 0; then"), "{check}");
+    assert!(rebuild.contains("rm -rf /var/lib/schism/data/etcd"), "{rebuild}");
+    // Where secrets would have to stand in the ledger it cannot be done.
+    let login =
+        EtcdOptions { user: Some("tess".to_owned()), password_env: Some("PATH".to_owned()), ..EtcdOptions::default() };
+    assert!(Etcd::new(login).unwrap().membership().is_none());
+}
+
+#[tokio::test]
+async fn a_script_tells_the_processes_on_the_node() {
+    let (cluster, _) = cluster();
+    let etcd = Etcd::new(EtcdOptions::default()).unwrap();
+    let script = etcd.kill().unwrap().processes_script(&cluster.nodes[0]).unwrap();
+    is_posix(&script);
+    // The same on a machine without a daemon, and with one.
+    let folder = tempfile::tempdir().unwrap();
+    let here = script.replace("/run/schism-etcd", &folder.path().display().to_string());
+    let run = || {
+        let output = std::process::Command::new("sh").args(["-c", &here]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(), "");
+    let mut child = std::process::Command::new("sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
+    let start = |pid: u32| -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned()
+    };
+    let own = format!("{} {}", child.id(), start(child.id()));
+    std::fs::write(folder.path().join("etcd.pid"), format!("{own}\n")).unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let mut sleeper = String::new();
+    while sleeper.is_empty() {
+        sleeper = std::fs::read_to_string(&children).unwrap().trim().to_owned();
+    }
+    let pid: u32 = sleeper.parse().unwrap();
+    let expected = format!("{own}\n{pid} {}\n", start(pid));
+    let found = run();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    end(pid);
+    assert_eq!(found, expected);
+}
+
+/// Ends a process that this test started.
+fn end(pid: u32) {
+    assert!(std::process::Command::new("kill").arg(pid.to_string()).status().unwrap().success());
+}

@@ -5,6 +5,10 @@
 
 mod dns;
 mod hello;
+mod hog;
+mod memory;
+mod throttle;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -39,7 +43,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[dns::VERB, hello::VERB];
+pub const VERBS: &[Verb] = &[dns::VERB, hello::VERB, hog::VERB, memory::VERB, throttle::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {

@@ -1,12 +1,28 @@
 //! One harm a file.
 
+pub mod cpu_hog;
+pub mod cpu_throttle;
+pub mod crash_loop;
 pub mod cut;
+pub mod descriptors;
 pub mod dns;
+pub mod freeze;
 pub mod kill;
+pub mod membership;
+pub mod memory_pressure;
+pub mod oom_kill;
 pub mod packet;
 pub mod partition;
 pub mod pause;
+pub mod power_cut;
+pub mod reboot;
 pub mod reset;
+pub mod restart;
+pub mod terminate;
+
+mod hired;
+mod machines;
+mod victims;
 
 use schism_cluster::{Cluster, Db, DbError, NodeHandle, ProcessId};
 use schism_history::Node;

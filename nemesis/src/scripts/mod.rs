@@ -3,12 +3,16 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod cgroup;
 mod dns;
 mod filter;
 mod lease;
 mod netem;
+mod node;
 mod process;
+mod resources;
 
+pub use cgroup::{Controller, group_available, group_enter, group_leave, group_look, group_place};
 pub use dns::{KEPT_DIR, etc_read, etc_swap, names_leftover, names_lookup, names_undo, resolver_start};
 pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
@@ -18,7 +22,11 @@ pub use lease::{heal, lease_arm, lease_heal, lease_list};
 pub use netem::{
     HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
 };
-pub use process::signal;
+pub use node::{can_reboot, node_identity, reboot};
+pub use process::{FAULT_DIR, crash_loop_look, crash_loop_start, detached_start, detached_stop, finish, mark, signal};
+pub use resources::{
+    cpu_times, descriptors_lower, descriptors_of, descriptors_restore, memory_look, missing_prlimit, stopped_share,
+};
 
 /// Where the packet filter's tools live when a login has a short path.
 const SBIN: &str = "PATH=\"$PATH:/usr/sbin:/sbin\"\n";
@@ -26,6 +34,27 @@ const SBIN: &str = "PATH=\"$PATH:/usr/sbin:/sbin\"\n";
 /// Says which of the tools that evidence needs are missing, a line each.
 pub fn missing_tools() -> String {
     "for tool in perl setsid sleep; do command -v \"$tool\" >/dev/null 2>&1 || echo \"$tool\"; done\ntrue\n".to_owned()
+}
+
+/// What the tests of all families need.
+#[cfg(test)]
+mod testing {
+    use std::process::{Command, Stdio};
+
+    /// Every one of these is POSIX shell, as far as the shell of this machine tells.
+    pub(super) fn posix(scripts: &[String]) {
+        for script in scripts {
+            let output = Command::new("sh").args(["-n", "-c", script]).stdin(Stdio::null()).output().unwrap();
+            assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    /// Runs a script that must succeed; what it said.
+    pub(super) fn run(script: &str) -> String {
+        let output = Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 #[cfg(test)]

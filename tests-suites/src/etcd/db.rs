@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use schism_cluster::daemon::{DaemonSpec, parse_status, start_script, status_script, stop_script};
-use schism_cluster::shell::{descendants_script, quote};
+use schism_cluster::shell::{PROCESS_FUNCTIONS, descendants_script, quote};
 use schism_cluster::{
-    Cluster, Command, DataFiles, Db, DbError, Kill, LogFiles, NodeHandle, Pause, Primaries, ProcessId,
+    Cluster, Command, DataFiles, Db, DbError, Kill, LogFiles, Membership, NodeHandle, Pause, Primaries, ProcessId,
+    Roles,
 };
 use schism_history::Node;
 use sha2::{Digest, Sha256};
@@ -248,6 +249,14 @@ impl Db for Etcd {
         Some(self)
     }
 
+    fn roles(&self) -> Option<&dyn Roles> {
+        Some(self)
+    }
+
+    fn membership(&self) -> Option<&dyn Membership> {
+        self.may_change_members().then_some(self as &dyn Membership)
+    }
+
     fn data_files(&self) -> Option<&dyn DataFiles> {
         Some(self)
     }
@@ -279,6 +288,16 @@ impl Kill for Etcd {
 
     fn start_script(&self, cluster: &Cluster, on: &NodeHandle) -> String {
         with_path(&start_script(&self.daemon(cluster, on)))
+    }
+
+    fn processes_script(&self, _on: &NodeHandle) -> Option<String> {
+        let mut spec = DaemonSpec::new("etcd", Vec::<String>::new());
+        spec.state_dir = STATE.to_owned();
+        Some(format!(
+            "set -- $(\n{})\n[ \"$1\" = running ] || exit 0\n{PROCESS_FUNCTIONS}tree \"$2\"\n\
+             for p in $found; do if stat_of \"$p\"; then echo \"$p $start\"; fi; done\n:\n",
+            status_script(&spec)
+        ))
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Status {
     /// Whom it takes for its leader; `0`, or absent, if none.
     pub(crate) leader: Option<String>,
     pub(crate) term: String,
+    /// It gets the log and has no vote yet.
+    pub(crate) learner: bool,
 }
 
 impl Status {
@@ -34,6 +36,7 @@ impl Status {
             member: text(header, "member_id")?,
             leader: text(answer, "leader").filter(|leader| leader != "0"),
             term: text(header, "raft_term").unwrap_or_default(),
+            learner: answer.get("isLearner").and_then(Json::as_bool).unwrap_or(false),
         })
     }
 
@@ -68,7 +71,7 @@ pub(crate) async fn view(access: &Access, addresses: &[(Node, String)]) -> View 
 }
 
 /// One question to all nodes at once, without a login. Answers in the order of the nodes.
-async fn ask_all(
+pub(crate) async fn ask_all(
     access: &Access,
     addresses: &[(Node, String)],
     path: &'static str,

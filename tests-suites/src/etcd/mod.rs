@@ -16,6 +16,7 @@ pub mod values;
 
 mod auth;
 mod members;
+mod membership;
 mod rebuild;
 mod wire;
 

@@ -24,7 +24,7 @@ impl DataFiles for Etcd {
         if options.tls.is_some() || options.user.is_some() || cluster.nodes.len() < 2 {
             return None;
         }
-        let mut argv = vec!["perl".to_owned(), "-e".to_owned(), REJOIN.to_owned(), "--".to_owned()];
+        let mut argv = vec!["perl".to_owned(), "-e".to_owned(), format!("{ASK}{REJOIN}"), "--".to_owned()];
         argv.extend([on.node.to_string(), self.peer_url(on)]);
         for other in cluster.nodes.iter().filter(|other| other.node != on.node) {
             let port = options.client_port.to_string();
@@ -48,22 +48,19 @@ impl DataFiles for Etcd {
     }
 }
 
-/// Own name and peer URL, then four words for each other node: name, peer URL, address, client port. Removes the member
-/// of our peer URL, wherever one of the others answers, and adds it again; prints the members as `--initial-cluster` wants
-/// them. Tries for a minute: etcd changes no members until all the others have been connected for five seconds.
-const REJOIN: &str = r#"use strict; use Socket qw(:all);
-my ($name, $own, @others) = @ARGV;
-my %name = ($own => $name); my @nodes;
-while (my ($n, $peer, $host, $port) = splice @others, 0, 4) { $name{$peer} = $n; push @nodes, [$host, $port]; }
+/// Perl that asks a node over HTTP (`ask HOST, PORT, PATH, BODY`: whether it said 200, and what it said) and reads a list of
+/// members (`members TEXT`: ID, peer URL, name of each). Nothing but Debian's `perl-base` is needed.
+pub(super) const ASK: &str = r#"use strict; use Socket qw(:all);
+my $within = 8;
 sub ask {
   my ($host, $port, $path, $body) = @_;
   my $said = "";
   eval {
-    local $SIG{ALRM} = sub { die "no answer within 8 s\n" }; alarm 8;
+    local $SIG{ALRM} = sub { die "no answer within $within s\n" }; alarm $within;
     my ($error, @found) = getaddrinfo($host, $port, {socktype => SOCK_STREAM});
     die "$error\n" if $error;
     my $s; socket($s, $found[0]{family}, SOCK_STREAM, 0) && connect($s, $found[0]{addr}) or die "$!\n";
-    my $text = "POST /v3/cluster/member/$path HTTP/1.0\r\nHost: $host\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+    my $text = "POST /v3/$path HTTP/1.0\r\nHost: $host\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
     syswrite($s, $text) == length $text or die "$!\n";
     1 while sysread($s, $said, 65536, length $said);
     alarm 0; 1;
@@ -72,14 +69,23 @@ sub ask {
   return (scalar($said =~ m{^HTTP/1\.\d 200 }), $said);
 }
 sub members { map { my $m = $_; [$m =~ /"ID":"?(\d+)/, $m =~ /"peerURLs":\["([^"]*)"/, $m =~ /"name":"([^"]*)"/] } $_[0] =~ /\{([^{}]*"peerURLs"[^{}]*)\}/g }
+"#;
+
+/// Own name and peer URL, then four words for each other node: name, peer URL, address, client port. Removes the member
+/// of our peer URL, wherever one of the others answers, and adds it again; prints the members as `--initial-cluster` wants
+/// them. Tries for a minute: etcd changes no members until all the others have been connected for five seconds.
+const REJOIN: &str = r#"
+my ($name, $own, @others) = @ARGV;
+my %name = ($own => $name); my @nodes;
+while (my ($n, $peer, $host, $port) = splice @others, 0, 4) { $name{$peer} = $n; push @nodes, [$host, $port]; }
 my ($end, $last) = (time + 60, "no other node");
 while (time < $end) {
   for my $node (@nodes) {
-    my ($ok, $said) = ask(@$node, "list", "{}");
+    my ($ok, $said) = ask(@$node, "cluster/member/list", "{}");
     if ($ok) {
       my @same = grep { $_->[1] eq $own } members($said);
-      ($ok, $said) = ask(@$node, "remove", qq({"ID":"$same[0][0]"})) if @same;
-      ($ok, $said) = ask(@$node, "add", qq({"peerURLs":["$own"]})) if $ok;
+      ($ok, $said) = ask(@$node, "cluster/member/remove", qq({"ID":"$same[0][0]"})) if @same;
+      ($ok, $said) = ask(@$node, "cluster/member/add", qq({"peerURLs":["$own"]})) if $ok;
       if ($ok) {
         my %peers = map { $_->[1] => $name{$_->[1]} // $_->[2] } members($said);
         print join(",", map { "$peers{$_}=$_" } sort keys %peers), "\n";
