@@ -3,6 +3,7 @@
 //! A node gets the very program that the controller is, told by its SHA-256, and runs it for what a shell cannot do. In labs
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
+pub mod faultfs;
 mod hello;
 
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[hello::VERB];
+pub const VERBS: &[Verb] = &[hello::VERB, faultfs::VERB, faultfs::CONTROL];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {
