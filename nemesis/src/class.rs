@@ -65,7 +65,20 @@ impl std::fmt::Debug for FaultEntry {
 }
 
 /// All faults, by family.
-pub const FAULTS: &[&FaultEntry] = &[&faults::partition::ENTRY, &faults::kill::ENTRY, &faults::pause::ENTRY];
+pub const FAULTS: &[&FaultEntry] = &[
+    &faults::partition::ENTRY,
+    &faults::kill::ENTRY,
+    &faults::pause::ENTRY,
+    &faults::disk_full::ENTRY,
+    &faults::disk_readonly::ENTRY,
+    &faults::disk_slow::ENTRY,
+    &faults::disk_errors::ENTRY,
+    &faults::lost_writes::ENTRY,
+    &faults::torn_write::ENTRY,
+    &faults::bit_flip::ENTRY,
+    &faults::truncate::ENTRY,
+    &faults::old_copy::ENTRY,
+];
 
 /// The line of that name.
 pub fn entry(name: &str) -> Option<&'static FaultEntry> {

@@ -4,6 +4,7 @@
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
 pub mod faultfs;
+pub mod files;
 mod hello;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[hello::VERB, faultfs::VERB, faultfs::CONTROL];
+pub const VERBS: &[Verb] = &[hello::VERB, faultfs::VERB, faultfs::CONTROL, files::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {

@@ -1,8 +1,20 @@
 //! One harm a file.
 
+pub mod bit_flip;
+mod disk;
+mod disk_corrupt;
+pub mod disk_errors;
+pub mod disk_full;
+pub mod disk_readonly;
+mod disk_rule;
+pub mod disk_slow;
 pub mod kill;
+pub mod lost_writes;
+pub mod old_copy;
 pub mod partition;
 pub mod pause;
+pub mod torn_write;
+pub mod truncate;
 
 use schism_cluster::{Cluster, Db, DbError, NodeHandle, ProcessId};
 use schism_history::Node;

@@ -3,10 +3,16 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod disk;
 mod filter;
 mod lease;
 mod process;
 
+pub use disk::{
+    COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_fill, disk_free, disk_mark,
+    disk_marks_left, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order, faultfs_start, faultfs_undo,
+    file_look, fill_missing, fuse_missing, read_only_mount, read_only_undo,
+};
 pub use filter::{
     controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
     nft_undo, which_filter,
@@ -54,6 +60,24 @@ mod tests {
             lease_list("/run/a b"),
             lease_heal("/run/a b"),
             missing_tools(),
+            fuse_missing(),
+            faultfs_start(&FaultfsPlace::of("/var/a b"), "/run/it's", "t-1", "{\"it's\":1}", 7),
+            faultfs_undo(&FaultfsPlace::of("/var/a b"), "t-1"),
+            faultfs_left(&FaultfsPlace::of("/var/a b"), "t-1"),
+            faultfs_order(&FaultfsPlace::of("/var/a b"), "/run/a b", "crash"),
+            disk_probe("/var/a b", "t-1", 3, 4096),
+            disk_fill("/var/a b", "t-1", 0, 1 << 30),
+            disk_unfill("/var/a b", "t-1"),
+            disk_free("/var/a b"),
+            fill_missing("/var/a b", 1, true),
+            read_only_mount("/var/a b", "t-1"),
+            read_only_undo("/var/a b", "t-1"),
+            disk_mark("/var/a b", "t-1"),
+            disk_marks_left("/var/a b", "t-1"),
+            file_look("/var/a b", &[1, 2]),
+            copy_keep("/var/a b", "t-1", 1, &signal("STOP", &processes), &signal("CONT", &processes)),
+            copy_put("/var/a b", "t-1", "wal/*"),
+            copy_remove("t-1"),
             format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
