@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schism_cluster::{Cluster, Command, Db};
+use schism_cluster::{Cluster, Command, Db, RemoteError};
 use schism_history::Node;
 use serde_json::{Value, json};
 
@@ -172,14 +172,12 @@ impl Victims {
         let commands = self.start_undos(cluster, db)?.into_iter().filter_map(command).collect();
         let mut said = Vec::new();
         for (node, answer) in fanout::run_each(cluster, commands).await {
-            let output = match answer {
-                Ok(output) => output,
+            said.push(match answer {
+                Ok(_) => json!({ "node": node, "started": true }),
+                Err(RemoteError::Exit { status, stderr_tail, .. }) => {
+                    json!({ "node": node, "started": false, "status": status, "stderr": stderr_tail })
+                }
                 Err(error) => return Err(error.into()),
-            };
-            let text = schism_cluster::remote::tail(&output.stderr, 300);
-            said.push(match output.status {
-                0 => json!({ "node": node, "started": true }),
-                status => json!({ "node": node, "started": false, "status": status, "stderr": text }),
             });
         }
         Ok(Value::Array(said))

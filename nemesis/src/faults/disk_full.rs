@@ -29,7 +29,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
             name: "leave",
             key: "leave_bytes",
             kind: OptionKind::Bytes,
-            default: &["0"],
+            default: &["0B"],
             about: "bytes that are left",
         },
         OptionEntry {

@@ -104,7 +104,7 @@ impl RuleFault {
             Sign::Error(_) => (2, 4096),
             // So often that none is seen once in a million times.
             Sign::SomeErrors { ppm } => ((4_000_000 / ppm.max(1)).clamp(3, 300), 4096),
-            Sign::Latency { ms } => ((3_000 / ms.max(1)).clamp(1, 5) as u32, 4096),
+            Sign::Latency { ms } => ((1_000 / ms.max(1)).clamp(1, 5) as u32, 4096),
         }
     }
 

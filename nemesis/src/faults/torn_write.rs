@@ -42,7 +42,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
             name: "sector",
             key: "sector_bytes",
             kind: OptionKind::Bytes,
-            default: &["512"],
+            default: &["512B"],
             about: "what a disk writes whole or not at all",
         },
         OptionEntry {

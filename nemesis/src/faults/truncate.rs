@@ -21,7 +21,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
             name: "bytes",
             key: "cut_bytes",
             kind: OptionKind::Bytes,
-            default: &["1", "512", "4KiB", "64KiB"],
+            default: &["1B", "512B", "4KiB", "64KiB"],
             about: "how many; zeros behind the data, which are allocated ahead, do not count and go too",
         },
         FILES,

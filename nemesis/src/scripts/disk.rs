@@ -343,7 +343,8 @@ my ($kept, $lost) = (made("synced"), made("unsynced"));
 syswrite($kept, "s" x 8192) == 8192 or die "synced: $!\n";
 $kept->sync or die "synced: $!\n";
 $lost->sync or die "unsynced: $!\n";
-sysopen(my $dir, $folder, O_RDONLY) and $dir->sync;
+my $dir;
+sysopen($dir, $folder, O_RDONLY) and $dir->sync;
 syswrite($lost, "u" x 8192) == 8192 or die "unsynced: $!\n";
 print "8192 8192\n";
 "#;
@@ -435,5 +436,5 @@ differing "$old" "$(listed "$folder")"
 
 /// Removes the copy.
 pub fn copy_remove(name: &str) -> String {
-    format!("rm -rf {}/{}\n", quote(COPIES_DIR), quote(name))
+    format!("rm -rf {0}/{1}\nrmdir {0} 2>/dev/null\n[ ! -e {0}/{1} ]\n", quote(COPIES_DIR), quote(name))
 }
