@@ -162,13 +162,14 @@ impl Bench {
             let Command { script, stdin, .. } = command;
             let shown = [
                 ("agent hello", "(search for the agent)\n"),
-                (".schism-probe-", "(probe of the disk)\n"),
+                ("db/.schism-probe-", "(probe of the disk)\n"),
                 ("my ($folder, $name) = @ARGV", "(marks on the disk)\n"),
             ];
             let named = shown.iter().find(|(part, _)| script.contains(part)).map(|(_, name)| (*name).to_owned());
-            // The agent waits like any lease; what it waits with is not of this fault.
-            let script = named.unwrap_or(script);
-            text += &format!("=== {}\n{script}", entry.node);
+            // How leases are kept and undos run is not of these faults.
+            let leased = !stdin.is_empty() && script.contains("/run/schism/leases");
+            let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
+            text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
             if !stdin.is_empty() {
                 text += &format!("--- standard input\n{}", String::from_utf8_lossy(&stdin));
             }
@@ -226,7 +227,7 @@ struct Row {
 fn rows() -> Vec<Row> {
     let row = |name, class, options, answers| Row { name, class, options, answers, ground: false, rebuilds: true };
     let probes = |now: String| {
-        vec![(".schism-probe-", WELL.to_owned()), (".schism-probe-", now), (".schism-probe-", WELL.to_owned())]
+        vec![("db/.schism-probe-", WELL.to_owned()), ("db/.schism-probe-", now), ("db/.schism-probe-", WELL.to_owned())]
     };
     let free = ("%f %S' /var/lib/schism/data/db)\necho", "9000000".to_owned());
     let flip = json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]);
@@ -273,7 +274,7 @@ fn rows() -> Vec<Row> {
             vec![
                 (" crash\n", status(false, 0)),
                 (" revive\n", status(false, 0)),
-                ("for kind in", "8192\n0\n".to_owned()),
+                ("cat \"/run/schism/marks", "8192\n0\n".to_owned()),
             ],
         ),
         Row {
@@ -283,8 +284,8 @@ fn rows() -> Vec<Row> {
                 "lost-writes",
                 json!({}),
                 vec![
-                    (".schism-probe-", "free 0 0\nopen 5 100\n".to_owned()),
-                    ("for kind in", "8192\nnone\n".to_owned()),
+                    ("db/.schism-probe-", "free 0 0\nopen 5 100\n".to_owned()),
+                    ("cat \"/run/schism/marks", "8192\nnone\n".to_owned()),
                 ],
             )
         },
@@ -361,13 +362,13 @@ async fn success_of_commands_proves_nothing() {
     for row in rows() {
         let bench = Bench::new(row.class, row.ground, row.rebuilds);
         // The file system answers, and the agent says that it changed something; everything else is as if nothing was.
-        bench.log.on(".schism-probe-", said(WELL));
+        bench.log.on("db/.schism-probe-", said(WELL));
         bench.log.on("%f %S' /var/lib/schism/data/db)\necho", said(if row.name == "full" { "9000000" } else { "x" }));
         bench.log.on("<>/dev/fuse", said(if row.name == "readonly-mount" { "no" } else { "" }));
         bench.log.on("faultfs-ctl", said(&status(false, 0)));
         bench.log.on("agent files", said(&done(json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]))));
         bench.log.on("od -An", said("aa\n900\n1\n"));
-        bench.log.on("for kind in", said("8192\n8192\n"));
+        bench.log.on("cat \"/run/schism/marks", said("8192\n8192\n"));
         bench.log.on("differing", said("0\n0\n"));
         let mut options = json!({"targets": [["n2"]]});
         options.as_object_mut().unwrap().extend(row.options.as_object().unwrap().clone());
@@ -381,9 +382,9 @@ async fn success_of_commands_proves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_is_left_is_not_healed() {
     let bench = Bench::new("disk-slow", false, false);
-    bench.log.once(".schism-probe-", said(WELL));
-    bench.log.once(".schism-probe-", said(&probe("fsync", 0, 90_000)));
-    bench.log.on(".schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
+    bench.log.once("db/.schism-probe-", said(WELL));
+    bench.log.once("db/.schism-probe-", said(&probe("fsync", 0, 90_000)));
+    bench.log.on("db/.schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
     bench.log.on("echo 'the rule is there'", said("the rule is there\n"));
     let options = json!({"targets": [["n2"]], "latency": "50ms", "operations": "fsync"});
     assert_eq!(bench.inject("disk-slow", options).await.error, None);

@@ -10,6 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -419,11 +420,11 @@ async fn lost_writes_by_our_file_system(bench: &Bench) {
         println!("  (the ground cuts its own disks here; ours is tested with torn writes)");
         return;
     }
-    let answered = Mutex::new(0);
+    let answered = AtomicU64::new(0);
     let (measured, _) = bench
         .whole("lost-writes", json!({"window": "1s"}), false, async |bench, _| {
             assert_eq!(bench.process().await, None);
-            *answered.lock().unwrap() = bench.answered().await;
+            answered.store(bench.answered().await, Ordering::SeqCst);
         })
         .await;
     assert_eq!(measured["by"], "faultfs");
@@ -433,7 +434,7 @@ async fn lost_writes_by_our_file_system(bench: &Bench) {
     );
     let lost = measured["cut"][0]["lost"]["bytes"].as_u64().unwrap();
     assert!(lost > 8192 + 5_000, "the mark and the file that is never synced: {lost}");
-    nothing_answered_is_lost(bench, *answered.lock().unwrap()).await;
+    nothing_answered_is_lost(bench, answered.into_inner()).await;
 }
 
 async fn lost_writes_by_the_ground(bench: &Bench) {
@@ -441,15 +442,17 @@ async fn lost_writes_by_the_ground(bench: &Bench) {
         println!("  (not tested: {error})");
         return;
     }
-    let answered = Mutex::new(0);
+    let answered = AtomicU64::new(0);
     let (measured, healed) = bench
-        .whole("lost-writes", json!({}), false, async |bench, _| *answered.lock().unwrap() = bench.answered().await)
+        .whole("lost-writes", json!({}), false, async |bench, _| {
+            answered.store(bench.answered().await, Ordering::SeqCst)
+        })
         .await;
     assert_eq!(measured["by"], "the ground's data disk");
     assert!(saw(&measured, 5), "{measured:#}");
     let marks = &healed["marks"][0];
     assert_eq!((&marks["synced_left_bytes"], &marks["unsynced_left_bytes"]), (&json!(8192), &json!(0)));
-    nothing_answered_is_lost(bench, *answered.lock().unwrap()).await;
+    nothing_answered_is_lost(bench, answered.into_inner()).await;
 }
 
 /// The log holds at least what was answered before the cut.
@@ -459,10 +462,10 @@ async fn nothing_answered_is_lost(bench: &Bench, answered: u64) {
 }
 
 async fn a_write_torn_on_the_disk(bench: &Bench) {
-    let answered = Mutex::new(0);
+    let answered = AtomicU64::new(0);
     let (measured, _) = bench
         .whole("torn-write", json!({"how": "disk"}), false, async |bench, measured| {
-            *answered.lock().unwrap() = bench.answered().await;
+            answered.store(bench.answered().await, Ordering::SeqCst);
             let torn = &measured["cut"][0]["torn"];
             let size: u64 = bench.on(&format!("wc -c <{}/wal/0.wal", folder())).await.parse().unwrap();
             assert_eq!(size, torn["offset"].as_u64().unwrap() + torn["kept_bytes"].as_u64().unwrap(), "{torn}");
@@ -472,7 +475,7 @@ async fn a_write_torn_on_the_disk(bench: &Bench) {
     let kept = torn["kept_bytes"].as_u64().unwrap();
     assert_eq!((&torn["path"], &torn["asked_bytes"]), (&json!("wal/0.wal"), &json!(3000)));
     assert!(kept > 0 && kept < 3000 && (kept + torn["offset"].as_u64().unwrap()).is_multiple_of(512), "{torn}");
-    nothing_answered_is_lost(bench, *answered.lock().unwrap()).await;
+    nothing_answered_is_lost(bench, answered.into_inner()).await;
 }
 
 async fn a_write_torn_in_a_file(bench: &Bench) {
@@ -560,15 +563,15 @@ async fn the_node_heals_itself(bench: &Bench) {
 
 /// Its process is killed: nothing hangs, nothing is lost, and the undo takes away what is left.
 async fn the_file_system_dies(bench: &Bench) {
-    let answered = Mutex::new(0);
+    let answered = AtomicU64::new(0);
     bench
         .whole("disk-slow", json!({"latency": "1ms"}), false, async |bench, _| {
             bench.await_progress().await;
             bench.on("set -- /run/schism/faultfs/*/server.pid; read -r pid start <$1; kill -9 $pid").await;
-            *answered.lock().unwrap() = bench.answered().await;
+            answered.store(bench.answered().await, Ordering::SeqCst);
             let tried = bench.on(&format!("ls {} 2>&1 || true", folder())).await;
             assert!(tried.contains("not connected"), "{tried}");
         })
         .await;
-    nothing_answered_is_lost(bench, *answered.lock().unwrap()).await;
+    nothing_answered_is_lost(bench, answered.into_inner()).await;
 }

@@ -293,6 +293,7 @@ impl Faultfs {
     /// Its undo: the rule is taken away, with the last one the file system, and the database is started again.
     pub(super) fn undos(&self, victims: &Victims, cluster: &Cluster, db: &dyn Db) -> Result<Vec<Undo>, FaultError> {
         let mut undo = victims.undos(|_, folder| scripts::faultfs_undo(&FaultfsPlace::of(folder), &victims.name));
+        undo.extend(victims.undos(|_, folder| scripts::disk_clean(folder, &victims.name)));
         undo.extend(victims.start_undos(cluster, db)?);
         Ok(undo)
     }

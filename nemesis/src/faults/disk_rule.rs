@@ -163,6 +163,7 @@ impl Fault for RuleFault {
             Means::Fill => self.victims.undos(|_, folder| scripts::disk_unfill(folder, name)),
             _ => self.victims.undos(|_, folder| scripts::read_only_undo(folder, name)),
         };
+        undo.extend(self.victims.undos(|_, folder| scripts::disk_clean(folder, name)));
         undo.extend(self.victims.start_undos(cluster, db)?);
         Ok(undo)
     }

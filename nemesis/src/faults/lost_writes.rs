@@ -171,9 +171,9 @@ impl PowerLoss {
         }
     }
 
-    /// What is left of the marks; whether the synced one is whole everywhere, and whether the other is lost everywhere.
+    /// What was left of the marks when they were counted; whether the synced one is whole everywhere, and whether the other is lost everywhere.
     async fn marks(&self, cluster: &Cluster) -> Result<(bool, bool, Value), FaultError> {
-        let look = self.victims.scripts(|_, folder| scripts::disk_marks_left(folder, &self.victims.name));
+        let look = self.victims.scripts(|_, _| scripts::disk_marks_told(&self.victims.name));
         let (mut kept, mut lost, mut seen) = (true, true, Vec::new());
         for (node, output) in fanout::run_all(cluster, look).await? {
             let text = output.text();
@@ -217,6 +217,8 @@ impl Fault for PowerLoss {
             self.means = Means::Ground;
             let restore = |node: &Node| Undo::OnGround { action: GroundAction::RestoreDataDisk { node: node.clone() } };
             let mut undo: Vec<Undo> = self.victims.nodes.iter().map(restore).collect();
+            // Counted before the database is started, which may fill the disk or fail it again.
+            undo.extend(self.victims.undos(|_, folder| scripts::disk_marks_count(folder, &self.victims.name)));
             undo.extend(self.victims.start_undos(cluster, db)?);
             return Ok(undo);
         }
@@ -237,6 +239,8 @@ impl Fault for PowerLoss {
         let running = self.victims.processes(cluster, db).await?;
         let proven = match (&self.means, &self.tear) {
             (Means::Faultfs(_), None) => {
+                let count = self.victims.scripts(|_, folder| scripts::disk_marks_count(folder, &self.victims.name));
+                fanout::run_all(cluster, count).await?;
                 let (kept, lost, seen) = self.marks(cluster).await?;
                 self.saw("marks", seen);
                 kept && lost
@@ -262,7 +266,7 @@ impl Fault for PowerLoss {
         let left = Faultfs::left(&self.victims, cluster).await?;
         let (mut kept, mut marks) = (true, Value::Null);
         if let Means::Ground = self.means {
-            // Looked at once: they are removed then, and a second look finds what the first one told.
+            // Told once: a second look finds what the first one saw.
             let told = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get("marks").cloned();
             (kept, marks) = match told {
                 Some(told) => (true, told),

@@ -349,17 +349,46 @@ syswrite($lost, "u" x 8192) == 8192 or die "unsynced: $!\n";
 print "8192 8192\n";
 "#;
 
-/// Prints how many bytes of each mark are there and not zero (`synced` first; `none` where the file is gone), and removes them.
-pub fn disk_marks_left(folder: &str, name: &str) -> String {
+/// Removes what our probes and marks left in a folder.
+pub fn disk_clean(folder: &str, name: &str) -> String {
     format!(
         "folder={} name={}
-for kind in synced unsynced; do
-  file=\"$folder/.schism-$kind-$name\"
-  if [ -e \"$file\" ]; then tr -d '\\000' <\"$file\" | wc -c; else echo none; fi
-done
-rm -f \"$folder/.schism-synced-$name\" \"$folder/.schism-unsynced-$name\"
+for kind in probe synced unsynced; do rm -f \"$folder/.schism-$kind-$name\"; done
+true
 ",
         quote(folder),
+        quote(name)
+    )
+}
+
+/// Counts the bytes of each mark that are there and not zero (`synced` first; `none` where the file is gone), keeps the
+/// counts outside the data, where they were not counted before, and removes the marks.
+pub fn disk_marks_count(folder: &str, name: &str) -> String {
+    format!("folder={} name={}\n{MARKS_COUNT}", quote(folder), quote(name))
+}
+
+const MARKS_COUNT: &str = r#"probe="$folder/.schism-probe-$name"
+if ! ( : >"$probe" ) || ! rm -f "$probe"; then
+  echo "the disk of $folder is not back" >&2
+  exit 1
+fi
+mkdir -p /run/schism/marks || exit 1
+for kind in synced unsynced; do
+  file="$folder/.schism-$kind-$name"
+  if [ -e "$file" ]; then tr -d '\000' <"$file" | wc -c; else echo none; fi
+done >"/run/schism/marks/$name.new"
+if [ -e "/run/schism/marks/$name" ]; then
+  rm -f "/run/schism/marks/$name.new"
+else
+  mv "/run/schism/marks/$name.new" "/run/schism/marks/$name"
+fi
+rm -f "$folder/.schism-synced-$name" "$folder/.schism-unsynced-$name"
+"#;
+
+/// Prints what [`disk_marks_count`] kept, and forgets it.
+pub fn disk_marks_told(name: &str) -> String {
+    format!(
+        "name={}\ncat \"/run/schism/marks/$name\"\nrm -f \"/run/schism/marks/$name\"\nrmdir /run/schism/marks 2>/dev/null\ntrue\n",
         quote(name)
     )
 }

@@ -9,9 +9,9 @@ mod lease;
 mod process;
 
 pub use disk::{
-    COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_fill, disk_free, disk_mark,
-    disk_marks_left, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order, faultfs_start, faultfs_undo,
-    file_look, fill_missing, fuse_missing, read_only_mount, read_only_undo,
+    COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
+    disk_mark, disk_marks_count, disk_marks_told, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order,
+    faultfs_start, faultfs_undo, file_look, fill_missing, fuse_missing, read_only_mount, read_only_undo,
 };
 pub use filter::{
     controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
@@ -73,7 +73,9 @@ mod tests {
             read_only_mount("/var/a b", "t-1"),
             read_only_undo("/var/a b", "t-1"),
             disk_mark("/var/a b", "t-1"),
-            disk_marks_left("/var/a b", "t-1"),
+            disk_clean("/var/a b", "t-1"),
+            disk_marks_count("/var/a b", "t-1"),
+            disk_marks_told("t-1"),
             file_look("/var/a b", &[1, 2]),
             copy_keep("/var/a b", "t-1", 1, &signal("STOP", &processes), &signal("CONT", &processes)),
             copy_put("/var/a b", "t-1", "wal/*"),
