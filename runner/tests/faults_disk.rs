@@ -196,10 +196,10 @@ impl Bench {
     /// What must be as before: mounts, what we keep on the node, our processes.
     async fn snapshot(&self) -> String {
         let ours = "for name in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <\"$name\" 2>/dev/null | grep -o 'agent fault[f]s.*'; done; true";
-        let files = "find /run/schism /var/lib/schism/copies -type f -not -name '*.lock' -not -name '*.pid' \
-                     -not -path '*/agent*' 2>/dev/null | sort";
+        let files = "find /run/schism /var/lib/schism/copies -type f -not -name '*.lock' -not -name 'writer.pid' \
+                     -not -path '*/agent/*' 2>/dev/null | sort";
         let data = format!("find {DATA_DISK} -name '.schism*'");
-        self.on(&format!("cut -d ' ' -f 3- /proc/self/mountinfo; {files}; {data}; {ours}")).await
+        self.on(&format!("cut -d ' ' -f 3- /proc/self/mountinfo | sort; {files}; {data}; {ours}")).await
     }
 
     async fn answered(&self) -> u64 {
@@ -358,8 +358,9 @@ async fn a_full_disk_by_a_file(bench: &Bench) {
         .await;
     assert_eq!(measured["by"], "a file that fills the disk");
     assert!(saw(&measured, 28), "{measured:#}");
-    assert!(measured["before"][0]["free_bytes"].as_u64().unwrap() > 1 << 20, "{measured:#}");
-    assert!(measured["probes"][0]["free_bytes"].as_u64().unwrap() < 1 << 20, "{measured:#}");
+    assert!(measured["before"][0]["free_bytes"].as_u64().unwrap() > 100 << 20, "{measured:#}");
+    // ext4 counts as free what it keeps for itself.
+    assert!(measured["probes"][0]["free_bytes"].as_u64().unwrap() < 32 << 20, "{measured:#}");
     let after = bench.on(&format!("df -Pk {DATA_DISK} | awk 'END {{ print $4 }}'")).await;
     let (before, after): (f64, f64) = (before.parse().unwrap(), after.parse().unwrap());
     assert!((before - after).abs() < 20_000.0, "{before} KiB were free, and {after} are: {healed:#}");
@@ -570,7 +571,7 @@ async fn the_file_system_dies(bench: &Bench) {
             bench.on("set -- /run/schism/faultfs/*/server.pid; read -r pid start <$1; kill -9 $pid").await;
             answered.store(bench.answered().await, Ordering::SeqCst);
             let tried = bench.on(&format!("ls {} 2>&1 || true", folder())).await;
-            assert!(tried.contains("not connected"), "{tried}");
+            assert!(["not connected", "connection abort"].iter().any(|end| tried.contains(end)), "{tried}");
         })
         .await;
     nothing_answered_is_lost(bench, answered.into_inner()).await;

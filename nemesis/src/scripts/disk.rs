@@ -33,7 +33,7 @@ impl FaultfsPlace {
 
     fn head(&self, name: &str) -> String {
         format!(
-            "folder={} state={} source={} name={}\n{FAULTFS_HEAD}",
+            "folder={} place={} source={} name={}\n{FAULTFS_HEAD}",
             quote(&self.folder),
             quote(&self.state),
             quote(&self.source),
@@ -42,10 +42,11 @@ impl FaultfsPlace {
     }
 }
 
-/// `mounts` prints the numbers of our mounts; everything is done one at a time where the node has `flock`.
+/// The state folder is `place`, because the functions that look at processes set `state`. `mounts` prints the numbers of
+/// our mounts; everything is done one at a time where the node has `flock`.
 const FAULTFS_HEAD: &str = r#"umask 077
-mkdir -p "${state%/*}" || exit 1
-exec 9>>"$state.lock" || exit 1
+mkdir -p "${place%/*}" || exit 1
+exec 9>>"$place.lock" || exit 1
 if command -v flock >/dev/null; then flock 9; fi
 mounts() {
   while read -r id _rest; do
@@ -70,20 +71,20 @@ pub fn faultfs_start(place: &FaultfsPlace, agent_path: &str, name: &str, rule: &
     let serve = agent::command(agent_path, "faultfs", &[&place.folder, &place.state, &place.source, &seed]);
     let (log, pid_file) = (format!("{}/log", place.state), format!("{}/server.pid", place.state));
     format!(
-        "{head}{PROCESS_FUNCTIONS}mkdir -p \"$state/rules\" || exit 1
-printf '%s' {rule} >\"$state/rules/$name.new\" && mv -f \"$state/rules/$name.new\" \"$state/rules/$name\" || exit 1
+        "{head}{PROCESS_FUNCTIONS}mkdir -p \"$place/rules\" || exit 1
+printf '%s' {rule} >\"$place/rules/$name.new\" && mv -f \"$place/rules/$name.new\" \"$place/rules/$name\" || exit 1
 if [ -n \"$(mounts)\" ]; then
   {reload} >/dev/null || exit 1
   echo added
   exit 0
 fi
 ( {start} ) >/dev/null || exit 1
-read -r pid start0 <\"$state/server.pid\"
+read -r pid start0 <\"$place/server.pid\"
 tries=0
 until [ -n \"$(mounts)\" ]; do
   tries=$((tries + 1))
   if [ \"$tries\" -gt 200 ] || ! alive \"$pid\" \"$start0\"; then
-    tail -n 5 \"$state/log\" >&2
+    tail -n 5 \"$place/log\" >&2
     exit 1
   fi
   sleep 0.05
@@ -103,8 +104,8 @@ pub fn faultfs_undo(place: &FaultfsPlace, name: &str) -> String {
     format!("{}{PROCESS_FUNCTIONS}{FAULTFS_UNDO}", place.head(name))
 }
 
-const FAULTFS_UNDO: &str = r#"rm -f "$state/rules/$name" "$state/rules/$name.new"
-for rule in "$state"/rules/*; do
+const FAULTFS_UNDO: &str = r#"rm -f "$place/rules/$name" "$place/rules/$name.new"
+for rule in "$place"/rules/*; do
   if [ -e "$rule" ]; then
     # Another fault uses it. It looks at its rules ten times a second.
     sleep 0.3
@@ -128,7 +129,7 @@ if [ -n "$(mounts)" ]; then
   echo "$source is still mounted over $folder" >&2
   exit 1
 fi
-if { read -r pid start0 <"$state/server.pid"; } 2>/dev/null; then
+if { read -r pid start0 <"$place/server.pid"; } 2>/dev/null; then
   tries=0
   while alive "$pid" "$start0" && [ "$tries" -lt 40 ]; do
     sleep 0.05
@@ -136,7 +137,7 @@ if { read -r pid start0 <"$state/server.pid"; } 2>/dev/null; then
   done
   if alive "$pid" "$start0"; then kill -s KILL "$pid"; fi
 fi
-rm -rf "$state"
+rm -rf "$place"
 "#;
 
 /// Says whether the faulty file system is mounted; nothing where it is not.
@@ -147,8 +148,8 @@ pub fn faultfs_look(place: &FaultfsPlace) -> String {
 /// Says what is left of a fault's rule: the rule, or the file system though it has no rules any more.
 pub fn faultfs_left(place: &FaultfsPlace, name: &str) -> String {
     format!(
-        "state={} name={}\nif [ -e \"$state/rules/$name\" ]; then echo 'the rule is there'; fi\n\
-         set -- \"$state\"/rules/*\n[ -e \"$1\" ] || {}",
+        "place={} name={}\nif [ -e \"$place/rules/$name\" ]; then echo 'the rule is there'; fi\n\
+         set -- \"$place\"/rules/*\n[ -e \"$1\" ] || {}",
         quote(&place.state),
         quote(name),
         faultfs_look(place)
