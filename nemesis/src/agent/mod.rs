@@ -4,6 +4,8 @@
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
 mod dns;
+pub mod faultfs;
+pub mod files;
 mod hello;
 mod hog;
 mod memory;
@@ -43,7 +45,8 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[dns::VERB, hello::VERB, hog::VERB, memory::VERB, throttle::VERB];
+pub const VERBS: &[Verb] =
+    &[dns::VERB, faultfs::CONTROL, faultfs::VERB, files::VERB, hello::VERB, hog::VERB, memory::VERB, throttle::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {

@@ -20,8 +20,20 @@ pub mod reset;
 pub mod restart;
 pub mod terminate;
 
+pub mod bit_flip;
+mod disk;
+mod disk_corrupt;
+pub mod disk_errors;
+pub mod disk_full;
+pub mod disk_readonly;
+mod disk_rule;
+pub mod disk_slow;
 mod hired;
+pub mod lost_writes;
 mod machines;
+pub mod old_copy;
+pub mod torn_write;
+pub mod truncate;
 mod victims;
 
 use schism_cluster::{Cluster, Db, DbError, NodeHandle, ProcessId};

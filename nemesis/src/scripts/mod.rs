@@ -4,6 +4,7 @@
 //! Each may be run twice, or when half of its work was done before.
 
 mod cgroup;
+mod disk;
 mod dns;
 mod filter;
 mod lease;
@@ -13,6 +14,11 @@ mod process;
 mod resources;
 
 pub use cgroup::{Controller, group_available, group_enter, group_leave, group_look, group_place};
+pub use disk::{
+    COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
+    disk_mark, disk_marks_count, disk_marks_told, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order,
+    faultfs_start, faultfs_undo, file_look, fill_missing, fuse_missing, read_only_mount, read_only_undo,
+};
 pub use dns::{KEPT_DIR, etc_read, etc_swap, names_leftover, names_lookup, names_undo, resolver_start};
 pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
@@ -106,6 +112,26 @@ mod tests {
             lease_list("/run/a b"),
             lease_heal("/run/a b"),
             missing_tools(),
+            fuse_missing(),
+            faultfs_start(&FaultfsPlace::of("/var/a b"), "/run/it's", "t-1", "{\"it's\":1}", 7),
+            faultfs_undo(&FaultfsPlace::of("/var/a b"), "t-1"),
+            faultfs_left(&FaultfsPlace::of("/var/a b"), "t-1"),
+            faultfs_order(&FaultfsPlace::of("/var/a b"), "/run/a b", "crash"),
+            disk_probe("/var/a b", "t-1", 3, 4096),
+            disk_fill("/var/a b", "t-1", 0, 1 << 30),
+            disk_unfill("/var/a b", "t-1"),
+            disk_free("/var/a b"),
+            fill_missing("/var/a b", 1, true),
+            read_only_mount("/var/a b", "t-1"),
+            read_only_undo("/var/a b", "t-1"),
+            disk_mark("/var/a b", "t-1"),
+            disk_clean("/var/a b", "t-1"),
+            disk_marks_count("/var/a b", "t-1"),
+            disk_marks_told("t-1"),
+            file_look("/var/a b", &[1, 2]),
+            copy_keep("/var/a b", "t-1", 1, &signal("STOP", &processes), &signal("CONT", &processes)),
+            copy_put("/var/a b", "t-1", "wal/*"),
+            copy_remove("t-1"),
             format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {

@@ -1,0 +1,443 @@
+//! The exact commands of each disk fault, against nodes that only remember what they were told, and a ground that does.
+//! `SCHISM_BLESS=1` writes the golden files anew.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
+use schism_cluster::{
+    Ability, Cluster, Command, DATA_DISK, DataFiles, Db, DbError, Ground, GroundAction, GroundError, GroundLease, Kill,
+    NodeHandle, ProcessId,
+};
+use schism_generators::Invocation;
+use schism_history::{F, Process, Value};
+use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
+use serde_json::{Value as Json, json};
+
+/// A database of one process a node, which runs until it is killed and once it is started.
+struct Scripted {
+    down: Arc<Mutex<bool>>,
+    rebuilds: bool,
+}
+
+#[async_trait]
+impl Db for Scripted {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
+        Ok(())
+    }
+    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
+        Ok("1".to_owned())
+    }
+    fn kill(&self) -> Option<&dyn Kill> {
+        Some(self)
+    }
+    fn data_files(&self) -> Option<&dyn DataFiles> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Kill for Scripted {
+    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
+        let down = *self.down.lock().expect("the set-up of a test");
+        Ok(if down { Vec::new() } else { vec![ProcessId { pid: 41, start_ticks: 700 }] })
+    }
+    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
+        format!("start-scripted --name {}\n", on.node)
+    }
+}
+
+impl DataFiles for Scripted {
+    fn data_dir(&self, _: &NodeHandle) -> String {
+        format!("{DATA_DISK}/db")
+    }
+    fn patterns(&self) -> Vec<&'static str> {
+        vec!["wal/*.wal", "db"]
+    }
+    fn rebuild_script(&self, _: &Cluster, on: &NodeHandle) -> Option<String> {
+        self.rebuilds.then(|| format!("rebuild-scripted --name {} && start-scripted\n", on.node))
+    }
+}
+
+/// A ground with data disks that remembers what it was told.
+#[derive(Default)]
+struct ScriptedGround {
+    told: Mutex<Vec<String>>,
+}
+
+impl ScriptedGround {
+    fn tell(&self, text: String) {
+        self.told.lock().expect("the set-up of a test").push(text);
+    }
+}
+
+#[async_trait]
+impl Ground for ScriptedGround {
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+    async fn can(&self, ability: Ability) -> Result<(), GroundError> {
+        match ability {
+            Ability::DataDisk => Ok(()),
+            _ => schism_cluster::NoGround.can(ability).await,
+        }
+    }
+    async fn act(&self, action: &GroundAction) -> Result<Json, GroundError> {
+        self.tell(format!("act: {action}"));
+        Ok(Json::Null)
+    }
+    async fn arm(&self, lease: &GroundLease) -> Result<(), GroundError> {
+        self.tell(format!("arm {} for {} s: {}", lease.name, lease.lease_s, json!(lease.undo)));
+        Ok(())
+    }
+    async fn cancel(&self, name: &str) -> Result<(), GroundError> {
+        self.tell(format!("cancel {name}"));
+        Ok(())
+    }
+}
+
+struct Bench {
+    cluster: Cluster,
+    log: Arc<Log>,
+    nemesis: Arc<Nemesis>,
+    ground: Arc<ScriptedGround>,
+    folder: tempfile::TempDir,
+}
+
+const AGENT: &str = "/run/schism/agent/schism";
+
+impl Bench {
+    fn new(class: &str, with_ground: bool, rebuilds: bool) -> Bench {
+        let folder = tempfile::tempdir().expect("the set-up of a test");
+        let (mut cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
+        let ground = Arc::new(ScriptedGround::default());
+        if with_ground {
+            cluster.ground = Arc::clone(&ground) as _;
+        }
+        let down = Arc::new(Mutex::new(false));
+        let db = Scripted { down: Arc::clone(&down), rebuilds };
+        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
+        let options = NemesisOptions::new(RunTag::new("k3f9"));
+        let nemesis = Nemesis::new(cluster.clone(), Arc::new(db), ledger, options, &[class]);
+        log.with(move |_, command| {
+            let text = format!("{}{}", command.script, String::from_utf8_lossy(&command.stdin));
+            // A lease holds the undo, but does not do it.
+            let armed = command.script.contains("setsid sh -c");
+            let mut down = down.lock().expect("the set-up of a test");
+            *down = (*down || command.script.starts_with("failed=0")) && (armed || !text.contains("start-scripted"));
+            None
+        });
+        log.on("agent hello", said(AGENT));
+        Bench { cluster, log, nemesis, ground, folder }
+    }
+
+    async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
+        let invocation = Invocation { process: Process::nemesis(class), f, key: None, value };
+        self.nemesis.actor(class).expect("the set-up of a test").invoke(&invocation, 3).await
+    }
+
+    async fn inject(&self, class: &str, options: Json) -> Answer {
+        let spec: FaultSpec = serde_json::from_value(json!({ class: options })).expect("the set-up of a test");
+        let mut value = spec.draw(&mut schism_history::Seed(1).stream("t")).expect("the set-up of a test");
+        value.insert("draw".to_owned(), json!(9));
+        value.insert("duration_ms".to_owned(), json!(8000));
+        self.invoke(class, F::Inject, Value::from_json(&Json::Object(value))).await
+    }
+
+    /// Everything the nodes and the ground were told, with standard input in full; probes are named only.
+    fn told(&self) -> String {
+        let mut text = String::new();
+        for entry in self.log.entries() {
+            let Deed::Run(command) = entry.deed else { continue };
+            let Command { script, stdin, .. } = command;
+            let shown = [
+                ("agent hello", "(search for the agent)\n"),
+                ("db/.schism-probe-", "(probe of the disk)\n"),
+                ("my ($folder, $name) = @ARGV", "(marks on the disk)\n"),
+            ];
+            let named = shown.iter().find(|(part, _)| script.contains(part)).map(|(_, name)| (*name).to_owned());
+            // How leases are kept and undos run is not of these faults.
+            let leased = !stdin.is_empty() && script.contains("/run/schism/leases");
+            let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
+            text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
+            if !stdin.is_empty() {
+                text += &format!("--- standard input\n{}", String::from_utf8_lossy(&stdin));
+            }
+        }
+        let ground = self.ground.told.lock().expect("the set-up of a test").join("\n");
+        if ground.is_empty() { text } else { format!("{text}=== the ground\n{ground}\n") }
+    }
+}
+
+fn golden(name: &str, found: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/disk").join(format!("{name}.txt"));
+    if std::env::var_os("SCHISM_BLESS").is_some() {
+        std::fs::write(&path, found).expect("the set-up of a test");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+}
+
+const WELL: &str = "free 5000000 0\nopen 0 100\nwrite 0 100\nfsync 0 100\nread 0 100\nunlink 0 100\n";
+
+fn probe(what: &str, error: i32, micros: u64) -> String {
+    WELL.replace(&format!("{what} 0 100"), &format!("{what} {error} {micros}"))
+}
+
+/// An answer of our file system.
+fn status(torn: bool, failed: u64) -> String {
+    let count = json!({"ops": 9, "delayed": 0, "failed": failed});
+    let torn = torn.then(|| json!({"path": "wal/0.wal", "offset": 0, "asked_bytes": 1000, "kept_bytes": 512}));
+    let status = json!({
+        "rules": ["k3f9-3"], "dead": torn.is_some(), "counts": {"write": count}, "torn": torn,
+        "unsynced": {"files": 1, "bytes": 5}, "forced_syncs": 0,
+    });
+    json!({"status": status, "lost": {"files": 1, "bytes": 5}}).to_string()
+}
+
+fn done(changes: Json) -> String {
+    json!({
+        "path": "/d/wal/0.wal", "of_files": 2, "size_before_bytes": 900, "size_after_bytes": 900,
+        "data_before_bytes": 900, "sha256_before": "aa", "sha256_after": "bb", "changes": changes,
+    })
+    .to_string()
+}
+
+/// A class, its options, and what the nodes answer: each text is answered once to a command that contains the other, in
+/// order.
+struct Row {
+    name: &'static str,
+    class: &'static str,
+    options: Json,
+    answers: Vec<(&'static str, String)>,
+    ground: bool,
+    rebuilds: bool,
+}
+
+fn rows() -> Vec<Row> {
+    let row = |name, class, options, answers| Row { name, class, options, answers, ground: false, rebuilds: true };
+    let probes = |now: String| {
+        vec![("db/.schism-probe-", WELL.to_owned()), ("db/.schism-probe-", now), ("db/.schism-probe-", WELL.to_owned())]
+    };
+    let free = ("%f %S' /var/lib/schism/data/db)\necho", "9000000".to_owned());
+    let flip = json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]);
+    let with = |mut first: Vec<(&'static str, String)>, more: Vec<(&'static str, String)>| {
+        first.extend(more);
+        first
+    };
+    vec![
+        row("full", "disk-full", json!({}), with(probes(probe("write", 28, 5)), vec![free.clone()])),
+        row(
+            "full-faultfs",
+            "disk-full",
+            json!({"most": "1MiB"}),
+            with(probes(probe("write", 28, 5)), vec![free, (" status\n", status(false, 1))]),
+        ),
+        row(
+            "readonly-faultfs",
+            "disk-readonly",
+            json!({}),
+            with(probes(probe("open", 30, 5)), vec![(" status\n", status(false, 1))]),
+        ),
+        row(
+            "readonly-mount",
+            "disk-readonly",
+            json!({}),
+            with(probes(probe("open", 30, 5)), vec![("<>/dev/fuse", "/dev/fuse cannot be opened\n".to_owned())]),
+        ),
+        row(
+            "slow",
+            "disk-slow",
+            json!({"latency": "50ms", "operations": "fsync", "files": "wal/*"}),
+            with(probes(probe("fsync", 0, 50_100)), vec![(" status\n", status(false, 0))]),
+        ),
+        row(
+            "errors",
+            "disk-errors",
+            json!({"share": "1%", "operations": "read"}),
+            with(probes(WELL.to_owned()), vec![(" status\n", status(false, 2))]),
+        ),
+        row(
+            "lost-writes-faultfs",
+            "lost-writes",
+            json!({}),
+            vec![
+                (" crash\n", status(false, 0)),
+                (" revive\n", status(false, 0)),
+                ("cat \"/run/schism/marks", "8192\n0\n".to_owned()),
+            ],
+        ),
+        Row {
+            ground: true,
+            ..row(
+                "lost-writes-ground",
+                "lost-writes",
+                json!({}),
+                vec![
+                    ("db/.schism-probe-", "free 0 0\nopen 5 100\n".to_owned()),
+                    ("cat \"/run/schism/marks", "8192\nnone\n".to_owned()),
+                ],
+            )
+        },
+        row(
+            "torn-write-faultfs",
+            "torn-write",
+            json!({"window": "1s"}),
+            [" status\n", " crash\n", " revive\n"].map(|order| (order, status(true, 0))).to_vec(),
+        ),
+        row(
+            "torn-write-file",
+            "torn-write",
+            json!({"how": "file"}),
+            vec![("agent files", done(flip.clone())), ("od -An", "bb\n900\n3\n".to_owned())],
+        ),
+        row(
+            "bit-flip",
+            "bit-flip",
+            json!({}),
+            vec![("agent files", done(flip.clone())), ("od -An", "bb\n900\n 3\n".to_owned())],
+        ),
+        Row {
+            rebuilds: false,
+            ..row(
+                "bit-flip-live",
+                "bit-flip",
+                json!({"live": true, "files": "db", "bits": 2}),
+                vec![("agent files", done(flip.clone())), ("od -An", "cc\n900\n 3\n".to_owned())],
+            )
+        },
+        row(
+            "truncate",
+            "truncate",
+            json!({"bytes": "4KiB", "rebuild": false}),
+            vec![
+                ("agent files", done(json!([{"offset": 900, "old_byte": 1, "new_byte": 0}]))),
+                ("wc -c", "bb\n900\n".to_owned()),
+            ],
+        ),
+        row(
+            "restore-old-copy",
+            "restore-old-copy",
+            json!({"age": "2s"}),
+            vec![("find \"$kept\"", "5\n".to_owned()), ("differing", "3\n0\n".to_owned())],
+        ),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_fault_says_exactly_this_to_its_nodes() {
+    for row in rows() {
+        let bench = Bench::new(row.class, row.ground, row.rebuilds);
+        for (contains, answer) in &row.answers {
+            bench.log.once(contains, said(answer));
+        }
+        let mut options = json!({"targets": [["n2"]]});
+        options.as_object_mut().unwrap().extend(row.options.as_object().unwrap().clone());
+        let answer = bench.inject(row.class, options).await;
+        assert_eq!(answer.error, None, "{}", row.name);
+        let told = answer.value.to_json();
+        assert_eq!(told["evidence"]["proven"], true, "{}: {told:#}", row.name);
+        let text = std::fs::read_to_string(bench.folder.path().join("faults.jsonl")).unwrap();
+        let irreversible = !row.rebuilds || row.options["rebuild"] == false;
+        assert_eq!(text.contains("irreversible"), irreversible, "{}: {text}", row.name);
+        let healed = bench.invoke(row.class, F::Heal, Value::Nil).await;
+        assert_eq!(healed.error, None, "{}", row.name);
+        golden(row.name, &bench.told());
+    }
+}
+
+/// What a probe does not show is not proven, whatever the commands said.
+#[tokio::test(start_paused = true)]
+async fn success_of_commands_proves_nothing() {
+    for row in rows() {
+        let bench = Bench::new(row.class, row.ground, row.rebuilds);
+        // The file system answers, and the agent says that it changed something; everything else is as if nothing was.
+        bench.log.on("db/.schism-probe-", said(WELL));
+        bench.log.on("%f %S' /var/lib/schism/data/db)\necho", said(if row.name == "full" { "9000000" } else { "x" }));
+        bench.log.on("<>/dev/fuse", said(if row.name == "readonly-mount" { "no" } else { "" }));
+        bench.log.on("faultfs-ctl", said(&status(false, 0)));
+        bench.log.on("agent files", said(&done(json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]))));
+        bench.log.on("od -An", said("aa\n900\n1\n"));
+        bench.log.on("cat \"/run/schism/marks", said("8192\n8192\n"));
+        bench.log.on("differing", said("0\n0\n"));
+        let mut options = json!({"targets": [["n2"]]});
+        options.as_object_mut().unwrap().extend(row.options.as_object().unwrap().clone());
+        let answer = bench.inject(row.class, options).await;
+        let told = answer.value.to_json();
+        assert_eq!((answer.error, &told["evidence"]["proven"]), (None, &json!(false)), "{}: {told:#}", row.name);
+    }
+}
+
+/// A rule that is still there, or a file system without one, is not healed.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_not_healed() {
+    let bench = Bench::new("disk-slow", false, false);
+    bench.log.once("db/.schism-probe-", said(WELL));
+    bench.log.once("db/.schism-probe-", said(&probe("fsync", 0, 90_000)));
+    bench.log.on("db/.schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
+    bench.log.on("echo 'the rule is there'", said("the rule is there\n"));
+    let options = json!({"targets": [["n2"]], "latency": "50ms", "operations": "fsync"});
+    assert_eq!(bench.inject("disk-slow", options).await.error, None);
+    let error = bench.invoke("disk-slow", F::Heal, Value::Nil).await.error.unwrap().to_string();
+    assert!(error.contains("not seen to be gone") && error.contains("the rule is there"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_harmed_where_the_agent_or_fuse_is_missing() {
+    let targets = json!({"targets": [["n2"]]});
+    for class in ["disk-slow", "disk-errors", "lost-writes"] {
+        let bench = Bench::new(class, false, false);
+        bench.log.on("<>/dev/fuse", said("/dev/fuse cannot be opened\n"));
+        let error = bench.inject(class, targets.clone()).await.error.unwrap().to_json();
+        assert_eq!(error[0], "refused", "{class}");
+        assert!(error[1].as_str().unwrap().contains("/dev/fuse cannot be opened"), "{error}");
+        assert!(!bench.told().contains("kill -s KILL") && !bench.told().contains("setsid"), "{}", bench.told());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_does_not_start_on_harmed_data_is_told() {
+    let bench = Bench::new("bit-flip", false, true);
+    bench.log.once("agent files", said(&done(json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]))));
+    bench.log.once("od -An", said("bb\n900\n3\n"));
+    bench.log.once("start-scripted --name", ended(1, "checksum mismatch"));
+    let told = bench.inject("bit-flip", json!({"targets": [["n2"]]})).await;
+    assert_eq!(told.error, None);
+    let measured = &told.value.to_json()["evidence"]["measured"];
+    assert_eq!(measured["database"][0]["started"], false);
+    assert!(measured["database"][0]["stderr"].as_str().unwrap().contains("checksum mismatch"), "{measured}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn needs_are_asked_before_the_run() {
+    let specs = |text: &str| vec![serde_json::from_value::<FaultSpec>(json!(text)).unwrap()];
+    let db = |rebuilds| Scripted { down: Arc::default(), rebuilds };
+    for (class, ground, fuse, unmet) in [
+        ("disk-slow", false, false, Some("/dev/fuse cannot be opened")),
+        ("disk-slow", false, true, None),
+        ("disk-readonly", false, false, None),
+        ("lost-writes", false, false, Some("can only be logged in to")),
+        ("lost-writes", true, false, None),
+        ("lost-writes", false, true, None),
+        ("bit-flip", false, false, None),
+    ] {
+        let bench = Bench::new(class, ground, false);
+        if !fuse {
+            bench.log.on("<>/dev/fuse", said("/dev/fuse cannot be opened\n"));
+        }
+        let found = check_needs(&specs(class), &bench.cluster, &db(false)).await;
+        let text = found.err().map(|unmet| unmet.iter().map(ToString::to_string).collect::<String>());
+        assert_eq!(text.is_some(), unmet.is_some(), "{class}: {text:?}");
+        assert!(text.unwrap_or_default().contains(unmet.unwrap_or_default()), "{class}");
+    }
+}
