@@ -71,7 +71,10 @@ impl Target {
             "followers" => Target::Followers,
             "random" => Target::Random,
             _ => {
-                return name.strip_prefix("role:").filter(|role| !role.is_empty()).map(|role| Target::Role(role.into()));
+                return name
+                    .strip_prefix("role:")
+                    .filter(|role| !role.is_empty())
+                    .map(|role| Target::Role(role.into()));
             }
         })
     }

@@ -106,7 +106,7 @@ fn make_nemesis(
     let ledger = Ledger::open(&dir.ledger())
         .map_err(|error| RunnerError::Write { path: dir.ledger(), source: std::io::Error::other(error.to_string()) })?;
     let mut options = NemesisOptions::new(RunTag::new(&dir.name()));
-    options.lease_margin = Duration::from_millis(plan.lease_ms);
+    options.lease = Duration::from_millis(plan.lease_ms);
     let classes = plan.fault_classes();
     let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
     Ok(Nemesis::new(cluster.clone(), database.db.clone(), ledger, options, &classes))

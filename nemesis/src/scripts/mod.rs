@@ -3,15 +3,19 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod claim;
 mod filter;
 mod lease;
+mod leftovers;
 mod process;
 
+pub use claim::{claim_break, claim_look, claim_release, claim_take};
 pub use filter::{
     controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
     nft_undo, which_filter,
 };
-pub use lease::{heal, lease_arm, lease_heal, lease_list};
+pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list};
+pub use leftovers::{LEFTOVERS, Leftover, leftovers_remove};
 pub use process::signal;
 
 /// Where the packet filter's tools live when a login has a short path.
@@ -19,12 +23,12 @@ const SBIN: &str = "PATH=\"$PATH:/usr/sbin:/sbin\"\n";
 
 /// Says which of the tools that evidence needs are missing, a line each.
 pub fn missing_tools() -> String {
-    "for tool in perl setsid sleep; do command -v \"$tool\" >/dev/null 2>&1 || echo \"$tool\"; done\ntrue\n".to_owned()
+    "for tool in perl setsid sleep flock; do command -v \"$tool\" >/dev/null 2>&1 || echo \"$tool\"; done\ntrue\n"
+        .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::lease::{RUN_UNDO, WATCH};
     use super::*;
     use schism_cluster::ProcessId;
     use std::io::Write;
@@ -38,6 +42,12 @@ mod tests {
     #[test]
     fn every_script_is_posix_shell() {
         let processes = [ProcessId { pid: 12, start_ticks: 345 }];
+        let places = Places {
+            dir: "/var/lib/a b".to_owned(),
+            run: "/run/a b".to_owned(),
+            boot: "/var/lib/boot d".to_owned(),
+            etc: "/etc".to_owned(),
+        };
         let scripts = [
             which_filter(),
             controller_address(),
@@ -49,12 +59,21 @@ mod tests {
             iptables_leftover("SCHISM-t-1"),
             signal("KILL", &processes),
             signal("KILL", &[]),
-            lease_arm("/run/a b", "t-1", 30, "{\"it's\":1}"),
-            heal("/run/a b", "t-1"),
-            lease_list("/run/a b"),
-            lease_heal("/run/a b"),
+            lease_arm(&places, "t-1", 30, "here:1:2", "{\"it's\":1}"),
+            places.watch(),
+            places.at_boot(),
+            beat("/run/a b", "t", 7, Some("t here:1:2 3 30")),
+            heal(&places, "t-1", true),
+            heal(&places, "t-1", false),
+            lease_cancel(&places, "t-1"),
+            lease_list(&places),
+            lease_heal(&places),
+            claim_take("/var/lib/a b", "/run/a b", "t", "t here:1:2 3 30"),
+            claim_release("/run/a b", "t"),
+            claim_break("/run/a b", "halted here:1:2 3 0"),
+            claim_look("/run/a b"),
+            leftovers_remove(&places),
             missing_tools(),
-            format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
             let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
