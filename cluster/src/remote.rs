@@ -169,6 +169,15 @@ pub trait Remote: Send + Sync {
     /// Where there is no end to report: unreachable, refused, past its deadline.
     async fn output(&self, command: &Command) -> Result<Output, RemoteError>;
 
+    /// As [`Remote::output`], but never waiting behind other commands of ours: for signs of life, which must come through
+    /// while long commands run. Short ones only.
+    ///
+    /// # Errors
+    /// As [`Remote::output`].
+    async fn output_apart(&self, command: &Command) -> Result<Output, RemoteError> {
+        self.output(command).await
+    }
+
     /// Writes bytes to a file on the node (as root; parent folders are made), by a temporary name and a rename.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Healing from the ledger alone: what a second process does after the first one died.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use schism_cluster::{Cluster, GroundAction};
+use schism_history::Node;
 
 use crate::fault::{FaultError, Undo};
 use crate::lease::{HealReport, Leases};
@@ -67,10 +69,10 @@ async fn heal_one(fault: &Entry, cluster: &Cluster, leases: &Leases, report: &mu
         report.failed.push((what, "the line of the ledger that says how is lost".to_owned()));
         return false;
     }
-    let (done, failed) = undo_with_retries(cluster, leases, &fault.run_tag.lease(fault.fault_id), &fault.undo).await;
-    report.healed.extend(done.iter().map(|node| format!("{what} on {node}")));
-    healed &= failed.is_empty();
-    report.failed.extend(failed.into_iter().map(|(node, reason)| (format!("{what} on {node}"), reason)));
+    let undone = undo_with_retries(cluster, leases, &fault.run_tag.lease(fault.fault_id), &fault.undo).await;
+    report.healed.extend(undone.done.iter().map(|node| format!("{what} on {node}")));
+    healed &= undone.failed.is_empty();
+    report.failed.extend(undone.failed.into_iter().map(|(node, reason)| (format!("{what} on {node}"), reason)));
     healed
 }
 
@@ -94,41 +96,73 @@ fn stages(undo: &[Undo]) -> Vec<Stage> {
     stages
 }
 
-/// Runs undos, stage by stage, until each succeeded or had its tries; what fails in one stage does not stop the next.
-/// Answers where it succeeded (a node, or what the ground did), and where it did not with the last reason.
-pub(crate) async fn undo_with_retries(
-    cluster: &Cluster,
-    leases: &Leases,
-    lease: &str,
-    undo: &[Undo],
-) -> (Vec<String>, Vec<(String, String)>) {
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
-    let mut ground_failed = false;
+/// What became of the undos of a fault.
+#[derive(Debug, Default)]
+pub(crate) struct Undone {
+    /// Where they succeeded: a node, or what the ground did.
+    pub done: Vec<String>,
+    /// Where they did not, with the last reason.
+    pub failed: Vec<(String, String)>,
+    /// Nodes that had healed themselves before: the fault was shorter than its window says.
+    pub expired: Vec<Node>,
+}
+
+/// Runs undos, stage by stage, until each succeeded or had its tries; what fails in one stage does not stop the next. The
+/// lease of a node is cancelled when all stages are done, and none that concerns the node failed: with its last script
+/// where that is the last stage, which is the common case, else by itself.
+pub(crate) async fn undo_with_retries(cluster: &Cluster, leases: &Leases, lease: &str, undo: &[Undo]) -> Undone {
+    let mut undone = Undone::default();
+    // Nodes of which nothing failed and whose lease still stands, and nodes of which something failed.
+    let (mut good, mut bad) = (BTreeSet::new(), BTreeSet::new());
+    let (mut on_ground, mut ground_failed) = (false, false);
     let stages = stages(undo);
-    let on_ground = stages.iter().any(|stage| matches!(stage, Stage::Ground(_)));
-    for stage in stages {
+    let count = stages.len();
+    for (number, stage) in stages.into_iter().enumerate() {
         match stage {
             Stage::Nodes(scripts) => {
-                let (nodes, trouble) = undo_on_nodes(cluster, leases, lease, scripts).await;
-                done.extend(nodes);
-                failed.extend(trouble);
-            }
-            Stage::Ground(action) => match undo_on_ground(cluster, &action).await {
-                Ok(()) => done.push(format!("the ground ({action})")),
-                Err(reason) => {
-                    ground_failed = true;
-                    failed.push((format!("the ground ({action})"), reason));
+                let last = number + 1 == count && !ground_failed;
+                let cancel = |node: &Node| last && !bad.contains(node);
+                let seen = undo_on_nodes(cluster, leases, lease, scripts, &cancel).await;
+                for node in seen.good {
+                    undone.done.push(node.to_string());
+                    if cancel(&node) {
+                        good.remove(&node)
+                    } else {
+                        good.insert(node)
+                    };
                 }
-            },
+                undone.expired.extend(seen.expired);
+                for (node, reason) in seen.failed {
+                    undone.failed.push((node.to_string(), reason));
+                    good.remove(&node);
+                    bad.insert(node);
+                }
+            }
+            Stage::Ground(action) => {
+                on_ground = true;
+                match undo_on_ground(cluster, &action).await {
+                    Ok(()) => undone.done.push(format!("the ground ({action})")),
+                    Err(reason) => {
+                        ground_failed = true;
+                        undone.failed.push((format!("the ground ({action})"), reason));
+                    }
+                }
+            }
         }
     }
-    if on_ground
-        && !ground_failed
-        && let Err(error) = cluster.ground.cancel(lease).await
-    {
-        tracing::warn!(%error, lease, "the ground keeps a lease whose undo is done");
+    if !ground_failed {
+        let open: Vec<Node> = good.into_iter().filter(|node| !bad.contains(node)).collect();
+        for (node, answer) in leases.cancel(cluster, lease, &open).await {
+            if let Err(error) = answer {
+                let reason = format!("it is undone, but its lease is still there: {error}");
+                undone.failed.push((node.to_string(), reason));
+            }
+        }
+        if on_ground && let Err(error) = cluster.ground.cancel(lease).await {
+            tracing::warn!(%error, lease, "the ground keeps a lease whose undo is done");
+        }
     }
-    (done, failed)
+    undone
 }
 
 async fn undo_on_ground(cluster: &Cluster, action: &GroundAction) -> Result<(), String> {
@@ -143,31 +177,43 @@ async fn undo_on_ground(cluster: &Cluster, action: &GroundAction) -> Result<(), 
     }
 }
 
+/// What became of a stage on nodes.
+struct StageSeen {
+    good: Vec<Node>,
+    failed: Vec<(Node, String)>,
+    expired: Vec<Node>,
+}
+
 async fn undo_on_nodes(
     cluster: &Cluster,
     leases: &Leases,
     lease: &str,
     mut left: Vec<Undo>,
-) -> (Vec<String>, Vec<(String, String)>) {
-    let mut done = Vec::new();
-    let mut failed: Vec<(String, String)> = Vec::new();
+    cancel: &(dyn Fn(&Node) -> bool + Sync),
+) -> StageSeen {
+    let mut seen = StageSeen { good: Vec::new(), failed: Vec::new(), expired: Vec::new() };
     for attempt in 1..=TRIES {
-        failed.clear();
-        for (node, answer) in leases.undo(cluster, lease, &left).await {
+        seen.failed.clear();
+        for (node, answer) in leases.undo_stage(cluster, lease, &left, cancel).await {
             match answer {
-                Ok(()) => done.push(node.to_string()),
-                Err(error) => failed.push((node.to_string(), error.to_string())),
+                Ok(expired) => {
+                    seen.expired.extend(expired.then(|| node.clone()));
+                    seen.good.push(node);
+                }
+                Err(error) => seen.failed.push((node, error.to_string())),
             }
         }
-        if failed.is_empty() {
+        if seen.failed.is_empty() {
             break;
         }
-        left.retain(
-            |one| matches!(one, Undo::OnNode { node, .. } if failed.iter().any(|(bad, _)| bad == node.as_str())),
-        );
+        left.retain(|one| matches!(one, Undo::OnNode { node, .. } if seen.failed.iter().any(|(bad, _)| bad == node)));
         if attempt < TRIES {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    (done, failed)
+    seen
 }
+
+#[cfg(test)]
+#[path = "heal_tests.rs"]
+mod tests;

@@ -1,11 +1,24 @@
-//! The dead man's switch: each harm leaves on its node a watcher that undoes it by itself when nobody healed in time.
+//! The dead man's switch: each harm leaves on its node a watcher that undoes it by itself when the controller has been
+//! silent for too long.
 //!
 //! A lease is files in one folder of the node (`<run tag>-<fault id>-<node>.undo`, `.info`) and a detached shell that counts
-//! the seconds. Healing removes the files, which ends the watcher within a second; so does the watcher's own undo.
-//! The folder alone is enough to heal: no ledger, no controller ([`Leases::heal`]).
+//! the seconds since the last sign of life ([`crate::beat`]). Healing removes the files, which ends the watcher within a
+//! second; so does the watcher's own undo. The folder alone is enough to heal: no ledger, no controller
+//! ([`Leases::heal`]).
 //!
-//! Not covered: a node that is powered off keeps no lease (`/run` is gone with it), and neither do the processes and
-//! the packet filter that it would have restored.
+//! **Time** is the node's uptime: clocks may jump. A node that was frozen (or a machine that slept) counts only a few seconds
+//! for all of that time, so that the controller, which could not reach it, has its say first.
+//!
+//! **A restart of the node.** The folder is on disk, synced before the harm. What starts the watchers again is told in
+//! [`Lease::restarts_by`]: a lab's nodes run `/var/lib/schism/boot.d` by themselves, systemd gets a unit of ours and cron a
+//! line of ours in `/etc/cron.d` (both gone with the last lease), and `none` says that there is nothing: then the lease
+//! waits for `schism heal`. After a restart the whole lease runs again.
+//!
+//! **Order with the ground.** Undos that the ground does are leased with the ground's keeper ([`schism_cluster::GroundLease`]),
+//! scripts with the node; when a controller is silent both begin by themselves, about at the same time, in no order, and
+//! each tries again until it succeeds. So a script that needs the ground's part (start what lies on a disk that must come
+//! back first) has to fail until that is done. A controller that heals keeps the order of the undos, and the lease of a
+//! node is cancelled only when every stage of its fault is done ([`mod@crate::heal`]).
 
 use std::time::Duration;
 
@@ -15,23 +28,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::fanout;
 use crate::fault::Undo;
-use crate::scripts;
+use crate::scripts::{self, Places};
 
 /// Where leases live on a node.
-pub const LEASE_DIR: &str = "/run/schism/leases";
+pub const LEASE_DIR: &str = "/var/lib/schism/leases";
 
 /// How long a command that undoes may take: a lock of 20 s, and a database that starts slowly.
 const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 
-/// The folder of the leases.
+/// The folders of the leases, and who leaves them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leases {
-    dir: String,
+    places: Places,
+    controller: String,
 }
 
 impl Default for Leases {
     fn default() -> Leases {
-        Leases::within(LEASE_DIR)
+        let places = Places {
+            dir: LEASE_DIR.to_owned(),
+            run: "/run/schism".to_owned(),
+            boot: "/var/lib/schism/boot.d".to_owned(),
+            etc: "/etc".to_owned(),
+        };
+        Leases { places, controller: "-".to_owned() }
     }
 }
 
@@ -42,7 +62,7 @@ pub struct LeaseInfo {
     pub class: String,
     /// One line for a person.
     pub label: String,
-    /// How long the node waits before it heals itself, in seconds.
+    /// For how long the controller must be silent before the node heals itself, in seconds.
     pub lease_s: u64,
 }
 
@@ -55,8 +75,20 @@ pub struct Lease {
     pub name: String,
     /// What it says of itself; `None` if that cannot be read.
     pub info: Option<LeaseInfo>,
-    /// Seconds until the node heals itself; negative once it should have.
+    /// Seconds until the node heals itself if nothing is heard; negative once it should have. `None` where nothing waits:
+    /// then only healing helps.
     pub left_s: Option<i64>,
+    /// What goes on with it after a restart of the node: `lab`, `systemd`, `cron`, or `none`.
+    pub restarts_by: Option<String>,
+    /// The controller that left it: `HOST:PID:START`.
+    pub controller: Option<String>,
+}
+
+impl Lease {
+    /// The tag of its run.
+    pub fn run_tag(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default()
+    }
 }
 
 /// What became of healing.
@@ -79,9 +111,22 @@ impl HealReport {
 }
 
 impl Leases {
-    /// Leases in another folder, for tests.
+    /// Leases in another folder (and others beside it), for tests.
     pub fn within(dir: &str) -> Leases {
-        Leases { dir: dir.to_owned() }
+        let beside = |what: &str| format!("{dir}.{what}");
+        let places = Places { dir: dir.to_owned(), run: beside("run"), boot: beside("boot"), etc: beside("etc") };
+        Leases { places, controller: "-".to_owned() }
+    }
+
+    /// Left by this controller (`HOST:PID:START`), which `schism status` tells.
+    pub fn of_controller(self, controller: &str) -> Leases {
+        let plain = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        Leases { controller: controller.chars().map(plain).collect(), ..self }
+    }
+
+    /// Where they live.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Arms a lease for every undo that runs on a node. All are tried.
@@ -90,7 +135,7 @@ impl Leases {
     /// The first node that did not obey; the caller must then not harm, and cancel by healing.
     pub async fn arm(&self, cluster: &Cluster, name: &str, info: &LeaseInfo, undo: &[Undo]) -> Result<(), RemoteError> {
         let text = serde_json::to_string(info).unwrap_or_default();
-        let arm = |name: &str| scripts::lease_arm(&self.dir, name, info.lease_s, &text);
+        let arm = |name: &str| scripts::lease_arm(&self.places, name, info.lease_s, &self.controller, &text);
         let command = |(node, undo): (Node, String)| {
             let command = Command::new(arm(&on_node(name, &node))).stdin(undo);
             (node, command)
@@ -100,18 +145,46 @@ impl Leases {
 
     /// Runs these undos, each on its node, and cancels the lease where it succeeded. Answers for each node.
     pub async fn undo(&self, cluster: &Cluster, name: &str, undo: &[Undo]) -> Vec<(Node, Result<(), RemoteError>)> {
+        let answers = self.undo_stage(cluster, name, undo, &|_| true).await;
+        answers.into_iter().map(|(node, answer)| (node, answer.map(|_| ()))).collect()
+    }
+
+    /// Runs these undos, each on its node, and cancels the lease where it succeeded on nodes for which `cancel` says so.
+    /// Answers for each node whether it had healed itself before.
+    pub(crate) async fn undo_stage(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        undo: &[Undo],
+        cancel: &(dyn Fn(&Node) -> bool + Sync),
+    ) -> Vec<(Node, Result<bool, RemoteError>)> {
         let command = |(node, undo): (Node, String)| {
-            let script = scripts::heal(&self.dir, &on_node(name, &node));
+            let script = scripts::heal(&self.places, &on_node(name, &node), cancel(&node));
             (node, Command::new(script).stdin(undo).deadline(HEAL_DEADLINE))
         };
         let commands = per_node(undo).into_iter().map(command).collect();
         let answers = fanout::run_each(cluster, commands).await;
+        // The undo may have said something too, before.
+        let expired = |text: String| text.lines().next_back() == Some("expired");
+        answers.into_iter().map(|(node, answer)| (node, answer.map(|output| expired(output.text())))).collect()
+    }
+
+    /// Cancels the lease of these nodes, whose harm is undone.
+    pub(crate) async fn cancel(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        nodes: &[Node],
+    ) -> Vec<(Node, Result<(), RemoteError>)> {
+        let command =
+            |node: &Node| (node.clone(), Command::new(scripts::lease_cancel(&self.places, &on_node(name, node))));
+        let answers = fanout::run_each(cluster, nodes.iter().map(command).collect()).await;
         answers.into_iter().map(|(node, answer)| (node, answer.map(|_| ()))).collect()
     }
 
     /// Lists the leases that live on the nodes now. A node that does not answer gives its error instead.
     pub async fn list(&self, cluster: &Cluster) -> (Vec<Lease>, Vec<RemoteError>) {
-        let script = scripts::lease_list(&self.dir);
+        let script = scripts::lease_list(&self.places);
         let commands = cluster.names().into_iter().map(|node| (node, Command::new(&script))).collect();
         let (mut leases, mut errors) = (Vec::new(), Vec::new());
         for (node, answer) in fanout::run_each(cluster, commands).await {
@@ -125,7 +198,19 @@ impl Leases {
 
     /// Heals from the nodes alone: runs the undo of every lease found there.
     pub async fn heal(&self, cluster: &Cluster) -> HealReport {
-        let command = Command::new(scripts::lease_heal(&self.dir)).deadline(HEAL_DEADLINE);
+        let command = Command::new(scripts::lease_heal(&self.places)).deadline(HEAL_DEADLINE);
+        self.report(cluster, &command, "lease ").await
+    }
+
+    /// Removes everything of ours that has no lease any more, told by its name ([`crate::scripts::LEFTOVERS`]). Heal the
+    /// leases first.
+    pub async fn remove_leftovers(&self, cluster: &Cluster) -> HealReport {
+        let command = Command::new(scripts::leftovers_remove(&self.places)).deadline(HEAL_DEADLINE);
+        self.report(cluster, &command, "").await
+    }
+
+    /// Runs a command on every node that says `healed WHAT` or `removed WHAT`, and `failed WHAT`, a line each.
+    async fn report(&self, cluster: &Cluster, command: &Command, prefix: &str) -> HealReport {
         let commands = cluster.names().into_iter().map(|node| (node, command.clone())).collect();
         let mut report = HealReport::default();
         for (node, answer) in fanout::run_each(cluster, commands).await {
@@ -137,12 +222,17 @@ impl Leases {
                 }
             };
             for line in output.text().lines() {
-                let mut words = line.splitn(3, ' ');
-                let (verdict, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                let what = format!("lease {name} on {node}");
+                let (verdict, what) = line.split_once(' ').unwrap_or((line, ""));
                 match verdict {
-                    "healed" => report.healed.push(what),
-                    _ => report.failed.push((what, words.next().unwrap_or("(nothing was said)").trim().to_owned())),
+                    "healed" | "removed" => report.healed.push(format!("{prefix}{what} on {node}")),
+                    "failed" if prefix.is_empty() => {
+                        report.failed.push((format!("{what} on {node}"), "it is still there".to_owned()));
+                    }
+                    "failed" => {
+                        let (what, reason) = what.split_once(' ').unwrap_or((what, "(nothing was said)"));
+                        report.failed.push((format!("{prefix}{what} on {node}"), reason.trim().to_owned()));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -179,16 +269,24 @@ fn per_node(undo: &[Undo]) -> Vec<(Node, String)> {
     scripts
 }
 
-/// `NAME UPTIME_NOW UPTIME_ARMED {...}`
+/// For how long after it was last seen a watcher is taken to be there, in seconds.
+const WATCHER_SEEN_S: i64 = 65;
+
+/// `NAME UPTIME_NOW UPTIME_SEEN SILENT_S LEASE_S RESTARTS_BY CONTROLLER {...}`
 fn parse_lease(node: &Node, line: &str) -> Option<Lease> {
-    let mut words = line.splitn(4, ' ');
+    let mut words = line.splitn(8, ' ');
     let name = words.next().filter(|name| !name.is_empty())?.to_owned();
-    let now: Option<i64> = words.next().and_then(|word| word.parse().ok());
-    let armed: Option<i64> = words.next().and_then(|word| word.parse().ok());
+    let mut number = || words.next().and_then(|word| word.parse::<i64>().ok());
+    let (now, seen, silent, lease_s) = (number(), number(), number(), number());
+    let told = |word: Option<&str>| word.filter(|word| *word != "-").map(str::to_owned);
+    let (restarts_by, controller) = (told(words.next()), told(words.next()));
     let info: Option<LeaseInfo> = words.next().and_then(|text| serde_json::from_str(text).ok());
-    let left = |info: &LeaseInfo| Some(i64::try_from(info.lease_s).ok()? - now?.checked_sub(armed?)?);
-    let left_s = info.as_ref().and_then(left);
-    Some(Lease { node: node.clone(), name, info, left_s })
+    let left = || {
+        let since_seen = now?.checked_sub(seen.filter(|seen| *seen > 0)?)?;
+        let waits = (0..=WATCHER_SEEN_S).contains(&since_seen);
+        waits.then_some(lease_s?.checked_sub(silent?)?.checked_sub(since_seen)?)
+    };
+    Some(Lease { node: node.clone(), name, left_s: left(), info, restarts_by, controller })
 }
 
 #[cfg(test)]
@@ -198,21 +296,25 @@ mod tests {
     #[test]
     fn lines_of_leases() {
         let node = Node::new("n1");
-        /// Label and seconds left.
-        type Found<'a> = (Option<&'a str>, Option<i64>);
-        let cases: &[(&str, Option<Found<'_>>)] = &[
-            (
-                "t-1 100 90 {\"class\":\"kill\",\"label\":\"kill: n1\",\"lease_s\":30}",
-                Some((Some("kill: n1"), Some(20))),
-            ),
-            ("t-1 100 10 {\"class\":\"kill\",\"label\":\"a b\",\"lease_s\":30}", Some((Some("a b"), Some(-60)))),
-            ("t-1 100 0", Some((None, None))),
-            ("t-1 x y {}", Some((None, None))),
-            ("", None),
+        let info = r#"{"class":"kill","label":"kill: n1","lease_s":30}"#;
+        /// Label, seconds left, what starts it again.
+        type Found<'a> = (Option<&'a str>, Option<i64>, Option<&'a str>);
+        let cases: &[(String, Option<Found<'_>>)] = &[
+            (format!("t-1 100 99 10 30 lab a:1:2 {info}"), Some((Some("kill: n1"), Some(19), Some("lab")))),
+            (format!("t-1 100 90 90 30 none - {info}"), Some((Some("kill: n1"), Some(-70), Some("none")))),
+            // Not seen yet, not seen for long, seen before a restart: nothing waits.
+            (format!("t-1 100 0 0 30 lab - {info}"), Some((Some("kill: n1"), None, Some("lab")))),
+            (format!("t-1 100 30 0 30 lab - {info}"), Some((Some("kill: n1"), None, Some("lab")))),
+            (format!("t-1 100 200 0 30 lab - {info}"), Some((Some("kill: n1"), None, Some("lab")))),
+            ("t-1 100 99 0 0 - -".to_owned(), Some((None, Some(-1), None))),
+            ("t-1 x y {}".to_owned(), Some((None, None, None))),
+            (String::new(), None),
         ];
         for (line, expected) in cases {
             let lease = parse_lease(&node, line);
-            let found = lease.as_ref().map(|one| (one.info.as_ref().map(|info| info.label.as_str()), one.left_s));
+            let found = lease
+                .as_ref()
+                .map(|one| (one.info.as_ref().map(|info| info.label.as_str()), one.left_s, one.restarts_by.as_deref()));
             assert_eq!(found, *expected, "{line}");
         }
     }

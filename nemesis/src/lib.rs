@@ -7,7 +7,7 @@
 //! - [`intention`]: what is wanted, in the history before the nodes were asked.
 //! - [`fault`]: the waist [`Fault`]; [`faults`]: one harm a file.
 //! - [`ledger`], [`lease`], [`mod@heal`]: undo on disk before the harm, a dead man's switch on the node, healing by a second
-//!   process.
+//!   process; [`beat`]: signs of life; [`claim`]: one controller at a time.
 //! - [`nemesis`]: all of it at work ([`Nemesis`], [`Actor`]).
 //!
 //! - [`links`], [`observe`], [`measure`]: what proves a fault.
@@ -16,6 +16,8 @@
 //! What runs on nodes is in [`scripts`] alone, and what looks at them in `schism_cluster::probe`.
 
 pub mod agent;
+pub mod beat;
+pub mod claim;
 pub mod class;
 pub mod docs;
 pub mod draw;
@@ -40,6 +42,8 @@ pub mod spec;
 pub mod tag;
 pub mod target;
 
+pub use beat::Beats;
+pub use claim::{Claim, ClaimError, Controller, FoundClaim};
 pub use class::{Ask, FAULTS, Family, FaultEntry};
 pub use fault::{Evidence, Fault, FaultError, Undo};
 pub use grudge::{Direction, Grudge, Shape};

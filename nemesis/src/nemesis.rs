@@ -3,10 +3,13 @@
 //!
 //! The order of an injection is fixed: choose (purely, from a recorded view), prepare the undo, write it to the ledger,
 //! leave the lease on the nodes, harm, look. Whatever goes wrong after the ledger is healed at once.
+//!
+//! A test hook: the variable `SCHISM_DIE_AT` names a point of that order ([`DIE_POINTS`]), where this process kills itself by
+//! SIGKILL; `POINT:CLASS` only for a class. With it, tests prove that the nodes heal whenever a controller dies.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use schism_cluster::{Cluster, Db, GroundLease};
@@ -15,6 +18,8 @@ use schism_history::{F, Node, Value};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::beat::Beats;
+use crate::claim::Claim;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
 use crate::heal::{heal_all, undo_with_retries};
 use crate::intention::Intention;
@@ -36,16 +41,40 @@ const SLOT_WITHIN: Duration = Duration::from_secs(30);
 pub struct NemesisOptions {
     /// The tag of the run.
     pub tag: RunTag,
-    /// How long past its planned end a fault may last before its node heals itself.
-    pub lease_margin: Duration,
+    /// For how long the controller must be silent before the nodes heal themselves; whole seconds, at least 2.
+    pub lease: Duration,
     /// Where leases live on the nodes.
     pub leases: Leases,
 }
 
 impl NemesisOptions {
-    /// With a margin of 30 s, and leases in their usual folder.
+    /// With a lease of 30 s, and leases in their usual folder.
     pub fn new(tag: RunTag) -> NemesisOptions {
-        NemesisOptions { tag, lease_margin: Duration::from_secs(30), leases: Leases::default() }
+        NemesisOptions { tag, lease: Duration::from_secs(30), leases: Leases::default() }
+    }
+
+    /// The lease in whole seconds.
+    pub fn lease_s(&self) -> u64 {
+        let more = u64::from(self.lease.subsec_nanos() > 0);
+        self.lease.as_secs().saturating_add(more).max(LEASE_S_MIN)
+    }
+}
+
+/// The shortest lease, in seconds: a sign of life comes twice a second at most.
+pub const LEASE_S_MIN: u64 = 2;
+
+/// Points at which [`Nemesis`] dies when it is told to (see the module).
+pub const DIE_POINTS: &[&str] =
+    &["after-ledger", "after-arm", "after-inject", "after-verify", "during-heal", "after-undo"];
+
+/// Dies here if `SCHISM_DIE_AT` says so.
+fn die_at(point: &str, class: &str) {
+    let Ok(wanted) = std::env::var("SCHISM_DIE_AT") else { return };
+    let (wanted_point, wanted_class) = wanted.split_once(':').unwrap_or((&wanted, class));
+    if wanted_point == point && wanted_class == class {
+        // Nothing of this process may get a chance to tidy up; `abort` is for systems without `kill`.
+        let _ = std::process::Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+        std::process::abort();
     }
 }
 
@@ -86,6 +115,7 @@ pub struct Nemesis {
     slots: BTreeMap<String, Mutex<Slot>>,
     open: Arc<OpenFaults>,
     halted: AtomicBool,
+    beats: std::sync::Mutex<Option<Beats>>,
 }
 
 /// Does the operations of one class.
@@ -105,8 +135,33 @@ impl Nemesis {
         classes: &[&str],
     ) -> Arc<Nemesis> {
         let slots = classes.iter().map(|class| ((*class).to_owned(), Mutex::default())).collect();
-        let (open, halted) = (Arc::default(), AtomicBool::new(false));
-        Arc::new(Nemesis { cluster, db, ledger, options, slots, open, halted })
+        let (open, halted, beats) = (Arc::default(), AtomicBool::new(false), std::sync::Mutex::new(None));
+        Arc::new(Nemesis { cluster, db, ledger, options, slots, open, halted, beats })
+    }
+
+    /// Begins to give signs of life, on all nodes and to the ground: without them, faults last as long as a lease. Nothing is
+    /// injected any more once another controller took the claim. Must be called within a runtime; ends with
+    /// [`Nemesis::rest`], or with the nemesis.
+    pub fn keep_alive(self: &Arc<Nemesis>, claim: Option<&Claim>) {
+        let me = Arc::downgrade(self);
+        let on_lost = move |who: &str| {
+            tracing::error!("{who}: nothing is harmed any more");
+            if let Some(nemesis) = me.upgrade() {
+                nemesis.halted.store(true, Ordering::SeqCst);
+            }
+        };
+        let NemesisOptions { tag, lease, leases } = &self.options;
+        let beats = Beats::start(&self.cluster, leases, tag, *lease, claim, on_lost);
+        *self.beats.lock().unwrap_or_else(PoisonError::into_inner) = Some(beats);
+    }
+
+    /// Ends the signs of life, when everything is healed. Answers a line of trouble if another controller had taken the
+    /// cluster meanwhile.
+    pub async fn rest(&self) -> Option<String> {
+        let beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let lost = beats.lost();
+        beats.end().await;
+        lost.map(|who| format!("{who} during this run: its faults were stopped, and its evidence may be disturbed"))
     }
 
     /// Its classes.
@@ -241,7 +296,9 @@ impl Nemesis {
         **slot = Slot::On(Open { fault, entry });
         self.open.open(class, fault_id);
         let Slot::On(Open { fault, entry }) = &**slot else { return Err(refused("its slot is taken".to_owned())) };
-        let info = LeaseInfo { class: class.to_owned(), label: entry.label.clone(), lease_s: self.lease_s(&intention) };
+        die_at("after-ledger", class);
+        let lease_s = self.options.lease_s();
+        let info = LeaseInfo { class: class.to_owned(), label: entry.label.clone(), lease_s };
         let lease = self.options.tag.lease(fault_id);
         self.options.leases.arm(&self.cluster, &lease, &info, &entry.undo).await?;
         let on_ground = |undo: &Undo| match undo {
@@ -253,16 +310,16 @@ impl Nemesis {
             let (name, class, label, lease_s) = (lease.clone(), info.class.clone(), info.label.clone(), info.lease_s);
             self.cluster.ground.arm(&GroundLease { name, class, label, lease_s, undo }).await?;
         }
+        die_at("after-arm", class);
         fault.inject(&self.cluster, &*self.db).await?;
+        die_at("after-inject", class);
         if let Err(error) = self.ledger.append_async(entry.now(State::Injected)).await {
             // The undo is on disk already; only the progress is not.
             tracing::warn!(%error, fault_id, "the ledger does not say that the fault is injected");
         }
-        fault.verify_injected(&self.cluster, &*self.db).await
-    }
-
-    fn lease_s(&self, intention: &Intention) -> u64 {
-        intention.duration_ms.div_ceil(1000).saturating_add(self.options.lease_margin.as_secs())
+        let evidence = fault.verify_injected(&self.cluster, &*self.db).await;
+        die_at("after-verify", class);
+        evidence
     }
 
     async fn heal(&self, class: &str, slot: &mut MutexGuard<'_, Slot>) -> Answer {
@@ -283,11 +340,23 @@ impl Nemesis {
         let Open { fault, entry } = open;
         let lease = self.options.tag.lease(entry.fault_id);
         self.note(entry.now(State::Healing)).await;
+        if std::env::var_os("SCHISM_DIE_AT").is_some() {
+            let class = entry.class.clone();
+            // In the midst of it.
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                die_at("during-heal", &class);
+            });
+        }
         let mut round = 1;
-        let (evidence, trouble) = loop {
-            let (_, failed) = undo_with_retries(&self.cluster, &self.options.leases, &lease, &entry.undo).await;
+        let mut expired = std::collections::BTreeSet::new();
+        let (mut evidence, trouble) = loop {
+            let undone = undo_with_retries(&self.cluster, &self.options.leases, &lease, &entry.undo).await;
+            die_at("after-undo", &entry.class);
+            expired.extend(undone.expired);
             let seen = fault.verify_healed(&self.cluster, &*self.db).await;
-            let undone = failed.into_iter().map(|(node, reason)| format!("the undo on {node} failed: {reason}"));
+            let failed = undone.failed.into_iter();
+            let undone = failed.map(|(node, reason)| format!("the undo on {node} failed: {reason}"));
             let mut trouble: Vec<String> = undone.collect();
             let evidence = match seen {
                 Ok(evidence) => evidence,
@@ -301,6 +370,9 @@ impl Nemesis {
             }
             round += 1;
         };
+        if !expired.is_empty() && evidence.measured.is_object() {
+            evidence.measured["healed_by_its_lease_before"] = json!(expired);
+        }
         self.note(entry.now(if trouble.is_empty() { State::Healed } else { State::Failed })).await;
         let text = format!("fault {} ({}) is not healed: {}", entry.fault_id, entry.label, trouble.join("; "));
         (evidence, (!trouble.is_empty()).then_some(text))

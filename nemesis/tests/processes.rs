@@ -38,11 +38,8 @@ impl Bench {
         }
         let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let leases = Leases::within(&folder.path().join("leases").display().to_string());
-        let options = NemesisOptions {
-            tag: RunTag::new("t"),
-            lease_margin: Duration::from_secs(margin_s),
-            leases: leases.clone(),
-        };
+        let options =
+            NemesisOptions { tag: RunTag::new("t"), lease: Duration::from_secs(margin_s), leases: leases.clone() };
         let classes = ["kill", "pause"];
         let nemesis = Nemesis::new(cluster.clone(), Arc::clone(&db) as _, ledger, options, &classes);
         Bench { folder, cluster, db, nemesis, leases }

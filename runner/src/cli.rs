@@ -60,7 +60,9 @@ pub enum Command {
     Report(ReportArgs),
     /// Undo what a run left behind, from its ledger or from the nodes' leases.
     Heal(HealArgs),
-    /// Show labs and leases that are alive.
+    /// Stop everything at once: the controller of a run, and every fault that is on.
+    Halt(HealArgs),
+    /// Show the faults that are on, who drives them, and labs.
     Status(StatusArgs),
     /// Make, list, enter and end labs on this machine.
     #[command(subcommand)]
@@ -234,7 +236,7 @@ pub struct ReportArgs {
     pub runs: PathBuf,
 }
 
-/// `schism heal`
+/// `schism heal` and `schism halt`
 #[derive(Debug, Clone, Args)]
 pub struct HealArgs {
     /// A run folder, whose ledger says what to undo.
@@ -254,12 +256,21 @@ pub struct HealArgs {
 /// `schism status`
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// A lab's id, or the run it was made for; all labs without it.
+    /// A run folder, whose nodes are asked; all labs without any of these.
+    #[arg(conflicts_with_all = ["lab", "inventory"])]
+    pub run: Option<PathBuf>,
+    /// A lab's id, or the run it was made for.
     #[arg(long, value_name = "ID", conflicts_with = "inventory")]
     pub lab: Option<String>,
     /// Machines whose leases to show.
     #[arg(long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where run folders are.
+    #[arg(long, default_value = "runs", env = "SCHISM_RUNS")]
+    pub runs: PathBuf,
 }
 
 /// `schism lab`
@@ -411,6 +422,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
         Command::Check(args) => commands::check::check(args, color),
         Command::Report(args) => commands::report::report(args),
         Command::Heal(args) => commands::heal::heal(args, cli.verbose),
+        Command::Halt(args) => commands::halt::halt(args, cli.verbose),
         Command::Status(args) => commands::heal::status(args, cli.verbose),
         Command::Lab(command) => commands::lab::lab(command),
         Command::List(args) => commands::list::list(args),

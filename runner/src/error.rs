@@ -55,6 +55,9 @@ pub enum RunnerError {
         /// What happened.
         source: std::io::Error,
     },
+    /// Another controller has the nodes, or left faults on them.
+    #[error("{0}")]
+    InUse(String),
     /// Something that should not happen.
     #[error("internal error: {0}. Please report it with the run folder's schism.log")]
     Internal(String),
@@ -95,6 +98,7 @@ impl RunnerError {
             ) => Exit::Usage,
             RunnerError::Usage(_) | RunnerError::Suite(_) | RunnerError::Plan(_) => Exit::Usage,
             RunnerError::Malformed { .. } | RunnerError::Read { .. } => Exit::Malformed,
+            RunnerError::InUse(_) => Exit::Unavailable,
             RunnerError::Lab(_) | RunnerError::Packages(_) | RunnerError::Remote(_) | RunnerError::Db(_) => {
                 Exit::Unavailable
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schism_cluster::{Cluster, Command, DbError};
-use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
+use schism_nemesis::{Claim, ClaimError, Controller, Leases, Ledger, Nemesis, NemesisOptions, RunTag};
 use schism_tests_suites::Database;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -50,14 +50,46 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
     wish.on_signals(tell).map_err(|error| RunnerError::Internal(format!("signals cannot be taken: {error}")))?;
     let database = schism_tests_suites::build(&plan.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
     let nemesis = make_nemesis(plan, dir, cluster, &database)?;
+    write_controller(dir)?;
+    let claim = claim(plan, dir, cluster, &nemesis).await?;
+    let told = told(plan, dir, cluster, &database, &nemesis, &wish, started).await;
+    // Nobody else may have the nodes before all is done.
+    let mut trouble: Vec<String> = nemesis.rest().await.into_iter().collect();
+    if let Some(claim) = claim {
+        trouble.extend(claim.release(cluster, &Leases::default()).await);
+    }
+    match told {
+        Ok(mut record) => {
+            if !trouble.is_empty() {
+                record.info.cleanup_trouble.extend(trouble);
+                write_record(dir, &record)?;
+            }
+            Ok(record)
+        }
+        Err(error) => {
+            trouble.iter().for_each(|line| say(&format!("schism: {line}")));
+            Err(error)
+        }
+    }
+}
 
+/// The run itself, on nodes that are ours.
+async fn told(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Cluster,
+    database: &Database,
+    nemesis: &Arc<Nemesis>,
+    wish: &Wish,
+    started: OffsetDateTime,
+) -> Result<RunRecord, RunnerError> {
     let up = tokio::select! {
-        up = bring_up(plan, cluster, &database) => up,
+        up = bring_up(plan, cluster, database) => up,
         () = wish.to_end() => Err(RunnerError::Interrupted),
     };
     if let Err(error) = up {
         // The error is what is told; the logs are what explains it.
-        let trouble = finish(plan, dir, cluster, &database).await;
+        let trouble = finish(plan, dir, cluster, database).await;
         trouble.iter().for_each(|line| say(&format!("schism: {line}")));
         return Err(error);
     }
@@ -71,9 +103,9 @@ async fn story(plan: &Plan, dir: &RunDir, cluster: &Cluster) -> Result<RunRecord
         record.info.database_version = version.unwrap_or_else(|error| format!("unknown: {error}"));
     }
 
-    let loaded = load(plan, dir, cluster, &database, &nemesis, &wish, &mut record).await;
+    let loaded = load(plan, dir, cluster, database, nemesis, wish, &mut record).await;
     let mut trouble = nemesis.heal_everything().await;
-    trouble.extend(finish(plan, dir, cluster, &database).await);
+    trouble.extend(finish(plan, dir, cluster, database).await);
     record.info.cleanup_trouble = trouble;
     record.interrupted = wish.now() != Stop::No;
     write_record(dir, &record)?;
@@ -97,6 +129,32 @@ fn tell(stop: Stop) {
     }
 }
 
+/// Claims the nodes where anything of them is changed, and begins to give signs of life.
+async fn claim(
+    plan: &Plan,
+    dir: &RunDir,
+    cluster: &Cluster,
+    nemesis: &Arc<Nemesis>,
+) -> Result<Option<Claim>, RunnerError> {
+    if !plan.setup && plan.faults.is_empty() {
+        return Ok(None);
+    }
+    let claim = Claim::new(&RunTag::new(&dir.name()), plan.lease_ms.div_ceil(1000));
+    claim.take(cluster, &Leases::default()).await.map_err(|error| match error {
+        ClaimError::Remote(error) => RunnerError::Remote(error),
+        other => RunnerError::InUse(other.to_string()),
+    })?;
+    nemesis.keep_alive(Some(&claim));
+    Ok(Some(claim))
+}
+
+/// Writes down who drives this run, so that `schism halt` finds this process.
+fn write_controller(dir: &RunDir) -> Result<(), RunnerError> {
+    let json = serde_json::to_vec(&Controller::this())
+        .map_err(|error| RunnerError::Internal(format!("a controller has no JSON: {error}")))?;
+    write_whole(&dir.controller(), &json)
+}
+
 fn make_nemesis(
     plan: &Plan,
     dir: &RunDir,
@@ -106,7 +164,8 @@ fn make_nemesis(
     let ledger = Ledger::open(&dir.ledger())
         .map_err(|error| RunnerError::Write { path: dir.ledger(), source: std::io::Error::other(error.to_string()) })?;
     let mut options = NemesisOptions::new(RunTag::new(&dir.name()));
-    options.lease_margin = Duration::from_millis(plan.lease_ms);
+    options.lease = Duration::from_millis(plan.lease_ms);
+    options.leases = Leases::default().of_controller(&Controller::this().word());
     let classes = plan.fault_classes();
     let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
     Ok(Nemesis::new(cluster.clone(), database.db.clone(), ledger, options, &classes))

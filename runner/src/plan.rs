@@ -169,11 +169,9 @@ pub fn resolve(
         budget: overrides.budget,
     };
     check_faults(&plan)?;
+    check_times(&plan)?;
     schism_workloads::build(&plan.workload, seed, plan.concurrency)
         .map_err(|error| RunnerError::Plan(error.to_string()))?;
-    if plan.time_limit_ms == 0 {
-        return Err(RunnerError::Plan("a time limit of 0 leaves nothing to test".to_owned()));
-    }
     if !plan.faults.is_empty() && plan.quiet_start_ms >= plan.time_limit_ms {
         return Err(RunnerError::Plan(format!(
             "faults were asked for, but the quiet start ({} ms) is not shorter than the time limit ({} ms), so none would come; lengthen --time-limit or shorten schedule.quiet_start",
@@ -195,6 +193,41 @@ fn is_of_links(need: &Need) -> bool {
         Need::AnyOf(needs) => needs.iter().any(is_of_links),
         _ => false,
     }
+}
+
+/// The shortest and the longest lease.
+const LEASE_MS: std::ops::RangeInclusive<u64> = 2 * SECOND_MS..=3_600 * SECOND_MS;
+/// No load, recovery or pace is longer: a week.
+const SPAN_MS_MAX: u64 = 7 * 24 * 3_600 * SECOND_MS;
+
+/// Times that make sense.
+fn check_times(plan: &Plan) -> Result<(), RunnerError> {
+    let shown = |ms: u64| DurationText::from_ms(ms).to_string();
+    if !LEASE_MS.contains(&plan.lease_ms) {
+        return Err(RunnerError::Plan(format!(
+            "a lease of {} makes no sense: from {} (signs of life come twice a second at most) to {} (nobody should wait longer for nodes to heal)",
+            shown(plan.lease_ms),
+            shown(*LEASE_MS.start()),
+            shown(*LEASE_MS.end())
+        )));
+    }
+    if plan.time_limit_ms == 0 {
+        return Err(RunnerError::Plan("a time limit of 0 leaves nothing to test".to_owned()));
+    }
+    let spans = [
+        ("time limit", plan.time_limit_ms),
+        ("schedule.recovery", plan.recovery_ms),
+        ("schedule.interval", plan.interval_ms_mean),
+        ("schedule.duration", plan.duration_ms_mean),
+    ];
+    if let Some((what, ms)) = spans.into_iter().find(|(_, ms)| *ms > SPAN_MS_MAX) {
+        return Err(RunnerError::Plan(format!(
+            "{what}: {} is longer than {}, the longest that there is; repeat shorter runs instead (--repeat)",
+            shown(ms),
+            shown(SPAN_MS_MAX)
+        )));
+    }
+    Ok(())
 }
 
 /// What the faults need of the nodes' number and names is known before any node is reached.

@@ -102,6 +102,11 @@ impl RunDir {
         self.path.join("faults.jsonl")
     }
 
+    /// `controller.json`: the process that drives the run.
+    pub fn controller(&self) -> PathBuf {
+        self.path.join("controller.json")
+    }
+
     /// `verdict.json`
     pub fn verdict(&self) -> PathBuf {
         self.path.join("verdict.json")

@@ -124,7 +124,7 @@ impl Place {
     fn nemesis(&self, name: &str) -> Arc<Nemesis> {
         let ledger = Ledger::open(&self.ledger(name)).unwrap();
         let options =
-            NemesisOptions { lease_margin: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("fp")) };
+            NemesisOptions { lease: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("fp")) };
         let classes: Vec<&str> = FAULTS.iter().map(|entry| entry.name).collect();
         Nemesis::new(self.cluster().clone(), self.db.clone(), ledger, options, &classes)
     }

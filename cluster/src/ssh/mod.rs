@@ -55,6 +55,7 @@ pub struct SshRemote {
     target: Arc<SshTarget>,
     control: Pool,
     bulk: Pool,
+    life: Pool,
 }
 
 impl SshRemote {
@@ -63,7 +64,8 @@ impl SshRemote {
         let target = Arc::new(target);
         let control = Pool::new(Arc::clone(&target), "control", target.sessions_max);
         let bulk = Pool::new(Arc::clone(&target), "bulk", COPIES_MAX);
-        SshRemote { target, control, bulk }
+        let life = Pool::new(Arc::clone(&target), "life", 1);
+        SshRemote { target, control, bulk, life }
     }
 
     /// What it reaches, and how.
@@ -138,6 +140,10 @@ impl Remote for SshRemote {
 
     async fn output(&self, command: &Command) -> Result<Output, RemoteError> {
         Ok(self.call(&self.control, command, None).await?.0)
+    }
+
+    async fn output_apart(&self, command: &Command) -> Result<Output, RemoteError> {
+        Ok(self.call(&self.life, command, None).await?.0)
     }
 
     async fn upload(&self, bytes: &[u8], to: &str, mode: u32) -> Result<(), RemoteError> {

@@ -1,121 +1,295 @@
-//! Leases: files in one folder of the node, and a shell that waits.
+//! Leases: files in one folder of the node, and a shell that waits for silence.
+//!
+//! What waits ([`lease_arm`] leaves it behind) counts seconds that the machine lived since the last *new* sign of life of
+//! the controller ([`beat`]): uptime, not the clock, so that a clock that jumps changes nothing; and never more than a few
+//! seconds at a time, so that a machine that was frozen does not take its own sleep for the controller's silence.
 
 use schism_cluster::shell::quote;
 
-/// Runs the undo `$1/$2.undo` under its lock and, when it succeeded, removes what the lease left. The lock bounds
-/// itself: who held it for 20 s is taken to be dead, and an undo run twice does no harm.
-pub(super) const RUN_UNDO: &str = r#"run_undo() {
+/// Where a node keeps what belongs to leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// What must survive a restart of the node: `NAME.undo`, `NAME.info`, and `watch`, the program that waits.
+    pub dir: String,
+    /// What must not: signs of life, locks, how far the waiting is, the claim of a controller.
+    pub run: String,
+    /// Executable files in here are run when the node starts.
+    pub boot: String,
+    /// Where systemd and cron look.
+    pub etc: String,
+}
+
+impl Places {
+    /// As assignments of a shell.
+    pub(super) fn assignments(&self) -> String {
+        format!(
+            "dir={} run={} boot={} etc={}\n",
+            quote(&self.dir),
+            quote(&self.run),
+            quote(&self.boot),
+            quote(&self.etc)
+        )
+    }
+
+    /// The program that waits: a file, so that a node that was restarted can go on with it.
+    pub(super) fn watch(&self) -> String {
+        format!("{}{FUNCTIONS}{WATCH}", self.assignments())
+    }
+
+    /// What goes on with all leases after a restart.
+    pub(super) fn at_boot(&self) -> String {
+        format!("#!/bin/sh\n{}{START}{AT_BOOT}", self.assignments())
+    }
+}
+
+/// `lock NAME`: the lock of a lease. It bounds itself: who held it for 20 s is taken to be dead, and an undo run twice does
+/// no harm. `cancel NAME`: removes a lease, and, with the last of the node, what waits and what would start it again.
+/// `run_undo NAME`: undoes, and cancels when that succeeded.
+pub(super) const FUNCTIONS: &str = r#"lock() {
   waited=0
-  until mkdir "$1/$2.lock" 2>/dev/null; do
-    [ "$waited" -lt 20 ] || break
+  until mkdir "$run/$1.lock" 2>/dev/null; do
+    [ -d "$run/$1.lock" ] && [ "$waited" -lt 20 ] || break
     sleep 1
     waited=$((waited + 1))
   done
+}
+cancel_now() {
+  rm -f "$dir/$1.undo" "$dir/$1.info" "$dir/$1.out" "$run/$1.tick"
+  for one in "$dir"/*.undo; do
+    [ ! -e "$one" ] || return 0
+  done
+  rm -f "$dir/watch" "$boot/schism-leases" "$etc/cron.d/schism-leases" "$etc/systemd/system/schism-leases.service" \
+    "$etc/systemd/system/multi-user.target.wants/schism-leases.service"
+  rmdir "$dir" 2>/dev/null
+  return 0
+}
+cancel() {
+  ( flock -w 10 9; cancel_now "$1" ) 9>>"$run/guard" 2>/dev/null || cancel_now "$1"
+}
+run_undo() {
+  lock "$1"
   status=0
-  if [ -e "$1/$2.undo" ]; then
-    sh "$1/$2.undo" >"$1/$2.out" 2>&1 </dev/null
+  if [ -e "$dir/$1.undo" ]; then
+    sh "$dir/$1.undo" >"$dir/$1.out" 2>&1 </dev/null
     status=$?
-    [ "$status" -ne 0 ] || rm -f "$1/$2.undo" "$1/$2.info" "$1/$2.out"
+    [ "$status" -ne 0 ] || cancel "$1"
   fi
-  rmdir "$1/$2.lock" 2>/dev/null
+  rmdir "$run/$1.lock" 2>/dev/null
   return "$status"
 }
 "#;
 
-/// What waits on the node: counts seconds that the machine lived (its clock may jump), ends as soon as the lease is
-/// cancelled, and undoes the harm by itself when the time is up.
+/// What waits: `sh watch schism-lease DIR NAME SECONDS`. It ends as soon as its lease is cancelled, and undoes the harm by
+/// itself when the controller was silent for too long; an undo that fails is tried again for as long as it takes.
 pub(super) const WATCH: &str = r#"cd /
 trap '' HUP
-left=$3
-while [ "$left" -gt 0 ]; do
-  [ -e "$1/$2.undo" ] || exit 0
-  sleep 1
-  left=$((left - 1))
+name=$3 lease=$4 silent=0 seen='' up=0
+most=$((lease / 2))
+[ "$most" -le 5 ] || most=5
+[ "$most" -ge 1 ] || most=1
+tick() {
+  sleep "$1"
+  last=$up
+  read -r up rest </proc/uptime
+  up=${up%%.*}
+  passed=$((up - last))
+  [ "$passed" -le "$2" ] || passed=$2
+  silent=$((silent + passed))
+  echo "$up $silent" >"$run/$name.tick"
+}
+beat() {
+  now=
+  [ ! -r "$run/beats/${name%%-*}" ] || read -r now <"$run/beats/${name%%-*}"
+}
+tick 0 0
+beat
+seen=$now
+while [ "$silent" -lt "$lease" ]; do
+  tick 1 "$most"
+  [ -e "$dir/$name.undo" ] || exit 0
+  beat
+  [ "$now" = "$seen" ] || { seen=$now; silent=0; }
 done
-tries=0
-while [ -e "$1/$2.undo" ] && [ "$tries" -lt 60 ]; do
-  run_undo "$1" "$2" && exit 0
-  sleep 5
-  tries=$((tries + 1))
+pause=$most
+while [ -e "$dir/$name.undo" ]; do
+  if run_undo "$name"; then
+    : >"$run/$name.expired"
+    exit 0
+  fi
+  tick "$pause" "$pause"
+  [ "$silent" -lt $((lease + 300)) ] || pause=60
 done
 "#;
 
-/// Arms a lease: the undo (standard input) is written beside a line that tells what it is, and a watcher is left
+/// `start NAME SECONDS`: leaves behind what waits, out of the reach of whoever ends this login's processes.
+const START: &str = r#"start() {
+  if [ -d /run/systemd/system ] && systemd-run --quiet --collect --unit="schism-lease-$1" \
+    sh "$dir/watch" schism-lease "$dir" "$1" "$2" </dev/null >/dev/null 2>&1 9>&-; then
+    return 0
+  fi
+  setsid sh "$dir/watch" schism-lease "$dir" "$1" "$2" </dev/null >/dev/null 2>&1 9>&- &
+}
+"#;
+
+const AT_BOOT: &str = r#"mkdir -p "$run/beats"
+for one in "$dir"/*.undo; do
+  [ -r "$one" ] || continue
+  name=${one##*/}
+  name=${name%.undo}
+  lease=30
+  [ ! -r "$dir/$name.info" ] || read -r lease rest <"$dir/$name.info"
+  start "$name" "$lease"
+done
+"#;
+
+/// Finds out what will start the watchers again after a restart of the machine (`how`: `lab`, `systemd`, `cron`, `none`),
+/// and sees to it.
+const HOOK: &str = r#"hook() {
+  how=none comm=
+  [ ! -r /proc/1/comm ] || read -r comm </proc/1/comm
+  if [ "$comm" = schism-node ] || [ -e /run/schism/boots ]; then
+    how=lab
+  elif [ -d /run/systemd/system ]; then
+    how=systemd
+    mkdir -p "$etc/systemd/system/multi-user.target.wants"
+    unit=$etc/systemd/system/schism-leases.service
+    printf '%s\n' '[Unit]' 'Description=Leases of schism, which a restart of this machine interrupted' '[Service]' \
+      Type=oneshot RemainAfterExit=yes "ExecStart=$boot/schism-leases" '[Install]' WantedBy=multi-user.target >"$unit"
+    ln -sf "$unit" "$etc/systemd/system/multi-user.target.wants/schism-leases.service"
+  elif [ -d "$etc/cron.d" ] && { [ -e /run/crond.pid ] || [ -e /run/cron.pid ] || [ -e /var/run/crond.pid ]; }; then
+    how=cron
+    printf '@reboot root %s\n' "$boot/schism-leases" >"$etc/cron.d/schism-leases"
+  fi
+}
+"#;
+
+/// Arms a lease: the undo (standard input) is written beside a line that tells what it is, and what waits is left
 /// behind, detached from the session that started it.
-pub fn lease_arm(dir: &str, name: &str, lease_s: u64, info: &str) -> String {
+///
+/// The line: seconds, what starts it again after a restart, the controller, `info`. All of it is synced to the disk before
+/// this ends, as far as the node's `sync` can do that for single files.
+pub fn lease_arm(places: &Places, name: &str, lease_s: u64, controller: &str, info: &str) -> String {
     format!(
-        "dir={dir} name={name}
-umask 077
-mkdir -p \"$dir\" || exit 1
-cat >\"$dir/$name.new\" || exit 1
-read -r up rest </proc/uptime
-printf '%s %s\\n' \"${{up%%.*}}\" {info} >\"$dir/$name.info\" || exit 1
-mv \"$dir/$name.new\" \"$dir/$name.undo\" || exit 1
-setsid sh -c {watch} schism-lease \"$dir\" \"$name\" {lease_s} </dev/null >/dev/null 2>&1 &
+        "{places}name={name} lease={lease_s}
+{START}{HOOK}arm() {{
+  cat >\"$dir/$name.new\" || return 1
+  printf '%s' {watch} >\"$dir/watch.new\" && mv -f \"$dir/watch.new\" \"$dir/watch\" || return 1
+  printf '%s' {at_boot} >\"$boot/schism-leases\" && chmod 700 \"$boot/schism-leases\" || return 1
+  hook
+  printf '%s %s %s %s\\n' \"$lease\" \"$how\" {controller} {info} >\"$dir/$name.info\" || return 1
+  rm -f \"$run/$name.expired\" \"$run/$name.tick\"
+  sync \"$dir/$name.new\" \"$dir/$name.info\" \"$dir/watch\" \"$boot/schism-leases\" 2>/dev/null
+  mv -f \"$dir/$name.new\" \"$dir/$name.undo\" || return 1
+  sync \"$dir\" \"$boot\" 2>/dev/null
+  start \"$name\" \"$lease\"
+}}
+mkdir -p \"$run/beats\" \"$boot\" || exit 1
+( flock -w 10 9; mkdir -p \"$dir\" && umask 077 && arm ) 9>>\"$run/guard\"
 ",
-        dir = quote(dir),
+        places = places.assignments(),
         name = quote(name),
+        watch = quote(&places.watch()),
+        at_boot = quote(&places.at_boot()),
+        controller = quote(controller),
         info = quote(info),
-        watch = quote(&format!("{RUN_UNDO}{WATCH}")),
     )
 }
 
-/// Undoes (the undo is on standard input, so that it needs no lease) and cancels the lease when that succeeded.
-pub fn heal(dir: &str, name: &str) -> String {
+/// A sign of life of the controller of a run; `count` must differ from the one before. Says `lost WHO` where another
+/// controller has claimed the node meanwhile; claims it again where the claim is gone (a restart of the node).
+///
+/// Needs no program but the shell, unless the claim is gone: it goes on every few seconds, on every node.
+pub fn beat(run: &str, tag: &str, count: u64, claim: Option<&str>) -> String {
+    let mut script = format!(
+        "run={run} tag={tag}
+read -r up rest </proc/uptime
+{{ [ -d \"$run/beats\" ] || mkdir -p \"$run/beats\"; }} && echo \"${{up%%.*}} {count}\" >\"$run/beats/$tag\" || exit 1
+",
+        run = quote(run),
+        tag = quote(tag),
+    );
+    if let Some(claim) = claim {
+        script += &format!(
+            "if [ -r \"$run/claim/owner\" ]; then
+  read -r owner rest <\"$run/claim/owner\"
+  [ \"$owner\" = \"$tag\" ] || echo \"lost $owner $rest\"
+else
+  mkdir -p \"$run/claim\" && printf '%s\\n' {claim} >\"$run/claim/owner\"
+fi
+",
+            claim = quote(claim)
+        );
+    }
+    script
+}
+
+/// Undoes (the undo is on standard input, so that it needs no lease) and, where `cancel` says so, cancels the lease when
+/// that succeeded. Says `expired` where the node had healed itself before.
+pub fn heal(places: &Places, name: &str, cancel: bool) -> String {
+    let cancel = if cancel { "[ \"$status\" -ne 0 ] || cancel \"$name\"\n" } else { "" };
     format!(
-        "dir={dir} name={name}
-undo=$(cat)
-mkdir -p \"$dir\" 2>/dev/null
-waited=0
-until mkdir \"$dir/$name.lock\" 2>/dev/null; do
-  [ -d \"$dir/$name.lock\" ] && [ \"$waited\" -lt 20 ] || break
-  sleep 1
-  waited=$((waited + 1))
-done
+        "{places}name={name}
+{FUNCTIONS}undo=$(cat)
+mkdir -p \"$run\" 2>/dev/null
+lock \"$name\"
 sh -c \"$undo\" </dev/null
 status=$?
-[ \"$status\" -ne 0 ] || rm -f \"$dir/$name.undo\" \"$dir/$name.info\" \"$dir/$name.out\"
-rmdir \"$dir/$name.lock\" 2>/dev/null
+{cancel}rmdir \"$run/$name.lock\" 2>/dev/null
+[ ! -e \"$run/$name.expired\" ] || echo expired
 exit \"$status\"
 ",
-        dir = quote(dir),
+        places = places.assignments(),
         name = quote(name),
     )
 }
 
-/// Lists leases, a line each: name, uptime now, uptime when armed, what it is.
-pub fn lease_list(dir: &str) -> String {
+/// Cancels a lease whose harm is undone.
+pub fn lease_cancel(places: &Places, name: &str) -> String {
     format!(
-        "dir={dir}
-read -r up rest </proc/uptime
+        "{places}name={name}
+{FUNCTIONS}mkdir -p \"$run\" 2>/dev/null
+cancel \"$name\"
+[ ! -e \"$dir/$name.undo\" ]
+",
+        places = places.assignments(),
+        name = quote(name),
+    )
+}
+
+/// Lists leases, a line each: name, uptime now, uptime when what waits was last seen, how long it was silent then, and the
+/// line of [`lease_arm`].
+pub fn lease_list(places: &Places) -> String {
+    format!(
+        "{places}read -r up rest </proc/uptime
 for undo in \"$dir\"/*.undo; do
   [ -e \"$undo\" ] || continue
   name=${{undo##*/}}
   name=${{name%.undo}}
-  info=0
+  info='0 - -' tick='0 0'
   [ ! -r \"$dir/$name.info\" ] || read -r info <\"$dir/$name.info\"
-  printf '%s %s %s\\n' \"$name\" \"${{up%%.*}}\" \"$info\"
+  [ ! -r \"$run/$name.tick\" ] || read -r tick <\"$run/$name.tick\"
+  printf '%s %s %s %s\\n' \"$name\" \"${{up%%.*}}\" \"$tick\" \"$info\"
 done
 ",
-        dir = quote(dir)
+        places = places.assignments()
     )
 }
 
 /// Runs the undo of every lease of the node, a line each: `healed NAME` or `failed NAME REASON`.
-pub fn lease_heal(dir: &str) -> String {
+pub fn lease_heal(places: &Places) -> String {
     format!(
-        "{RUN_UNDO}dir={dir}
+        "{places}{FUNCTIONS}mkdir -p \"$run\" 2>/dev/null
 for undo in \"$dir\"/*.undo; do
   [ -e \"$undo\" ] || continue
   name=${{undo##*/}}
   name=${{name%.undo}}
-  if run_undo \"$dir\" \"$name\"; then
+  if run_undo \"$name\"; then
     printf 'healed %s\\n' \"$name\"
   else
     printf 'failed %s %s\\n' \"$name\" \"$(tail -n 3 \"$dir/$name.out\" 2>/dev/null | tr '\\n' ' ')\"
   fi
 done
 ",
-        dir = quote(dir)
+        places = places.assignments()
     )
 }

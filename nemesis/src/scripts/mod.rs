@@ -4,16 +4,19 @@
 //! Each may be run twice, or when half of its work was done before.
 
 mod cgroup;
+mod claim;
 mod disk;
 mod dns;
 mod filter;
 mod lease;
+mod leftovers;
 mod netem;
 mod node;
 mod process;
 mod resources;
 
 pub use cgroup::{Controller, group_available, group_enter, group_leave, group_look, group_place};
+pub use claim::{claim_break, claim_look, claim_release, claim_take};
 pub use disk::{
     COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
     disk_mark, disk_marks_count, disk_marks_told, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order,
@@ -24,7 +27,8 @@ pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
     nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
-pub use lease::{heal, lease_arm, lease_heal, lease_list};
+pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list};
+pub use leftovers::{LEFTOVERS, Leftover, leftovers_remove};
 pub use netem::{
     HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
 };
@@ -39,7 +43,8 @@ const SBIN: &str = "PATH=\"$PATH:/usr/sbin:/sbin\"\n";
 
 /// Says which of the tools that evidence needs are missing, a line each.
 pub fn missing_tools() -> String {
-    "for tool in perl setsid sleep; do command -v \"$tool\" >/dev/null 2>&1 || echo \"$tool\"; done\ntrue\n".to_owned()
+    "for tool in perl setsid sleep flock; do command -v \"$tool\" >/dev/null 2>&1 || echo \"$tool\"; done\ntrue\n"
+        .to_owned()
 }
 
 /// What the tests of all families need.
@@ -65,7 +70,6 @@ mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::lease::{RUN_UNDO, WATCH};
     use super::*;
     use schism_cluster::ProcessId;
     use std::io::Write;
@@ -79,6 +83,12 @@ mod tests {
     #[test]
     fn every_script_is_posix_shell() {
         let processes = [ProcessId { pid: 12, start_ticks: 345 }];
+        let places = Places {
+            dir: "/var/lib/a b".to_owned(),
+            run: "/run/a b".to_owned(),
+            boot: "/var/lib/boot d".to_owned(),
+            etc: "/etc".to_owned(),
+        };
         let scripts = [
             which_filter(),
             controller_address(),
@@ -107,10 +117,20 @@ mod tests {
             iptables_leftover("SCHISM-t-1"),
             signal("KILL", &processes),
             signal("KILL", &[]),
-            lease_arm("/run/a b", "t-1", 30, "{\"it's\":1}"),
-            heal("/run/a b", "t-1"),
-            lease_list("/run/a b"),
-            lease_heal("/run/a b"),
+            lease_arm(&places, "t-1", 30, "here:1:2", "{\"it's\":1}"),
+            places.watch(),
+            places.at_boot(),
+            beat("/run/a b", "t", 7, Some("t here:1:2 3 30")),
+            heal(&places, "t-1", true),
+            heal(&places, "t-1", false),
+            lease_cancel(&places, "t-1"),
+            lease_list(&places),
+            lease_heal(&places),
+            claim_take("/var/lib/a b", "/run/a b", "t", "t here:1:2 3 30"),
+            claim_release("/run/a b", "t"),
+            claim_break("/run/a b", "halted here:1:2 3 0"),
+            claim_look("/run/a b"),
+            leftovers_remove(&places),
             missing_tools(),
             fuse_missing(),
             faultfs_start(&FaultfsPlace::of("/var/a b"), "/run/it's", "t-1", "{\"it's\":1}", 7),
@@ -132,7 +152,6 @@ mod tests {
             copy_keep("/var/a b", "t-1", 1, &signal("STOP", &processes), &signal("CONT", &processes)),
             copy_put("/var/a b", "t-1", "wal/*"),
             copy_remove("t-1"),
-            format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
             let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

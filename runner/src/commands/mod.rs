@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+pub mod halt;
 pub mod heal;
 pub mod lab;
 pub mod list;

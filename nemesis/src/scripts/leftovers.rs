@@ -1,0 +1,97 @@
+//! Everything of ours that may stand on a node, found by its name alone: for `schism heal` with nothing but addresses.
+//!
+//! Each family of faults adds a line to [`LEFTOVERS`]. Leases go first, as their undos know more; what is here is for what
+//! lost its lease. A name counts as ours only when all of it is as we make names (`schism_<tag>_<fault id>`): a tag has 1
+//! to 10 lower-case letters and digits. What is like it and not quite so stays.
+
+use super::SBIN;
+use super::lease::{FUNCTIONS, Places};
+
+/// Something of ours that a node may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Leftover {
+    /// What it is.
+    pub what: &'static str,
+    /// Finds and removes it: shell that says `removed WHAT` for each that is gone now, `failed WHAT` for each that is not, and
+    /// nothing where there is none. It runs in a subshell as root, with `$run` (our folder of what does not outlive a
+    /// restart) and `$dir` (that of the leases), and must leave alone what is not ours.
+    pub script: &'static str,
+}
+
+/// All of them, a line each.
+pub const LEFTOVERS: &[Leftover] = &[
+    Leftover { what: "nftables tables", script: NFT },
+    Leftover { what: "iptables chains", script: IPTABLES },
+    Leftover { what: "claims and signs of life", script: CLAIMS },
+];
+
+const NFT: &str = r#"command -v nft >/dev/null 2>&1 || exit 0
+nft list tables 2>/dev/null | while read -r word family table rest; do
+  printf '%s\n' "$table" | grep -qxE 'schism_[a-z0-9]{1,10}_[0-9]+' || continue
+  if nft delete table "$family" "$table"; then
+    echo "removed the nftables table $table"
+  else
+    echo "failed the nftables table $table"
+  fi
+done
+"#;
+
+const IPTABLES: &str = r#"for tool in iptables ip6tables; do
+  command -v "$tool" >/dev/null 2>&1 || continue
+  for table in filter mangle; do
+    "$tool" -w -t "$table" -S 2>/dev/null | while read -r flag chain rest; do
+      [ "$flag" = -N ] || continue
+      printf '%s\n' "$chain" | grep -qxE 'SCHISM-[a-z0-9]{1,10}-[0-9]+' || continue
+      for from in INPUT OUTPUT FORWARD PREROUTING POSTROUTING; do
+        tries=0
+        while [ "$tries" -lt 20 ] && "$tool" -w -t "$table" -D "$from" -j "$chain" 2>/dev/null; do
+          tries=$((tries + 1))
+        done
+      done
+      "$tool" -w -t "$table" -F "$chain" && "$tool" -w -t "$table" -X "$chain"
+      if [ "$?" -eq 0 ]; then
+        echo "removed the $tool chain $chain"
+      else
+        echo "failed the $tool chain $chain"
+      fi
+    done
+  done
+done
+"#;
+
+/// A claim whose controller still gives signs of life stays: `schism halt` is for that.
+const CLAIMS: &str = r#"[ -d "$run" ] || exit 0
+read -r up rest </proc/uptime
+up=${up%%.*} owner=
+[ ! -r "$run/claim/owner" ] || read -r owner <"$run/claim/owner"
+for one in "$run/beats"/*; do
+  [ -e "$one" ] || continue
+  at=
+  read -r at rest <"$one"
+  age=$((up - ${at:-$up}))
+  lease=30
+  [ "${owner%% *}" != "${one##*/}" ] || lease=${owner##* }
+  [ "$age" -gt "$lease" ] || [ "$age" -lt 0 ] || continue
+  rm -f "$one"
+done
+if [ -n "$owner" ] && [ ! -e "$run/beats/${owner%% *}" ]; then
+  if rm -f "$run/claim/owner" && rmdir "$run/claim"; then
+    echo "removed the claim of the run ${owner%% *}, whose controller is gone"
+  else
+    echo "failed the claim of the run ${owner%% *}"
+  fi
+fi
+for one in "$run"/*.expired "$run"/*.tick; do
+  [ ! -e "$one" ] || rm -f "$one"
+done
+"#;
+
+/// Removes all of it; the lines of [`Leftover::script`].
+pub fn leftovers_remove(places: &Places) -> String {
+    let mut script = format!("{SBIN}{}{FUNCTIONS}", places.assignments());
+    for Leftover { what, script: one } in LEFTOVERS {
+        script += &format!("# {what}\n(\n{one})\n");
+    }
+    // Where no lease is left, nothing waits and nothing need be started at boot.
+    script + "[ ! -d \"$dir\" ] || cancel_now ' '\ntrue\n"
+}

@@ -1,0 +1,246 @@
+//! Leases, signs of life and claims with real shells on this machine.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use schism_cluster::{Cluster, Command};
+use schism_history::Node;
+use schism_nemesis::{Beats, Claim, ClaimError, LeaseInfo, Leases, RunTag, Undo, claim, scripts};
+use support::local_cluster;
+
+/// One node with folders of its own. Its leases end with it.
+struct Bench {
+    folder: tempfile::TempDir,
+    cluster: Cluster,
+    leases: Leases,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What waits sees that its lease is gone, and ends.
+        let _ = std::fs::remove_dir_all(self.folder.path().join("leases"));
+    }
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().expect("the set-up of a test");
+        let leases = Leases::within(&folder.path().join("leases").display().to_string()).of_controller("here:1:2");
+        Bench { folder, cluster: local_cluster(1), leases }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An undo that leaves a file behind.
+    fn undo(&self, name: &str) -> Vec<Undo> {
+        let script = format!("echo done >>{}\n", self.path(name).display());
+        vec![Undo::OnNode { node: Node::new("n1"), script }]
+    }
+
+    async fn arm(&self, name: &str, lease_s: u64, undo: &[Undo]) {
+        let info = LeaseInfo { class: "kill".to_owned(), label: "kill: n1".to_owned(), lease_s };
+        self.leases.arm(&self.cluster, name, &info, undo).await.expect("the lease is armed");
+    }
+
+    async fn run(&self, script: String) -> String {
+        self.cluster.nodes[0].remote.run(&Command::new(script)).await.expect("it works").text()
+    }
+
+    /// Numbers of the watchers of this bench.
+    fn watchers(&self) -> Vec<i32> {
+        let folder = self.folder.path().display().to_string();
+        let words = |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let ours = |pid: &i32| {
+            let words = String::from_utf8_lossy(&words(pid)).into_owned();
+            words.contains("schism-lease") && words.contains(&folder)
+        };
+        let entries = std::fs::read_dir("/proc").expect("proc").flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(ours).collect()
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+async fn until(what: &str, within: Duration, is_so: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < within, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_long_as_signs_of_life_come_and_ends_soon_after() {
+    let bench = Bench::new();
+    bench.arm("t-1", 2, &bench.undo("undone")).await;
+    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(2));
+    let beats = Beats::start(&bench.cluster, &bench.leases, &tag, lease, None, |_| {});
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!bench.path("undone").exists(), "it is renewed");
+    let (found, errors) = bench.leases.list(&bench.cluster).await;
+    assert!(errors.is_empty() && found.len() == 1 && found[0].run_tag() == "t", "{found:?}");
+    assert!(found[0].left_s.is_some_and(|left_s| (0..=2).contains(&left_s)), "{found:?}");
+    assert_eq!((found[0].restarts_by.is_some(), found[0].controller.as_deref()), (true, Some("here:1:2")));
+    beats.end().await;
+    let after = until("the lease runs out", Duration::from_secs(12), || bench.path("undone").exists()).await;
+    assert!(after > Duration::from_millis(900), "not before its time: {after:?}");
+    until("nothing waits any more", Duration::from_secs(5), || bench.watchers().is_empty()).await;
+    let left = [files(&bench.path("leases")), files(&bench.path("leases.boot"))].concat();
+    assert_eq!(left, Vec::<String>::new(), "the last lease takes all with it");
+    // Who heals later is told that the node was first.
+    let script = scripts::heal(bench.leases.places(), "t-1-n1", true);
+    assert_eq!(bench.run(script).await, "expired");
+}
+
+#[tokio::test]
+async fn another_run_renews_nothing_and_an_undo_that_fails_is_tried_again() {
+    let bench = Bench::new();
+    let gate = bench.path("gate");
+    let script = format!("[ -e {} ] && echo done >{}\n", gate.display(), bench.path("undone").display());
+    bench.arm("t-1", 2, &[Undo::OnNode { node: Node::new("n1"), script }]).await;
+    let (other, lease) = (RunTag::new("other"), Duration::from_secs(2));
+    let beats = Beats::start(&bench.cluster, &bench.leases, &other, lease, None, |_| {});
+    let tried = bench.path("leases/t-1-n1.out");
+    until("the undo is tried", Duration::from_secs(12), || tried.exists()).await;
+    std::fs::write(&gate, "").expect("a file");
+    until("it is tried again", Duration::from_secs(12), || bench.path("undone").exists()).await;
+    beats.end().await;
+}
+
+#[tokio::test]
+async fn a_machine_that_was_frozen_does_not_take_that_for_silence() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let bench = Bench::new();
+    bench.arm("t-1", 4, &bench.undo("undone")).await;
+    until("something waits", Duration::from_secs(5), || bench.watchers().len() == 1).await;
+    // The first tick is seen, so that it waits.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pid = Pid::from_raw(bench.watchers()[0]);
+    kill(pid, Signal::SIGSTOP).expect("stopped");
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    kill(pid, Signal::SIGCONT).expect("goes on");
+    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(4));
+    let beats = Beats::start(&bench.cluster, &bench.leases, &tag, lease, None, |_| {});
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!bench.path("undone").exists(), "the controller has its say first");
+    beats.end().await;
+}
+
+#[tokio::test]
+async fn a_restart_of_the_node_goes_on_with_its_leases() {
+    let bench = Bench::new();
+    bench.arm("t-1", 2, &bench.undo("undone")).await;
+    until("something waits", Duration::from_secs(5), || bench.watchers().len() == 1).await;
+    // A restart ends everything that runs and empties /run.
+    let pid = nix::unistd::Pid::from_raw(bench.watchers()[0]);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    std::fs::remove_dir_all(bench.path("leases.run")).expect("removed");
+    let (found, _) = bench.leases.list(&bench.cluster).await;
+    assert_eq!((found.len(), found[0].left_s), (1, None), "nothing waits, and that is told");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!bench.path("undone").exists());
+    bench.run(bench.path("leases.boot/schism-leases").display().to_string()).await;
+    until("the lease runs out", Duration::from_secs(12), || bench.path("undone").exists()).await;
+}
+
+#[tokio::test]
+async fn two_controllers_exclude_each_other() {
+    let bench = Bench::new();
+    let claim = |tag: &str, lease_s| Claim::new(&RunTag::new(tag), lease_s);
+    let (first, second) = (claim("one", 60), claim("two", 60));
+    first.take(&bench.cluster, &bench.leases).await.expect("nobody has it");
+    first.take(&bench.cluster, &bench.leases).await.expect("it is ours already");
+    let error = second.take(&bench.cluster, &bench.leases).await.expect_err("held");
+    let text = error.to_string();
+    assert!(matches!(error, ClaimError::Held(_)) && text.contains("in use by the run one (process "), "{text}");
+    assert!(text.contains("schism halt"), "{text}");
+    let (found, _) = claim::claims(&bench.cluster, &bench.leases).await;
+    assert!(found.len() == 1 && found[0].claim == first && found[0].is_alive(), "{found:?}");
+    assert_eq!(second.release(&bench.cluster, &bench.leases).await, Vec::<String>::new());
+    assert_eq!(claim::claims(&bench.cluster, &bench.leases).await.0.len(), 1, "that of another stays");
+    assert_eq!(first.release(&bench.cluster, &bench.leases).await, Vec::<String>::new());
+    second.take(&bench.cluster, &bench.leases).await.expect("it is free");
+    // A sign of life of who was dead long ago finds the node lost, and never takes it back.
+    let said = bench.run(scripts::beat(&bench.leases.places().run, "one", 9, Some(&first.line()))).await;
+    assert!(said.starts_with("lost two "), "{said}");
+    // Broken from outside: the next sign of life is told, and whoever comes next may have it.
+    claim::break_claims(&bench.cluster, &bench.leases).await;
+    let said = bench.run(scripts::beat(&bench.leases.places().run, "two", 9, Some(&second.line()))).await;
+    assert!(said.starts_with("lost halted "), "{said}");
+    first.take(&bench.cluster, &bench.leases).await.expect("a broken claim holds nobody up");
+}
+
+#[tokio::test]
+async fn the_claim_of_a_dead_controller_is_taken_over_by_exactly_one() {
+    let bench = Bench::new();
+    let dead = Claim::new(&RunTag::new("dead"), 1);
+    dead.take(&bench.cluster, &bench.leases).await.expect("nobody has it");
+    assert!(Claim::new(&RunTag::new("x"), 60).take(&bench.cluster, &bench.leases).await.is_err(), "not yet");
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    let (cluster, leases) = (&bench.cluster, &bench.leases);
+    let contest = (0..8).map(|number| async move {
+        Claim::new(&RunTag::new(&format!("c{number}")), 60).take(cluster, leases).await.is_ok()
+    });
+    let parts = contest.map(|one| Box::pin(one) as schism_nemesis::fanout::Part<'_, bool>).collect();
+    let won = schism_nemesis::fanout::all(parts).await.into_iter().filter(|won| *won).count();
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn a_node_with_faults_of_another_run_is_not_claimed() {
+    let bench = Bench::new();
+    bench.arm("old-3", 60, &bench.undo("undone")).await;
+    let error = Claim::new(&RunTag::new("new"), 60).take(&bench.cluster, &bench.leases).await.expect_err("unhealed");
+    let text = error.to_string();
+    assert!(text.contains("(old-3-n1)") && text.contains("schism heal"), "{text}");
+    assert_eq!(claim::claims(&bench.cluster, &bench.leases).await.0, []);
+    let report = bench.leases.heal(&bench.cluster).await;
+    assert_eq!((report.healed, report.failed.len()), (vec!["lease old-3-n1 on n1".to_owned()], 0));
+    Claim::new(&RunTag::new("new"), 60).take(&bench.cluster, &bench.leases).await.expect("it is clean");
+}
+
+#[tokio::test]
+async fn leftovers_are_told_by_their_whole_name_and_what_is_foreign_stays() {
+    let bench = Bench::new();
+    // Packet filters that are files: what is removed is what their names say.
+    let tools = bench.path("tools");
+    std::fs::create_dir(&tools).expect("a folder");
+    let nft = "#!/bin/sh\ncase $1 in\nlist) cat \"$0.tables\" ;;\n\
+               delete) grep -v \" $4\\$\" \"$0.tables\" >\"$0.new\"; mv \"$0.new\" \"$0.tables\" ;;\nesac\n";
+    std::fs::write(tools.join("nft"), nft).expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(tools.join("nft"), mode).expect("a mode");
+    let tables = "table inet schism_k3f9_1\ntable inet filter\ntable ip schism_mine\ntable inet schism_K3_1\n\
+                  table ip6 xschism_k3f9_1\ntable inet schism_abcdefghij_22\n";
+    std::fs::write(tools.join("nft.tables"), tables).expect("a file");
+    let beats = bench.path("leases.run/beats");
+    std::fs::create_dir_all(&beats).expect("a folder");
+    std::fs::create_dir_all(bench.path("leases.run/claim")).expect("a folder");
+    std::fs::write(bench.path("leases.run/claim/owner"), "gone here:1:2 3 5\n").expect("a file");
+    std::fs::write(beats.join("gone"), "1 7\n").expect("a file");
+    let script = scripts::leftovers_remove(bench.leases.places());
+    let script = format!("iptables() {{ :; }}\nPATH={}:$PATH\n{script}", tools.display());
+    let said = bench.run(script.clone()).await;
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "removed the claim of the run gone, whose controller is gone",
+            "removed the nftables table schism_abcdefghij_22",
+            "removed the nftables table schism_k3f9_1",
+        ]
+    );
+    let left = std::fs::read_to_string(tools.join("nft.tables")).expect("a file");
+    assert_eq!(left, "table inet filter\ntable ip schism_mine\ntable inet schism_K3_1\ntable ip6 xschism_k3f9_1\n");
+    assert_eq!(bench.run(script).await, "", "as often as one likes");
+}
