@@ -273,7 +273,11 @@ impl Nemesis {
         // Asked also where the choice does not depend on it: the report tells which roles were hit.
         let view = self.view().await;
         if !view.primaries.is_empty() || !view.roles.is_empty() || intention.needs_primaries() {
-            told.insert("view".to_owned(), json!({ "primaries": view.primaries, "roles": view.roles }));
+            let mut seen = json!({ "primaries": view.primaries });
+            if !view.roles.is_empty() {
+                seen["roles"] = json!(view.roles);
+            }
+            told.insert("view".to_owned(), seen);
         }
         let mut fault = intention.decide(&view, &self.options.tag, fault_id)?;
         told.insert("label".to_owned(), json!(fault.label()));

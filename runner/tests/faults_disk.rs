@@ -182,7 +182,7 @@ impl Bench {
         let mut next_id = self.next_id.lock().unwrap();
         *next_id += 10;
         let ledger = self.folder.path().join(format!("{next_id}.jsonl"));
-        let options = NemesisOptions { lease_margin: margin, ..NemesisOptions::new(RunTag::new("disk")) };
+        let options = NemesisOptions { lease: margin, ..NemesisOptions::new(RunTag::new("disk")) };
         let opened = Ledger::open(&ledger).unwrap();
         let db = Arc::new(Writer { rebuilds });
         let nemesis = Nemesis::new(self.cluster.clone(), db, opened, options, classes);
