@@ -51,10 +51,10 @@ pub const ENTRY: FaultEntry = FaultEntry {
     label: plain_label,
 };
 
-/// What they may have in the group: a page or so, as what they had before is not counted there.
-const LIMIT_BYTES: u64 = 64 << 10;
-/// How long a process may take until it wants memory.
-const GONE_WITHIN: Duration = Duration::from_secs(15);
+/// What they may have in the group: a page, as what they had before is not counted there.
+const LIMIT_BYTES: u64 = 4096;
+/// How long a process may take until it wants memory; one that idles may want none for many seconds.
+const GONE_WITHIN: Duration = Duration::from_secs(40);
 
 /// The database's processes on some nodes, killed for want of memory.
 #[derive(Debug, Clone)]
