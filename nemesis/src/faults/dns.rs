@@ -67,8 +67,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
     needs: |spec| {
         let tools = Need::OnNodes {
             what: "names".to_owned(),
-            script: "for tool in getent sha256sum cmp sed; do command -v \"$tool\" >/dev/null 2>&1 || echo \"no $tool\"; done\n[ -w /etc/hosts ] || echo '/etc/hosts cannot be written'\ntrue\n".to_owned(),
-            hint: "Install libc-bin, coreutils, diffutils and sed there".to_owned(),
+            script: "for tool in getent sha256sum sed; do command -v \"$tool\" >/dev/null 2>&1 || echo \"no $tool\"; done\n[ -w /etc/hosts ] || echo '/etc/hosts cannot be written'\ntrue\n".to_owned(),
+            hint: "Install libc-bin, coreutils and sed there".to_owned(),
         };
         let with_resolver = spec.values("modes").iter().any(|mode| mode != "wrong");
         [Need::Probe, tools].into_iter().chain(with_resolver.then_some(Need::Agent)).collect()

@@ -70,6 +70,7 @@ pub fn names_undo(name: &str) -> String {
     format!(
         "{PROCESS_FUNCTIONS}name={name}
 kept={KEPT_DIR}/$name run={RUN_DIR}/$name mark=schism-$name
+same() {{ [ \"$(sha256sum <\"$1\")\" = \"$(sha256sum <\"$2\" 2>/dev/null)\" ]; }}
 if [ -s \"$run.pid\" ]; then
   read -r pid begun <\"$run.pid\"
   tries=0
@@ -83,9 +84,9 @@ fi
 rm -f \"$run.pid\" \"$run.pid.new\" \"$run.log\"
 for base in hosts resolv.conf; do
   file=/etc/$base
-  if [ -e \"$kept/$base.ours\" ] && cmp -s \"$kept/$base.ours\" \"$file\"; then
+  if [ -e \"$kept/$base.ours\" ] && same \"$kept/$base.ours\" \"$file\"; then
     if [ -e \"$kept/$base\" ]; then
-      cat \"$kept/$base\" >\"$file\" && cmp -s \"$kept/$base\" \"$file\" || {{ echo \"$file is not as it was\" >&2; exit 1; }}
+      cat \"$kept/$base\" >\"$file\" && same \"$kept/$base\" \"$file\" || {{ echo \"$file is not as it was\" >&2; exit 1; }}
     else
       rm -f \"$file\" || exit 1
     fi

@@ -84,12 +84,12 @@ pub(super) fn options(kind: Kind, shape: &LinkShape, links: usize) -> QualityOpt
             let (bits, rate) = (u64::from(LARGE_BYTES + OVERHEAD_BYTES) * 8, shape.rate_bits_per_s.max(1));
             let count = (3 * rate / bits).clamp(30, 4000);
             let spread_ms = (count * bits * 1000 / (3 * rate)).clamp(1, 20_000);
-            let drain_ms = (spread_ms * 2).clamp(300, 3000);
             let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX / 8);
             QualityOptions {
                 count: small(count),
                 spread_ms: small(spread_ms),
-                drain_ms: small(drain_ms),
+                // What is still in a queue then changes nothing about the rate at which the rest came.
+                drain_ms: 300,
                 payload_bytes: LARGE_BYTES,
                 echo: false,
                 deadline: usual.deadline + Duration::from_secs(5),
