@@ -105,12 +105,14 @@ impl PowerLoss {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), value);
     }
 
-    /// Whether the ground can cut: it has data disks, and the data lies on them. A tear it cannot.
-    async fn on_ground(&self, cluster: &Cluster) -> bool {
+    /// Whether the ground can cut: it has data disks, and the data lies on them. A tear it cannot, and neither what another
+    /// disk fault has put our file system over: that would go on with the disk that was taken away.
+    async fn on_ground(&self, cluster: &Cluster) -> Result<bool, FaultError> {
         let lies = |folder: &String| folder == DATA_DISK || folder.starts_with(&format!("{DATA_DISK}/"));
-        self.tear.is_none()
+        Ok(self.tear.is_none()
             && self.victims.folders.values().all(lies)
             && cluster.ground.can(Ability::DataDisk).await.is_ok()
+            && Faultfs::shared(&self.victims, cluster).await?.is_empty())
     }
 
     async fn inject_by_ground(&self, cluster: &Cluster, db: &dyn Db) -> Result<(), FaultError> {
@@ -213,7 +215,7 @@ impl Fault for PowerLoss {
 
     async fn prepare(&mut self, cluster: &Cluster, db: &dyn Db) -> Result<Vec<Undo>, FaultError> {
         self.victims.find(cluster, db).await?;
-        if self.on_ground(cluster).await {
+        if self.on_ground(cluster).await? {
             self.means = Means::Ground;
             let restore = |node: &Node| Undo::OnGround { action: GroundAction::RestoreDataDisk { node: node.clone() } };
             let mut undo: Vec<Undo> = self.victims.nodes.iter().map(restore).collect();
