@@ -123,8 +123,7 @@ impl Place {
     /// A nemesis of all classes with a ledger of its own.
     fn nemesis(&self, name: &str) -> Arc<Nemesis> {
         let ledger = Ledger::open(&self.ledger(name)).unwrap();
-        let options =
-            NemesisOptions { lease: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("fp")) };
+        let options = NemesisOptions { lease: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("fp")) };
         let classes: Vec<&str> = FAULTS.iter().map(|entry| entry.name).collect();
         Nemesis::new(self.cluster().clone(), self.db.clone(), ledger, options, &classes)
     }
