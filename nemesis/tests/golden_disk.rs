@@ -167,7 +167,7 @@ impl Bench {
             ];
             let named = shown.iter().find(|(part, _)| script.contains(part)).map(|(_, name)| (*name).to_owned());
             // How leases are kept and undos run is not of these faults.
-            let leased = !stdin.is_empty() && script.contains("/var/lib/schism/leases");
+            let leased = script.contains("/var/lib/schism/leases");
             let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
             text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
             if !stdin.is_empty() {
