@@ -87,8 +87,13 @@ name=$3 lease=$4 silent=0 seen='' up=0
 most=$((lease / 2))
 [ "$most" -le 5 ] || most=5
 [ "$most" -ge 1 ] || most=1
+gone() {
+  rm -f "$run/$name.tick"
+  exit 0
+}
 tick() {
   sleep "$1"
+  [ -e "$dir/$name.undo" ] || gone
   last=$up
   read -r up rest </proc/uptime
   up=${up%%.*}
@@ -106,7 +111,6 @@ beat
 seen=$now
 while [ "$silent" -lt "$lease" ]; do
   tick 1 "$most"
-  [ -e "$dir/$name.undo" ] || exit 0
   beat
   [ "$now" = "$seen" ] || { seen=$now; silent=0; }
 done
@@ -119,6 +123,7 @@ while [ -e "$dir/$name.undo" ]; do
   tick "$pause" "$pause"
   [ "$silent" -lt $((lease + 300)) ] || pause=60
 done
+gone
 "#;
 
 /// `start NAME SECONDS`: leaves behind what waits, out of the reach of whoever ends this login's processes.
