@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::agent;
 use crate::agent::faultfs::Answer;
 use crate::agent::faultfs::rules::Rule;
+use crate::class::Ask;
 use crate::fanout;
 use crate::fault::{FaultError, Undo};
 use crate::faults::{lacking, processes_on, told};
@@ -78,11 +79,16 @@ pub(super) struct Victims {
     pub(super) folders: BTreeMap<Node, String>,
     /// `<run tag>-<fault id>`.
     pub(super) name: String,
+    /// The chance that is left to the nodes: which operations fail, where a write is torn.
+    pub(super) draw: u32,
 }
 
 impl Victims {
-    pub(super) fn new(class: &'static str, target: Target, nodes: Vec<Node>, name: String) -> Victims {
-        Victims { class, target, nodes, found: Processes::new(), folders: BTreeMap::new(), name }
+    /// Those that are asked for.
+    pub(super) fn of(ask: &Ask<'_>) -> Result<Victims, FaultError> {
+        let (target, nodes) = ask.target()?;
+        let (class, name, draw) = (ask.entry.name, ask.tag.lease(ask.fault_id), ask.intention.draw);
+        Ok(Victims { class, target, nodes, found: Processes::new(), folders: BTreeMap::new(), name, draw })
     }
 
     pub(super) fn label(&self, more: &str) -> String {
@@ -316,7 +322,7 @@ impl Faultfs {
         let text = serde_json::to_string(rule).unwrap_or_default();
         let start = |node: &Node, folder: &str| {
             let agent = self.agents.get(node).map_or("", String::as_str);
-            scripts::faultfs_start(&FaultfsPlace::of(folder), agent, &victims.name, &text, 1)
+            scripts::faultfs_start(&FaultfsPlace::of(folder), agent, &victims.name, &text, u64::from(victims.draw))
         };
         fanout::run_all(cluster, victims.scripts(start)).await?;
         if bare.nodes.is_empty() { Ok(json!([])) } else { bare.start(cluster, db).await }

@@ -52,7 +52,6 @@ pub(super) struct Corruption {
     pub(super) victims: Victims,
     harm: Harm,
     files: Option<String>,
-    draw: u32,
     live: bool,
     rebuild: bool,
     agents: BTreeMap<Node, String>,
@@ -69,8 +68,8 @@ struct Seen {
 }
 
 impl Corruption {
-    pub(super) fn new(victims: Victims, harm: Harm, files: Option<String>, draw: u32, live: bool) -> Corruption {
-        Corruption { victims, harm, files, draw, live, rebuild: true, agents: BTreeMap::new(), seen: Mutex::default() }
+    pub(super) fn new(victims: Victims, harm: Harm, files: Option<String>, live: bool) -> Corruption {
+        Corruption { victims, harm, files, live, rebuild: true, agents: BTreeMap::new(), seen: Mutex::default() }
     }
 
     pub(super) fn rebuilt(self, rebuild: bool) -> Corruption {
@@ -94,7 +93,7 @@ impl Corruption {
         let patterns = self.patterns(db)?;
         let script = |node: &Node, folder: &str| {
             let at = self.victims.nodes.iter().position(|one| one == node).unwrap_or(0);
-            let draw = u64::from(self.draw) << 8 | at as u64;
+            let draw = u64::from(self.victims.draw) << 8 | at as u64;
             let wish = Wish { folder: folder.to_owned(), patterns: patterns.clone(), draw, harm: self.harm.clone() };
             let agent = self.agents.get(node).map_or("", String::as_str);
             agent::command(agent, "files", &[&serde_json::to_string(&wish).unwrap_or_default()])

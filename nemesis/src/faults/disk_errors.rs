@@ -33,9 +33,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
     undone: "our file system is taken away and the database started; by the node itself when its lease ends",
     needs: |_| [base_needs(), fuse_needs()].concat(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
         let ppm = u32::try_from(ask.number("error_ppm")?).unwrap_or(1_000_000);
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         let rule = Rule { error_ppm: ppm, ops: operations(ask)?, paths: paths(ask), ..Rule::default() };
         let more = format!("{} % of operations", f64::from(ppm) / 10_000.0);
         Ok(Box::new(RuleFault::new(victims, rule, Sign::SomeErrors { ppm }, Plain::Never, more)))

@@ -58,9 +58,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
         needs
     },
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
         let (leave_bytes, most_bytes) = (ask.number("leave_bytes")?, ask.number("most_bytes")?);
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         let rule = Rule { full: true, ..Rule::default() };
         let plain = Plain::Fill { leave_bytes, most_bytes };
         let more = if leave_bytes == 0 { String::new() } else { format!("{leave_bytes} bytes left") };

@@ -23,8 +23,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
     undone: "the mount is taken away and the database started; by the node itself when its lease ends",
     needs: |_| base_needs(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         let rule = Rule { read_only: true, ..Rule::default() };
         Ok(Box::new(RuleFault::new(victims, rule, Sign::Error(EROFS), Plain::ReadOnlyMount, String::new())))
     },

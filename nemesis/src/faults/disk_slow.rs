@@ -42,9 +42,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
     undone: "our file system is taken away and the database started; by the node itself when its lease ends",
     needs: |_| [base_needs(), fuse_needs()].concat(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
         let ms = ask.number("latency_ms")?;
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         let rule = Rule { latency_ms: ms, ops: operations(ask)?, paths: paths(ask), ..Rule::default() };
         let more = format!("{ms} ms an operation");
         Ok(Box::new(RuleFault::new(victims, rule, Sign::Latency { ms }, Plain::Never, more)))

@@ -55,8 +55,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
         needs
     },
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         Ok(Box::new(PowerLoss::new(victims, ask.number("window_ms")?, None)))
     },
     label: plain_label,

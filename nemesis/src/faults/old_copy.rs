@@ -62,9 +62,8 @@ pub const ENTRY: FaultEntry = FaultEntry {
     undone: UNDONE,
     needs: |_| base_needs(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
         Ok(Box::new(OldCopy {
-            victims: Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id)),
+            victims: Victims::of(ask)?,
             age_ms: ask.number("age_ms")?,
             files: ask.word("files").unwrap_or_default().to_owned(),
             most_bytes: ask.number("most_bytes")?,

@@ -61,7 +61,6 @@ pub const ENTRY: FaultEntry = FaultEntry {
              is rebuilt from the others where the database can do that",
     needs: |_| [base_needs(), vec![Need::Agent]].concat(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
         let how = match ask.word("how")? {
             "disk" => How::Disk,
             "file" => How::File,
@@ -69,11 +68,10 @@ pub const ENTRY: FaultEntry = FaultEntry {
         };
         Ok(Box::new(TornWrite {
             how,
-            victims: Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id)),
+            victims: Victims::of(ask)?,
             sector_bytes: ask.number("sector_bytes")?.max(1),
             window_ms: ask.number("window_ms")?,
             files: ask.word("files").ok().map(str::to_owned),
-            draw: ask.intention.draw,
             rebuild: ask.flag("rebuild"),
             chosen: None,
         }))
@@ -95,7 +93,6 @@ struct TornWrite {
     sector_bytes: u64,
     window_ms: u64,
     files: Option<String>,
-    draw: u32,
     rebuild: bool,
     chosen: Option<Box<dyn Fault>>,
 }
@@ -110,7 +107,7 @@ impl TornWrite {
     async fn choose(&self, cluster: &Cluster, db: &dyn Db) -> Result<Box<dyn Fault>, FaultError> {
         let by_file = || -> Box<dyn Fault> {
             let harm = Harm::Tear { sector_bytes: self.sector_bytes };
-            let corruption = Corruption::new(self.victims.clone(), harm, self.files.clone(), self.draw, false);
+            let corruption = Corruption::new(self.victims.clone(), harm, self.files.clone(), false);
             Box::new(corruption.rebuilt(self.rebuild))
         };
         if self.how == How::File {

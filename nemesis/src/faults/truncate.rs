@@ -33,11 +33,10 @@ pub const ENTRY: FaultEntry = FaultEntry {
     undone: UNDONE,
     needs: |_| [base_needs(), vec![Need::Agent]].concat(),
     decide: |ask| {
-        let (target, nodes) = ask.target()?;
-        let victims = Victims::new(CLASS, target, nodes, ask.tag.lease(ask.fault_id));
+        let victims = Victims::of(ask)?;
         let harm = Harm::Truncate { bytes: ask.number("cut_bytes")? };
         let files = ask.word("files").ok().map(str::to_owned);
-        let corruption = Corruption::new(victims, harm, files, ask.intention.draw, ask.flag("live"));
+        let corruption = Corruption::new(victims, harm, files, ask.flag("live"));
         Ok(Box::new(corruption.rebuilt(ask.flag("rebuild"))))
     },
     label: plain_label,
