@@ -197,7 +197,8 @@ impl Bench {
     async fn snapshot(&self) -> String {
         let ours = "for name in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <\"$name\" 2>/dev/null | grep -o 'agent fault[f]s.*'; done; true";
         let files = "find /run/schism /var/lib/schism/copies -type f -not -name '*.lock' -not -name 'writer.pid' \
-                     -not -path '*/agent/*' 2>/dev/null | sort";
+                     -not -path '*/agent/*' -not -path '*/beats/*' -not -name guard -not -name '*.tick' \
+                     -not -name '*.expired' 2>/dev/null | sort";
         let data = format!("find {DATA_DISK} -name '.schism*'");
         self.on(&format!("cut -d ' ' -f 3- /proc/self/mountinfo | sort; {files}; {data}; {ours}")).await
     }
