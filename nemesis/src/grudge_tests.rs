@@ -177,3 +177,72 @@ fn inverting_twice_changes_nothing() {
         }
     });
 }
+
+#[test]
+fn leaders_are_cut_off_with_a_minority() {
+    for count in 3..=9 {
+        for seed in 0..20 {
+            let grudge = grudge(Shape::PrimariesMinority, Direction::Both, count, seed).unwrap();
+            let nodes = view(count).nodes;
+            let small = count - majority(count);
+            assert_eq!(component_sizes(&grudge, &nodes), [small, majority(count)], "{grudge}");
+            assert_eq!(hears(&grudge, &nodes, &nodes[1]).len(), small, "n2 leads: {grudge}");
+        }
+    }
+    let many = View { primaries: view(5).nodes, ..view(5) };
+    let (grudge, _) = Shape::PrimariesMinority.grudge(Direction::Both, &many, &mut Seed(1).stream("g")).unwrap();
+    assert_eq!(component_sizes(&grudge, &many.nodes), [2, 3], "more leaders than a minority has room for");
+}
+
+#[test]
+fn one_link_alone_is_cut() {
+    for seed in 0..20 {
+        let grudge = grudge(Shape::Partial, Direction::Both, 5, seed).unwrap();
+        assert_eq!((grudge.touched().len(), grudge.drops().count()), (2, 2), "{grudge}");
+    }
+}
+
+#[test]
+fn shapes_with_options() {
+    let with = |shape: Shape, isolated: &[&str], neighbours, count| {
+        let options = ShapeOptions { isolated: isolated.iter().map(|name| Node::new(name)).collect(), neighbours };
+        shape.grudge_with(Direction::Both, &view(count), &options, &mut Seed(3).stream("g"))
+    };
+    let (cut, label) = with(Shape::Isolate, &["n4", "n2"], 0, 5).unwrap();
+    assert_eq!(label, "isolate: n2 n4 | n1 n3 n5");
+    assert_eq!(component_sizes(&cut, &view(5).nodes), [2, 3]);
+    assert!(with(Shape::Isolate, &["n1", "n2"], 0, 2).unwrap_err().contains("nobody is left"));
+    for count in 4..=9 {
+        let nodes = view(count).nodes;
+        for neighbours in 1..count - 1 {
+            let (cut, _) = with(Shape::Ring, &[], neighbours, count).unwrap();
+            assert!(nodes.iter().all(|node| hears(&cut, &nodes, node).len() == neighbours + 1), "{neighbours}: {cut}");
+            assert_eq!(is_symmetric(&cut, &nodes), neighbours % 2 == 0, "{neighbours}: {cut}");
+            // It is one ring: whatever one node says reaches every other.
+            let mut reached = BTreeSet::from([&nodes[0]]);
+            while let Some(next) =
+                nodes.iter().find(|node| !reached.contains(node) && reached.iter().any(|from| !cut.is_cut(from, node)))
+            {
+                reached.insert(next);
+            }
+            assert_eq!(reached.len(), count, "{cut}");
+        }
+        assert!(with(Shape::Ring, &[], count - 1, count).unwrap_err().contains("all see all"));
+    }
+}
+
+#[test]
+fn links_and_groups_are_read() {
+    let links = |text: &str| parse_links(text).map(|grudge| grudge.to_string());
+    assert_eq!(links("n1>n2 n3<>n4").unwrap(), "n2 drops n1; n3 drops n4; n4 drops n3");
+    assert_eq!(links("db-1>db-2  db-3>db-2").unwrap(), "db-2 drops db-1 db-3");
+    for wrong in ["", "n1", "n1>", ">n1", "n1>n1", "n1>n2>n3", "n1<n2", "n1,n2>n3", "n1 > n2"] {
+        assert!(links(wrong).is_err(), "{wrong}");
+    }
+    let groups = parse_groups("n1, n2 |n3| n4 n5").unwrap();
+    assert_eq!(Grudge::complete(&groups).to_string().split(';').count(), 5);
+    assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 2]);
+    for wrong in ["", "n1 n2", "n1 |", "n1 | n2 | ", "n1 | n1", "n1 n1 | n2"] {
+        assert!(parse_groups(wrong).is_err(), "{wrong}");
+    }
+}

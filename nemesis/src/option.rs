@@ -102,14 +102,7 @@ impl OptionKind {
             }
             OptionKind::SignedSpan(most_ms) => {
                 let Some(text) = text else { return wrong("a span of time like 500ms or -10s") };
-                let (sign, plain) = text.strip_prefix('-').map_or((1, text), |plain| (-1, plain));
-                let plain = plain.strip_prefix('+').unwrap_or(plain);
-                let span: DurationText =
-                    plain.parse().map_err(|error: crate::span::DurationError| error.to_string())?;
-                if span.ms > most_ms {
-                    return Err(format!("`{text}` is more than {} either way", DurationText::from_ms(most_ms)));
-                }
-                json!(sign * i64::try_from(span.ms).unwrap_or(i64::MAX))
+                json!(signed_ms(text, most_ms)?)
             }
             OptionKind::Share => json!(share_ppm(value)?),
             OptionKind::Integer(from, to) => match number.or_else(|| text.and_then(|text| text.parse().ok())) {
@@ -205,6 +198,17 @@ fn share_ppm(value: &Json) -> Result<u32, String> {
         return Err(format!("`{text}` is out of range: from 0% to 100%"));
     }
     Ok((number * 10_000.0).round() as u32)
+}
+
+/// A span with a sign, at most so many milliseconds either way.
+fn signed_ms(text: &str, most_ms: u64) -> Result<i64, String> {
+    let (sign, plain) = text.strip_prefix('-').map_or((1, text), |plain| (-1, plain));
+    let plain = plain.strip_prefix('+').unwrap_or(plain);
+    let span: DurationText = plain.parse().map_err(|error: crate::span::DurationError| error.to_string())?;
+    if span.ms > most_ms {
+        return Err(format!("`{text}` is more than {} either way", DurationText::from_ms(most_ms)));
+    }
+    Ok(sign * i64::try_from(span.ms).unwrap_or(i64::MAX))
 }
 
 /// One port or several.
