@@ -77,9 +77,10 @@ while (1) {
   (syswrite($loose, "l" x 1000) // die "loose: $!\n");
   $log->sync or die "sync: $!\n";
   $next++;
-  open(my $out, ">", $answered) or die;
+  open(my $out, ">", "$answered.new") or die;
   print $out "$next\n";
   close $out;
+  rename "$answered.new", $answered or die;
   select undef, undef, undef, 0.01;
 }
 "#;
