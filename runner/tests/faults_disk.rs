@@ -379,6 +379,7 @@ async fn a_read_only_disk(bench: &Bench) {
     // And without our file system, by the scripts that are used then.
     use schism_nemesis::scripts::{read_only_mount, read_only_undo};
     let before = bench.snapshot().await;
+    bench.on(&stop_script(&daemon(), 0)).await;
     bench.on(&read_only_mount(&folder(), "t-1")).await;
     let tried = bench.on(&format!("( : >{}/x ) 2>&1 || true", folder())).await;
     assert!(tried.contains("Read-only"), "{tried}");
