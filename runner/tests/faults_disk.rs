@@ -77,9 +77,10 @@ while (1) {
   (syswrite($loose, "l" x 1000) // die "loose: $!\n");
   $log->sync or die "sync: $!\n";
   $next++;
-  open(my $out, ">", $answered) or die;
+  open(my $out, ">", "$answered.new") or die;
   print $out "$next\n";
   close $out;
+  rename "$answered.new", $answered or die;
   select undef, undef, undef, 0.01;
 }
 "#;
@@ -379,6 +380,7 @@ async fn a_read_only_disk(bench: &Bench) {
     // And without our file system, by the scripts that are used then.
     use schism_nemesis::scripts::{read_only_mount, read_only_undo};
     let before = bench.snapshot().await;
+    bench.on(&stop_script(&daemon(), 0)).await;
     bench.on(&read_only_mount(&folder(), "t-1")).await;
     let tried = bench.on(&format!("( : >{}/x ) 2>&1 || true", folder())).await;
     assert!(tried.contains("Read-only"), "{tried}");

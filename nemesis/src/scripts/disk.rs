@@ -113,8 +113,9 @@ for rule in "$place"/rules/*; do
   fi
 done
 tries=0
-while ids=$(mounts) && [ -n "$ids" ] && [ "$tries" -lt 30 ]; do
-  for id in $ids; do
+while [ -n "$(mounts)" ] && [ "$tries" -lt 30 ]; do
+  # A service may live in a mount namespace of its own, where the same mount has another number.
+  for id in $(grep -hs " $source " /proc/[0-9]*/mountinfo | cut -d ' ' -f 1 | sort -u); do
     for info in $(grep -ls "^mnt_id:[[:space:]]*$id\$" /proc/[0-9]*/fdinfo/* 2>/dev/null); do
       pid=${info#/proc/}
       pid=${pid%%/*}
@@ -302,7 +303,13 @@ top() {
 const READ_ONLY_MOUNT: &str = r#"echo begun >"$kept" || exit 1
 mount --bind "$folder" "$folder" || exit 1
 top >"$kept"
-mount -o remount,bind,ro "$folder"
+# Whoever writes a file at this very moment makes it busy.
+tries=0
+until mount -o remount,bind,ro "$folder"; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 40 ] || exit 1
+  sleep 0.05
+done
 "#;
 
 const READ_ONLY_UNDO: &str = r#"[ -e "$kept" ] || exit 0

@@ -49,7 +49,7 @@ const THREADS: usize = 32;
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// What [`CONTROL`] answers.
+/// What `faultfs-ctl` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// What it was, before the order was done.

@@ -25,7 +25,7 @@ pub const KINDS: [OpKind; 4] = [OpKind::Read, OpKind::Write, OpKind::Fsync, OpKi
 pub struct Rule {
     /// Which operations are slow or fail; empty: all.
     pub ops: Vec<OpKind>,
-    /// Patterns of files ([`matches`], below the folder); empty: all. Names are not told apart for [`OpKind::Name`].
+    /// Patterns of files ([`matches()`], below the folder); empty: all. Names are not told apart for [`OpKind::Name`].
     pub paths: Vec<String>,
     /// Added to each such operation, milliseconds.
     pub latency_ms: u64,
