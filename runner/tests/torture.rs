@@ -27,7 +27,8 @@ use schism_history::{F, Node, Process as Who, Seed, Value};
 use schism_lab::{Lab, LabGround, LabSpec};
 use schism_nemesis::nemesis::DIE_POINTS;
 use schism_nemesis::{
-    Claim, ClaimError, FAULTS, FaultEntry, FaultSpec, Intention, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, check_needs,
+    Claim, ClaimError, FAULTS, FaultEntry, FaultSpec, Intention, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo,
+    check_needs,
 };
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -194,7 +195,9 @@ fn controller(lab: &str, class: &str, run: &str) -> ExitCode {
 const SNAPSHOT: &str = r#"PATH="$PATH:/usr/sbin:/sbin"
 echo "== rules"; nft list ruleset; iptables -w -S 2>/dev/null; ip6tables -w -S 2>/dev/null
 echo "== qdiscs"; tc qdisc show 2>/dev/null; ip route
-ip -o addr show | while read -r number link family address rest; do echo "$link $family $address"; done
+ip -o addr show | while read -r number link family address rest; do
+  [ -z "$address" ] || echo "$link $family $address"
+done
 echo "== mounts"; cut -d' ' -f2-4 /proc/mounts
 echo "== files"; sha256sum /etc/hosts /etc/resolv.conf /etc/passwd 2>/dev/null; ls -la /etc/cron.d /etc/systemd/system 2>/dev/null | grep -i schism
 find /var/lib/schism /run/schism -type f ! -path '/run/schism/agent/*' ! -path '/var/lib/schism/agent/*' \
