@@ -214,7 +214,7 @@ for stat in /proc/[0-9]*/stat; do
     *schism-lease*) echo "a watcher: $words" ;;
     *schism*|*stress*) case $words in *schism-node*|schism-*|*sshd*) ;; *) echo "ours: $words" ;; esac ;;
   esac
-done
+done | sort
 "#;
 
 struct Place<'a> {
@@ -349,20 +349,25 @@ impl Place<'_> {
     /// Waits until every node is as before, and tells how long that took.
     fn is_as_before(&self, what: &str, run: &str, lived: Duration) {
         let died = Instant::now();
+        let mut last = Vec::new();
         loop {
             let now = self.snapshot();
             if now == self.before {
                 break;
             }
+            let lines = |(node, text): (&Node, &String)| {
+                let found = diff(&self.before[node], text).into_iter();
+                found.map(|line| format!("{node} {line}")).collect::<Vec<_>>()
+            };
+            last = now.iter().flat_map(lines).collect();
             if died.elapsed() > AS_BEFORE_WITHIN {
-                for (node, text) in &now {
-                    for line in diff(&self.before[node], text) {
-                        println!("  {node} {line:?}");
-                    }
-                }
+                last.iter().for_each(|line| println!("  {line}"));
                 panic!("{what}: the nodes are not as before after {AS_BEFORE_WITHIN:?}");
             }
             std::thread::sleep(Duration::from_millis(200));
+        }
+        if died.elapsed() > AS_BEFORE_WITHIN / 3 {
+            println!("slow, last of all: {last:?}");
         }
         println!("ok {what} (lived {lived:.1?}): as before after {:.1?}", died.elapsed());
         let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("schism-torture-{}-{run}", self.lab.id)));
