@@ -121,6 +121,22 @@ impl Intention {
         (self.entry.label)(self)
     }
 
+    /// The same, on exactly the nodes and links that the answer to its injection tells (`nodes`, `grudge`): for repeating a
+    /// run. What the answer does not tell stays as it was.
+    pub fn concrete(mut self, answer: &Json) -> Intention {
+        let nodes = answer.get("nodes").filter(|nodes| nodes.as_array().is_some_and(|nodes| !nodes.is_empty()));
+        if let Some(grudge) = answer.get("grudge").filter(|_| self.values.contains_key("shape")) {
+            self.values.remove("shape");
+            self.values.remove("direction");
+            self.values.insert("grudge".to_owned(), grudge.clone());
+        } else if let Some(nodes) = nodes
+            && self.values.contains_key("target")
+        {
+            self.values.insert("target".to_owned(), nodes.clone());
+        }
+        self
+    }
+
     /// The fault that is meant, in this view. Pure: the same intention and view give the same fault.
     ///
     /// # Errors

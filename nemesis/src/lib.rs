@@ -41,6 +41,7 @@ pub mod span;
 pub mod spec;
 pub mod tag;
 pub mod target;
+pub mod timetable;
 
 pub use beat::Beats;
 pub use claim::{Claim, ClaimError, Controller, FoundClaim};
@@ -54,8 +55,9 @@ pub use ledger::Ledger;
 pub use need::{Need, Unmet, check_needs};
 pub use nemesis::{Actor, Answer, Nemesis, NemesisOptions};
 pub use option::{OptionEntry, OptionKind};
-pub use schedule::{Faults, FinalHeal, OpenFaults, Planned, Schedule, preview};
+pub use schedule::{Faults, FinalHeal, OpenFaults, Planned, Schedule, preview, preview_of};
 pub use span::DurationText;
 pub use spec::FaultSpec;
 pub use tag::RunTag;
 pub use target::{Target, View};
+pub use timetable::{Step, Timetable};

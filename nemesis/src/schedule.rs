@@ -1,7 +1,8 @@
 //! When which fault: a generator of injections and heals, the same for the same seed.
 //!
 //! Each class of fault goes its own way, with its own stream of chance (`nemesis/<class>`), so that classes overlap and
-//! adding one does not shift another: a wait, an injection, the time it is on, its heal, and again.
+//! adding one does not shift another: a wait, an injection, the time it is on, its heal, and again. Other kinds of schedule
+//! are in [`crate::timetable`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -262,8 +263,14 @@ pub struct Planned {
 /// The faults of a run as they would be if injecting and healing took no time, in order. The real times shift by the
 /// time that takes; what is drawn does not.
 pub fn preview(specs: &[FaultSpec], schedule: &Schedule, view: &View, seed: Seed, time_limit_ms: u64) -> Vec<Planned> {
-    let mut faults = Faults::new(specs, schedule, seed);
-    let names: Vec<&str> = specs.iter().map(FaultSpec::class).collect();
+    preview_of(&mut Faults::new(specs, schedule, seed), specs, view, time_limit_ms)
+}
+
+/// As [`preview`], of any schedule of these faults.
+pub fn preview_of(faults: &mut dyn Generator, specs: &[FaultSpec], view: &View, time_limit_ms: u64) -> Vec<Planned> {
+    let mut names: Vec<&str> = specs.iter().map(FaultSpec::class).collect();
+    names.sort_unstable();
+    names.dedup();
     let workers = Workers::new(0, &names);
     let mut planned: Vec<Planned> = Vec::new();
     let mut now_ns = 0;

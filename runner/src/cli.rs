@@ -58,6 +58,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write the report of a run again.
     Report(ReportArgs),
+    /// Run again what a run did: the same plan and seed, the same faults at the same times on the same nodes.
+    Replay(ReplayArgs),
     /// Undo what a run left behind, from its ledger or from the nodes' leases.
     Heal(HealArgs),
     /// Stop everything at once: the controller of a run, and every fault that is on.
@@ -231,6 +233,20 @@ pub struct ReportArgs {
     /// Open the page in a browser.
     #[arg(long)]
     pub open: bool,
+    /// Where run folders are.
+    #[arg(long, default_value = "runs", env = "SCHISM_RUNS")]
+    pub runs: PathBuf,
+}
+
+/// `schism replay`
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// A run folder.
+    #[arg(default_value = "latest")]
+    pub run: PathBuf,
+    /// Print the verdict as JSON instead of the summary.
+    #[arg(long)]
+    pub json: bool,
     /// Where run folders are.
     #[arg(long, default_value = "runs", env = "SCHISM_RUNS")]
     pub runs: PathBuf,
@@ -421,6 +437,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
         Command::Plan(args) => commands::plan::plan(args),
         Command::Check(args) => commands::check::check(args, color),
         Command::Report(args) => commands::report::report(args),
+        Command::Replay(args) => commands::replay::replay(args, cli.verbose, color),
         Command::Heal(args) => commands::heal::heal(args, cli.verbose),
         Command::Halt(args) => commands::halt::halt(args, cli.verbose),
         Command::Status(args) => commands::heal::status(args, cli.verbose),

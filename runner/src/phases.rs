@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schism_generators::{Combine, Generator, any, phases};
-use schism_nemesis::{Faults, FinalHeal, Nemesis};
+use schism_nemesis::{FinalHeal, Nemesis};
 
 use crate::error::RunnerError;
 use crate::interpreter::Phase;
@@ -34,8 +34,7 @@ pub fn of_plan(plan: &Plan, nemesis: &Arc<Nemesis>) -> Result<Vec<Phase>, Runner
     };
     let load_ns = plan.time_limit_ms.saturating_add(plan.recovery_ms).saturating_mul(MS_NS);
     let clients = paced.time_limit(load_ns).clients().boxed();
-    let faults = Faults::new(&plan.faults, &plan.schedule(), plan.seed);
-    let faults = faults.time_limit(plan.time_limit_ms.saturating_mul(MS_NS)).boxed();
+    let faults = plan.fault_generator().time_limit(plan.time_limit_ms.saturating_mul(MS_NS)).boxed();
     let heal = FinalHeal::new(nemesis.open_faults());
     let harm = phases(vec![faults, heal.clone().boxed()]).nemesis().boxed();
     let mut all = vec![

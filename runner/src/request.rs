@@ -232,7 +232,8 @@ pub fn describe(plan: &Plan) -> String {
     }
     line("faults       (times from the start; targets that depend on who leads are chosen then)".to_owned());
     let view = View { nodes: plan.nodes.iter().map(|name| Node::new(name)).collect(), ..View::default() };
-    for planned in schism_nemesis::preview(&plan.faults, &plan.schedule(), &view, plan.seed, plan.time_limit_ms) {
+    let mut faults = plan.fault_generator();
+    for planned in schism_nemesis::preview_of(&mut *faults, &plan.faults, &view, plan.time_limit_ms) {
         let (from, to) = (seconds(planned.inject_ms), seconds(planned.heal_ms));
         line(format!("  {from:>6.1} s to {to:>6.1} s  {:10} {}", planned.class, planned.label));
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use schism_nemesis::{DurationText, FaultSpec};
+use schism_nemesis::{DurationText, FaultSpec, Step};
 use schism_tests_suites::DatabaseSpec;
 use schism_workloads::WorkloadSpec;
 use serde::de::{self, Visitor};
@@ -50,6 +50,12 @@ pub struct Suite {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleText {
+    /// In which way the faults come.
+    #[serde(default)]
+    pub kind: ScheduleKind,
+    /// The faults of a script, which then stand here and not in `faults`.
+    #[serde(default)]
+    pub script: Vec<Step>,
     /// No fault for this long at the beginning.
     #[serde(default)]
     pub quiet_start: Option<DurationText>,
@@ -65,6 +71,19 @@ pub struct ScheduleText {
     /// A fault heals itself on its node when the controller has been gone for this long.
     #[serde(default)]
     pub lease: Option<DurationText>,
+}
+
+/// In which way the faults come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// Each class goes its own way, so that classes overlap.
+    #[default]
+    Mix,
+    /// One after another in the order of `faults`, again and again.
+    Cycle,
+    /// As `script` tells: `{at: 10s, fault: {kill: {targets: primaries}}, for: 5s}`.
+    Script,
 }
 
 /// `5`, or `[n1, n2, n3]`.

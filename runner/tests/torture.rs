@@ -27,7 +27,8 @@ use schism_history::{F, Node, Process as Who, Seed, Value};
 use schism_lab::{Lab, LabGround, LabSpec};
 use schism_nemesis::nemesis::DIE_POINTS;
 use schism_nemesis::{
-    Claim, ClaimError, FAULTS, FaultEntry, FaultSpec, Intention, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, check_needs,
+    Claim, ClaimError, FAULTS, FaultEntry, FaultSpec, Intention, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo,
+    check_needs,
 };
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -194,7 +195,9 @@ fn controller(lab: &str, class: &str, run: &str) -> ExitCode {
 const SNAPSHOT: &str = r#"PATH="$PATH:/usr/sbin:/sbin"
 echo "== rules"; nft list ruleset; iptables -w -S 2>/dev/null; ip6tables -w -S 2>/dev/null
 echo "== qdiscs"; tc qdisc show 2>/dev/null; ip route
-ip -o addr show | while read -r number link family address rest; do echo "$link $family $address"; done
+ip -o addr show | while read -r number link family address rest; do
+  [ -z "$address" ] || echo "$link $family $address"
+done
 echo "== mounts"; cut -d' ' -f2-4 /proc/mounts
 echo "== files"; sha256sum /etc/hosts /etc/resolv.conf /etc/passwd 2>/dev/null; ls -la /etc/cron.d /etc/systemd/system 2>/dev/null | grep -i schism
 find /var/lib/schism /run/schism -type f ! -path '/run/schism/agent/*' ! -path '/var/lib/schism/agent/*' \
@@ -211,7 +214,7 @@ for stat in /proc/[0-9]*/stat; do
     *schism-lease*) echo "a watcher: $words" ;;
     *schism*|*stress*) case $words in *schism-node*|schism-*|*sshd*) ;; *) echo "ours: $words" ;; esac ;;
   esac
-done
+done | sort
 "#;
 
 struct Place<'a> {
@@ -346,20 +349,25 @@ impl Place<'_> {
     /// Waits until every node is as before, and tells how long that took.
     fn is_as_before(&self, what: &str, run: &str, lived: Duration) {
         let died = Instant::now();
+        let mut last = Vec::new();
         loop {
             let now = self.snapshot();
             if now == self.before {
                 break;
             }
+            let lines = |(node, text): (&Node, &String)| {
+                let found = diff(&self.before[node], text).into_iter();
+                found.map(|line| format!("{node} {line}")).collect::<Vec<_>>()
+            };
+            last = now.iter().flat_map(lines).collect();
             if died.elapsed() > AS_BEFORE_WITHIN {
-                for (node, text) in &now {
-                    for line in diff(&self.before[node], text) {
-                        println!("  {node} {line:?}");
-                    }
-                }
+                last.iter().for_each(|line| println!("  {line}"));
                 panic!("{what}: the nodes are not as before after {AS_BEFORE_WITHIN:?}");
             }
             std::thread::sleep(Duration::from_millis(200));
+        }
+        if died.elapsed() > AS_BEFORE_WITHIN / 3 {
+            println!("slow, last of all: {last:?}");
         }
         println!("ok {what} (lived {lived:.1?}): as before after {:.1?}", died.elapsed());
         let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("schism-torture-{}-{run}", self.lab.id)));

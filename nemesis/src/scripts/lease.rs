@@ -182,7 +182,9 @@ pub fn lease_arm(places: &Places, name: &str, lease_s: u64, controller: &str, in
   printf '%s' {at_boot} >\"$boot/schism-leases\" && chmod 700 \"$boot/schism-leases\" || return 1
   hook
   printf '%s %s %s %s\\n' \"$lease\" \"$how\" {controller} {info} >\"$dir/$name.info\" || return 1
-  rm -f \"$run/$name.expired\" \"$run/$name.tick\"
+  rm -f \"$run/$name.expired\"
+  read -r up rest </proc/uptime
+  echo \"${{up%%.*}} 0\" >\"$run/$name.tick\"
   sync \"$dir/$name.new\" \"$dir/$name.info\" \"$dir/watch\" \"$boot/schism-leases\" 2>/dev/null
   mv -f \"$dir/$name.new\" \"$dir/$name.undo\" || return 1
   sync \"$dir\" \"$boot\" 2>/dev/null

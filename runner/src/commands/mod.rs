@@ -7,6 +7,7 @@ pub mod heal;
 pub mod lab;
 pub mod list;
 pub mod plan;
+pub mod replay;
 pub mod report;
 pub mod run;
 

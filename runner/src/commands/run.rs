@@ -1,5 +1,7 @@
 //! `schism run`: a suite from file to report.
 
+use std::path::Path;
+
 use schism_checkers::Outcome;
 use schism_reports::Story;
 use schism_reports::terminal::{Look, summary};
@@ -20,7 +22,7 @@ use crate::{entropy, ground, judge, lifecycle, logging, request};
 /// What prevented a verdict.
 pub fn run(args: &RunArgs, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
     let plan = request::plan(&args.suite)?;
-    if args.repeat > 1 { repeat(args, &plan) } else { once(args, &plan, verbose, color) }
+    if args.repeat > 1 { repeat(args, &plan) } else { once(&args.runs, args.json, &plan, verbose, color) }
 }
 
 /// Each repetition is a process of its own: joining a lab's network is for the life of a process.
@@ -73,12 +75,16 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
     kept
 }
 
-fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
+/// Runs a plan to its verdict.
+///
+/// # Errors
+/// What prevented a verdict.
+pub(crate) fn once(runs: &Path, json: bool, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
     if plan.ground.is_made_for_the_run() {
         ground::need_root()?;
     }
     let short_id = format!("{:08x}", entropy::fresh()?);
-    let dir = RunDir::create(&args.runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
+    let dir = RunDir::create(runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
     logging::start(verbose, Some(&dir.log()))?;
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
     say(&format!("schism: {} with seed {}, in {}", plan.suite, plan.seed, dir.path().display()));
@@ -109,7 +115,7 @@ fn once(args: &RunArgs, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, R
     say("schism: judging");
     let verdict = judge::judge(&record, &plan.budget)?;
     let kept = judge::keep(&dir, &record, &verdict);
-    if args.json {
+    if json {
         print(&format!("{}\n", verdict.to_json()))?;
     } else {
         let story = Story { info: &record.info, history: &record.history, facts: &record.facts, verdict: &verdict };
