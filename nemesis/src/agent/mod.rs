@@ -3,7 +3,14 @@
 //! A node gets the very program that the controller is, told by its SHA-256, and runs it for what a shell cannot do. In labs
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
+pub mod clock;
+pub mod clock_real;
+pub mod family;
 mod hello;
+pub mod skew;
+pub mod skew_state;
+pub mod vdso;
+pub mod vdso_patch;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -38,7 +45,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[hello::VERB];
+pub const VERBS: &[Verb] = &[hello::VERB, clock::VERB, skew::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {
