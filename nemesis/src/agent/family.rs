@@ -40,11 +40,18 @@ pub struct Family {
 }
 
 impl Family {
-    /// The family of these processes; those that are gone give no program.
+    /// The family of these processes; those that are gone give no program, nor do those that run this very one.
     pub fn of(roots: &[ProcessId]) -> Family {
         let living = roots.iter().filter(|root| start_ticks(root.pid) == Some(root.start_ticks));
-        let programs = living.filter_map(|root| program(root.pid)).collect();
+        let own = file(std::process::id());
+        let is_ours = |program: &Program| own == Some((program.device, program.inode));
+        let programs = living.filter_map(|root| program(root.pid)).filter(|program| !is_ours(program)).collect();
         Family { roots: roots.to_vec(), programs }
+    }
+
+    /// Whether any of the named processes is still there.
+    pub fn lives(&self) -> bool {
+        self.roots.iter().any(|root| start_ticks(root.pid) == Some(root.start_ticks))
     }
 
     /// Who of all belongs, in the order of their numbers.

@@ -257,7 +257,7 @@ fn on(store: &Store, name: &str, order: &Order) -> Result<(), String> {
         Mechanism::Processes => ClockId::CLOCK_MONOTONIC,
     };
     let family = Family::of(&order.processes);
-    if mechanism == Mechanism::Processes && family.programs.is_empty() {
+    if mechanism == Mechanism::Processes && !family.lives() {
         return Err("none of the database's processes that were named is there any more".to_owned());
     }
     let term = Term {
