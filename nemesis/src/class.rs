@@ -65,7 +65,14 @@ impl std::fmt::Debug for FaultEntry {
 }
 
 /// All faults, by family.
-pub const FAULTS: &[&FaultEntry] = &[&faults::partition::ENTRY, &faults::kill::ENTRY, &faults::pause::ENTRY];
+pub const FAULTS: &[&FaultEntry] = &[
+    &faults::partition::ENTRY,
+    &faults::kill::ENTRY,
+    &faults::pause::ENTRY,
+    &faults::clock_jump::ENTRY,
+    &faults::clock_strobe::ENTRY,
+    &faults::clock_drift::ENTRY,
+];
 
 /// The line of that name.
 pub fn entry(name: &str) -> Option<&'static FaultEntry> {

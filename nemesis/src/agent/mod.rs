@@ -29,7 +29,7 @@ use crate::fault::FaultError;
 pub const IN_LABS: &str = "/run/schism/agent/schism";
 
 /// Where the program is uploaded to.
-const UPLOADED: &str = "/var/lib/schism/agent";
+pub const UPLOADED: &str = "/var/lib/schism/agent";
 
 /// How long an upload may take.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(120);

@@ -408,7 +408,7 @@ impl Skewer {
         for _ in 0..ROUNDS {
             trouble.clear();
             let wanted = self.wanted(terms);
-            let left: Vec<ProcessId> = self.ours().into_iter().filter(|id| !wanted.contains_key(id)).collect();
+            let left: Vec<ProcessId> = self.ours(true).into_iter().filter(|id| !wanted.contains_key(id)).collect();
             let mapped: Vec<Mapped<'_>> =
                 left.iter().filter_map(|id| Mapped::of(&self.image, *id, true).ok().flatten()).collect();
             if mapped.is_empty() {
@@ -433,15 +433,15 @@ impl Skewer {
         if trouble.is_empty() { reached } else { Err(trouble.join("; ")) }
     }
 
-    /// Processes whose functions this folder changed, or left changed in part.
-    pub fn ours(&self) -> Vec<ProcessId> {
+    /// Processes whose functions this folder changed; on demand those too where only an unused blob is left.
+    pub fn ours(&self, unused_too: bool) -> Vec<ProcessId> {
         let is_ours = |id: &ProcessId| {
             let condition = Mapped::of(&self.image, *id, false).ok().flatten().map(|mapped| mapped.condition());
-            let owner = match condition {
-                Some(Condition::Skewed { owner, .. } | Condition::Partly { owner }) => owner,
-                _ => return false,
-            };
-            owner == self.owner
+            match condition {
+                Some(Condition::Skewed { owner, .. }) => owner == self.owner,
+                Some(Condition::Partly { owner, hooked }) => owner == self.owner && (hooked || unused_too),
+                _ => false,
+            }
         };
         family::all().into_iter().map(|seen| seen.id).filter(is_ours).collect()
     }

@@ -53,6 +53,8 @@ pub struct Sample {
     pub shift_ns: i64,
     /// By how much that may be wrong.
     pub error_ns: i64,
+    /// How much of it is other faults' doing.
+    pub others_ns: i64,
 }
 
 /// Measures.
@@ -69,6 +71,9 @@ pub(super) fn measure(store: &Store, name: &str, samples: u32, over_ms: u32) -> 
         real: Vec::new(),
         real_expected_ns: 0,
     };
+    let others = |mechanism: Mechanism| {
+        sum(terms.iter().filter(|(known, term)| *known != name && term.mechanism == mechanism).map(|(_, term)| term))
+    };
     let anchor = clock_real::load(&store.folder)?;
     let mut canary = None;
     if let Ok(image) = &image {
@@ -77,7 +82,7 @@ pub(super) fn measure(store: &Store, name: &str, samples: u32, over_ms: u32) -> 
         for (process, shift) in &wanted {
             state.processes.extend(look(image, *process, *shift));
         }
-        state.leftover = skewer.ours().into_iter().filter(|id| !wanted.contains_key(id)).collect();
+        state.leftover = skewer.ours(false).into_iter().filter(|id| !wanted.contains_key(id)).collect();
         if matches!(here, Some(term) if term.mechanism == Mechanism::Processes) {
             let child = Canary::start()?;
             let all = terms.values().filter(|term| term.mechanism == Mechanism::Processes);
@@ -87,12 +92,16 @@ pub(super) fn measure(store: &Store, name: &str, samples: u32, over_ms: u32) -> 
     }
     for _ in 0..samples {
         if let Some(canary) = &mut canary {
-            state.canary.push(sample(&canary.ask()?));
+            let said = canary.ask()?;
+            let others_ns = others(Mechanism::Processes).at(said.monotonic_ns);
+            let (at_ns, shift_ns, error_ns) = (said.raw_ns, said.shift_ns, said.error_ns);
+            state.canary.push(Sample { at_ns, shift_ns, error_ns, others_ns });
         }
         if let Some(anchor) = &anchor {
             let now = clock::read()?;
             let shift_ns = now.real_ns - anchor.true_ns(now.raw_ns);
-            state.real.push(Sample { at_ns: now.raw_ns, shift_ns, error_ns: now.error_ns });
+            let others_ns = others(Mechanism::Real).at(now.raw_ns);
+            state.real.push(Sample { at_ns: now.raw_ns, shift_ns, error_ns: now.error_ns, others_ns });
         }
         std::thread::sleep(rest);
     }
@@ -101,10 +110,6 @@ pub(super) fn measure(store: &Store, name: &str, samples: u32, over_ms: u32) -> 
         state.real_expected_ns = sum(real).at(clock::read()?.raw_ns);
     }
     Ok(state)
-}
-
-fn sample(reading: &Reading) -> Sample {
-    Sample { at_ns: reading.raw_ns, shift_ns: reading.shift_ns, error_ns: reading.error_ns }
 }
 
 /// A process of the database; nothing where it ended meanwhile.

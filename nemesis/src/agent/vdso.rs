@@ -107,6 +107,8 @@ pub enum Condition {
     Partly {
         /// Who left it so.
         owner: u32,
+        /// Whether any function is still ours.
+        hooked: bool,
     },
     /// It is neither.
     Foreign,
@@ -237,8 +239,12 @@ impl Image {
             return shift.map_or(Condition::Foreign, |shift| Condition::Skewed { shift, owner });
         }
         let entries = self.jumps().into_iter().zip(self.returns());
-        let known = entries.into_iter().all(|(jump, own)| has(&jump) || has(&own));
-        if known { Condition::Partly { owner } } else { Condition::Foreign }
+        let (mut known, mut hooked) = (true, false);
+        for (jump, own) in entries {
+            known &= has(&jump) || has(&own);
+            hooked |= has(&jump);
+        }
+        if known { Condition::Partly { owner, hooked } } else { Condition::Foreign }
     }
 
     /// Whether a thread that is at this offset would break if the entries changed now: inside one of the replaced

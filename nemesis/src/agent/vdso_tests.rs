@@ -26,9 +26,9 @@ fn an_image_is_changed_and_comes_back_to_the_byte() {
         assert_eq!(image.condition(&now), Condition::Pristine);
         let shift = Shift { offset_ns: -5, rate_q32: 7, reference_ns: 9, strobe_ns: 11, half_period_ns: 13 };
         apply(&mut now, &image.blob(&shift, 77));
-        assert_eq!(image.condition(&now), Condition::Partly { owner: 77 });
+        assert_eq!(image.condition(&now), Condition::Partly { owner: 77, hooked: false });
         apply(&mut now, &image.jumps()[..1]);
-        assert_eq!(image.condition(&now), Condition::Partly { owner: 77 });
+        assert_eq!(image.condition(&now), Condition::Partly { owner: 77, hooked: true });
         apply(&mut now, &image.jumps());
         assert_eq!(image.condition(&now), Condition::Skewed { shift, owner: 77 });
         for offset_ns in [1, 2, 3] {
@@ -41,7 +41,7 @@ fn an_image_is_changed_and_comes_back_to_the_byte() {
             assert_eq!(image.condition(&now), Condition::Skewed { shift, owner: 77 });
         }
         apply(&mut now, &image.returns());
-        assert_eq!(image.condition(&now), Condition::Partly { owner: 77 });
+        assert_eq!(image.condition(&now), Condition::Partly { owner: 77, hooked: false });
         apply(&mut now, &image.unblob());
         assert_eq!(now, image.pristine());
     }

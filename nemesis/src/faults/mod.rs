@@ -1,5 +1,9 @@
 //! One harm a file.
 
+pub mod clock;
+pub mod clock_drift;
+pub mod clock_jump;
+pub mod clock_strobe;
 pub mod kill;
 pub mod partition;
 pub mod pause;

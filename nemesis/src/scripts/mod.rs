@@ -3,10 +3,12 @@
 //! Each is a few quoted assignments and a constant text, so that what is quoted is data and what is text is fixed.
 //! Each may be run twice, or when half of its work was done before.
 
+mod clock;
 mod filter;
 mod lease;
 mod process;
 
+pub use clock::{clock_missing, clock_undo};
 pub use filter::{
     controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
     nft_undo, which_filter,
@@ -54,6 +56,8 @@ mod tests {
             lease_list("/run/a b"),
             lease_heal("/run/a b"),
             missing_tools(),
+            clock_undo("/a b/schism", "/run/x y", "t-1-n1"),
+            clock_missing("{\"it's\":1}"),
             format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
