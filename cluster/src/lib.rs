@@ -2,6 +2,7 @@
 //!
 //! Knows SSH, shells, packages and probes; knows no database, no fault and no workload.
 
+pub mod clock;
 pub mod cluster;
 pub mod daemon;
 pub mod db;

@@ -11,6 +11,13 @@ mod hog;
 mod memory;
 mod throttle;
 mod upkeep;
+pub mod clock;
+pub mod clock_real;
+pub mod family;
+pub mod skew;
+pub mod skew_state;
+pub mod vdso;
+pub mod vdso_patch;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -29,7 +36,7 @@ use crate::fault::FaultError;
 pub const IN_LABS: &str = "/run/schism/agent/schism";
 
 /// Where the program is uploaded to.
-const UPLOADED: &str = "/var/lib/schism/agent";
+pub const UPLOADED: &str = "/var/lib/schism/agent";
 
 /// How long an upload may take.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(120);
@@ -45,8 +52,7 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] =
-    &[dns::VERB, faultfs::CONTROL, faultfs::VERB, files::VERB, hello::VERB, hog::VERB, memory::VERB, throttle::VERB];
+pub const VERBS: &[Verb] = &[clock::VERB, dns::VERB, faultfs::CONTROL, faultfs::VERB, files::VERB, hello::VERB, hog::VERB, memory::VERB, skew::VERB, throttle::VERB];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {

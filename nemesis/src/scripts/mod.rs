@@ -7,6 +7,7 @@ mod cgroup;
 mod claim;
 mod disk;
 mod dns;
+mod clock;
 mod filter;
 mod lease;
 mod leftovers;
@@ -36,6 +37,9 @@ pub use node::{can_reboot, node_identity, reboot};
 pub use process::{FAULT_DIR, crash_loop_look, crash_loop_start, detached_start, detached_stop, finish, mark, signal};
 pub use resources::{
     cpu_times, descriptors_lower, descriptors_of, descriptors_restore, memory_look, missing_prlimit, stopped_share,
+pub use clock::{clock_missing, clock_undo};
+    controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
+    nft_undo, which_filter,
 };
 
 /// Where the packet filter's tools live when a login has a short path.
@@ -152,6 +156,9 @@ mod tests {
             copy_keep("/var/a b", "t-1", 1, &signal("STOP", &processes), &signal("CONT", &processes)),
             copy_put("/var/a b", "t-1", "wal/*"),
             copy_remove("t-1"),
+            clock_undo("/a b/schism", "/run/x y", "t-1-n1"),
+            clock_missing("{\"it's\":1}"),
+            format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
             let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
