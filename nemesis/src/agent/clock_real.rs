@@ -76,7 +76,10 @@ pub(super) fn verdict(guard: &Guard, signs: &Signs) -> Result<(), String> {
         return Err("CAP_SYS_TIME is not held there".to_owned());
     }
     if !signs.of_a_container.is_empty() && !guard.despite_doubts {
-        return Err(format!("it may be a container's, whose host and neighbours share it: {}", signs.of_a_container.join(", ")));
+        return Err(format!(
+            "it may be a container's, whose host and neighbours share it: {}",
+            signs.of_a_container.join(", ")
+        ));
     }
     Ok(())
 }
@@ -205,7 +208,10 @@ pub(super) fn anchor(folder: &Path, guard: &Guard) -> Result<(), String> {
         return Ok(());
     }
     put_back(folder, &anchor)?;
-    Err(format!("{} runs there and systemd does not say under which unit: it would undo the fault; stop it", left.join(", ")))
+    Err(format!(
+        "{} runs there and systemd does not say under which unit: it would undo the fault; stop it",
+        left.join(", ")
+    ))
 }
 
 fn systemctl(verb: &str, unit: &str) -> Result<(), String> {

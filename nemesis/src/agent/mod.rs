@@ -3,19 +3,19 @@
 //! A node gets the very program that the controller is, told by its SHA-256, and runs it for what a shell cannot do. In labs
 //! it lies there already. A node that cannot run it (another machine's kind, no room) still gets all that a shell can do.
 
+pub mod clock;
+pub mod clock_real;
 mod dns;
+pub mod family;
 pub mod faultfs;
 pub mod files;
 mod hello;
 mod hog;
 mod memory;
-mod throttle;
-mod upkeep;
-pub mod clock;
-pub mod clock_real;
-pub mod family;
 pub mod skew;
 pub mod skew_state;
+mod throttle;
+mod upkeep;
 pub mod vdso;
 pub mod vdso_patch;
 
@@ -52,7 +52,18 @@ pub struct Verb {
 }
 
 /// All verbs.
-pub const VERBS: &[Verb] = &[clock::VERB, dns::VERB, faultfs::CONTROL, faultfs::VERB, files::VERB, hello::VERB, hog::VERB, memory::VERB, skew::VERB, throttle::VERB];
+pub const VERBS: &[Verb] = &[
+    clock::VERB,
+    dns::VERB,
+    faultfs::CONTROL,
+    faultfs::VERB,
+    files::VERB,
+    hello::VERB,
+    hog::VERB,
+    memory::VERB,
+    skew::VERB,
+    throttle::VERB,
+];
 
 /// Runs a verb of the agent; answers the exit status.
 pub fn main(args: &[String]) -> i32 {

@@ -1,5 +1,9 @@
 //! One harm a file.
 
+pub mod clock;
+pub mod clock_drift;
+pub mod clock_jump;
+pub mod clock_strobe;
 pub mod cpu_hog;
 pub mod cpu_throttle;
 pub mod crash_loop;
@@ -7,10 +11,6 @@ pub mod cut;
 pub mod descriptors;
 pub mod dns;
 pub mod freeze;
-pub mod clock;
-pub mod clock_drift;
-pub mod clock_jump;
-pub mod clock_strobe;
 pub mod kill;
 pub mod membership;
 pub mod memory_pressure;

@@ -5,9 +5,9 @@
 
 mod cgroup;
 mod claim;
+mod clock;
 mod disk;
 mod dns;
-mod clock;
 mod filter;
 mod lease;
 mod leftovers;
@@ -18,6 +18,7 @@ mod resources;
 
 pub use cgroup::{Controller, group_available, group_enter, group_leave, group_look, group_place};
 pub use claim::{claim_break, claim_look, claim_release, claim_take};
+pub use clock::{clock_missing, clock_undo};
 pub use disk::{
     COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
     disk_mark, disk_marks_count, disk_marks_told, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order,
@@ -37,9 +38,6 @@ pub use node::{can_reboot, node_identity, reboot};
 pub use process::{FAULT_DIR, crash_loop_look, crash_loop_start, detached_start, detached_stop, finish, mark, signal};
 pub use resources::{
     cpu_times, descriptors_lower, descriptors_of, descriptors_restore, memory_look, missing_prlimit, stopped_share,
-pub use clock::{clock_missing, clock_undo};
-    controller_address, iptables_install, iptables_leftover, iptables_undo, nft_leftover, nft_load, nft_rules,
-    nft_undo, which_filter,
 };
 
 /// Where the packet filter's tools live when a login has a short path.
