@@ -156,7 +156,6 @@ mod tests {
             copy_remove("t-1"),
             clock_undo("/a b/schism", "/run/x y", "t-1-n1"),
             clock_missing("{\"it's\":1}"),
-            format!("{RUN_UNDO}{WATCH}"),
         ];
         for script in scripts {
             let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
