@@ -151,11 +151,13 @@ pub(super) fn judge(ask: &Question<'_>, samples: &[LinkSample], excuses: &Excuse
             wrong.push(format!("none of {of} datagrams shows it"));
         }
     }
+    if judged == 0 && !(ask.healed && !excuses.is_empty()) {
+        wrong.push("nothing can be told: other faults hide it on every link".to_owned());
+    }
     if !wrong.is_empty() {
         measured["wrong"] = json!(wrong);
     }
-    let enough = judged > 0 || (ask.healed && !excuses.is_empty());
-    Evidence { proven: wrong.is_empty() && !samples.is_empty() && enough, measured }
+    Evidence { proven: wrong.is_empty() && !samples.is_empty(), measured }
 }
 
 /// What was measured, in numbers with units.
