@@ -151,7 +151,8 @@ pub(super) fn judge(ask: &Question<'_>, samples: &[LinkSample], excuses: &Excuse
             wrong.push(format!("none of {of} datagrams shows it"));
         }
     }
-    if judged == 0 && !(ask.healed && !excuses.is_empty()) {
+    let may_rest_on_undo = ask.healed && !excuses.is_empty();
+    if judged == 0 && !may_rest_on_undo {
         wrong.push("nothing can be told: other faults hide it on every link".to_owned());
     }
     if !wrong.is_empty() {
