@@ -151,11 +151,14 @@ pub(super) fn judge(ask: &Question<'_>, samples: &[LinkSample], excuses: &Excuse
             wrong.push(format!("none of {of} datagrams shows it"));
         }
     }
+    let may_rest_on_undo = ask.healed && !excuses.is_empty();
+    if judged == 0 && !may_rest_on_undo {
+        wrong.push("nothing can be told: other faults hide it on every link".to_owned());
+    }
     if !wrong.is_empty() {
         measured["wrong"] = json!(wrong);
     }
-    let enough = judged > 0 || (ask.healed && !excuses.is_empty());
-    Evidence { proven: wrong.is_empty() && !samples.is_empty() && enough, measured }
+    Evidence { proven: wrong.is_empty() && !samples.is_empty(), measured }
 }
 
 /// What was measured, in numbers with units.
