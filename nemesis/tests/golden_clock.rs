@@ -127,7 +127,8 @@ fn state(canary: Json, real: Json, processes: Json, leftover: Json) -> Json {
 }
 
 fn samples(shift_ns: impl Fn(i64) -> i64) -> Json {
-    let sample = |index: i64| json!({"at_ns": index * SECOND_NS, "shift_ns": shift_ns(index), "error_ns": 100, "others_ns": 0});
+    let sample =
+        |index: i64| json!({"at_ns": index * SECOND_NS, "shift_ns": shift_ns(index), "error_ns": 100, "others_ns": 0});
     (0..5).map(sample).collect()
 }
 
@@ -211,6 +212,7 @@ async fn needs_are_asked_before_the_run() {
     assert_eq!(unmet.len(), 1, "{unmet:?}");
     let text = unmet[0].to_string();
     assert!(text.contains("n2") && text.contains("takes no writes"), "{text}");
-    let told: Vec<String> = bench.log.scripts_of("n1").into_iter().filter(|script| script.contains("skew can")).collect();
+    let told: Vec<String> =
+        bench.log.scripts_of("n1").into_iter().filter(|script| script.contains("skew can")).collect();
     golden("needs.txt", &told.concat().replace(&boot_id(), "BOOT-ID"));
 }

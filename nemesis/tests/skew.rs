@@ -44,7 +44,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut failed = 0;
-    for (name, case) in CASES.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f))) {
+    for (name, case) in CASES.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f)))
+    {
         let begin = Instant::now();
         let good = catch_unwind(*case).is_ok();
         println!("test {name} ... {} ({:?})", if good { "ok" } else { "FAILED" }, begin.elapsed());
@@ -190,7 +191,11 @@ fn a_strobe_swings() {
         let shift_ns = bench.read().shift_ns;
         let is_high = shift_ns > 20 * SECOND_NS;
         near(shift_ns, if is_high { 40 * SECOND_NS } else { 0 });
-        if is_high { high += 1 } else { low += 1 }
+        if is_high {
+            high += 1
+        } else {
+            low += 1
+        }
         edges += u32::from(last.is_some_and(|last| last != is_high));
         last = Some(is_high);
     }
@@ -246,7 +251,12 @@ fn new_processes_are_caught() {
     let true_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     assert!((said - true_s - 500.0).abs() < 1.0, "{said} {true_s}");
     bench.off("t-1").unwrap();
-    assert!([bench.child.id(), again.child.id(), sleeper].map(|pid| condition(&bench.image, pid)).iter().all(|one| *one == Condition::Pristine));
+    assert!(
+        [bench.child.id(), again.child.id(), sleeper]
+            .map(|pid| condition(&bench.image, pid))
+            .iter()
+            .all(|one| *one == Condition::Pristine)
+    );
     Command::new("kill").arg(sleeper.to_string()).status().unwrap();
 }
 
@@ -281,7 +291,9 @@ fn every_thread_of_a_busy_process_goes_on() {
 
 fn a_paused_process_is_skewed_and_restored() {
     let mut bench = Bench::new();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &bench.child.id().to_string()]).status().unwrap().success());
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &bench.child.id().to_string()]).status().unwrap().success())
+    };
     let state = || family::all().into_iter().find(|seen| seen.id.pid == bench.child.id()).unwrap().state;
     signal("-STOP");
     until(|| state() == 'T');

@@ -70,7 +70,8 @@ async fn nodes_are_true(bench: &Bench) {
 
 async fn jumps(bench: &Bench) {
     for (offset_ms, target) in [(-300_000, json!("all")), (100, json!(["n2"])), (3_600_000, json!(["n1", "n3"]))] {
-        let told = bench.inject("clock-jump", json!({"target": target, "offset_ms": offset_ms, "mechanism": "auto"})).await;
+        let told =
+            bench.inject("clock-jump", json!({"target": target, "offset_ms": offset_ms, "mechanism": "auto"})).await;
         for clock in told["evidence"]["measured"]["clocks"].as_array().unwrap() {
             assert!((clock["offset_ms"].as_f64().unwrap() - f64::from(offset_ms)).abs() < 1.0, "{clock}");
             assert_eq!(clock["mechanism"], "processes");

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::Verb;
 
 /// The verb.
-pub(super) const VERB: Verb = Verb { name: "clock", about: "says what its clocks say, once for each line it reads", run };
+pub(super) const VERB: Verb =
+    Verb { name: "clock", about: "says what its clocks say, once for each line it reads", run };
 
 /// What the clocks of a process say, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

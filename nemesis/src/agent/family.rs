@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Programs that run others' programs (their names may have more behind: `python3.11`).
 const INTERPRETERS: &[&str] = &[
-    "sh", "dash", "bash", "zsh", "busybox", "perl", "python", "ruby", "node", "java", "php", "beam", "erl", "tclsh", "lua",
-    "sleep", "env", "setsid", "nohup", "qemu",
+    "sh", "dash", "bash", "zsh", "busybox", "perl", "python", "ruby", "node", "java", "php", "beam", "erl", "tclsh",
+    "lua", "sleep", "env", "setsid", "nohup", "qemu",
 ];
 
 /// The program of a process that was named.

@@ -283,7 +283,9 @@ fn off(store: &Store, name: &str) -> Result<(), String> {
     let path = store.path(name)?;
     let _lock = store.lock()?;
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {error}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", path.display()));
+        }
         _ => {}
     }
     let terms = store.terms()?;
@@ -369,7 +371,8 @@ impl Skewer {
         for (name, term) in terms.iter().filter(|(_, term)| term.mechanism == Mechanism::Processes) {
             let mut members = term.family.members(&all);
             let known = self.known.entry(name.clone()).or_default();
-            let living = |id: &&ProcessId| all.iter().any(|seen| seen.id == **id && !matches!(seen.state, 'Z' | 'X' | 'x'));
+            let living =
+                |id: &&ProcessId| all.iter().any(|seen| seen.id == **id && !matches!(seen.state, 'Z' | 'X' | 'x'));
             members.extend(known.iter().filter(living).copied());
             *known = members.iter().copied().collect();
             for process in members {

@@ -123,11 +123,7 @@ fn look(image: &Image, process: ProcessId, wanted: Shift) -> Option<Skewed> {
         Some(Condition::Skewed { shift, .. }) => Some(shift),
         _ => None,
     };
-    Some(Skewed {
-        process,
-        shift_ns: there.map(|shift| shift.at(now.monotonic_ns)),
-        as_wanted: there == Some(wanted),
-    })
+    Some(Skewed { process, shift_ns: there.map(|shift| shift.at(now.monotonic_ns)), as_wanted: there == Some(wanted) })
 }
 
 /// Whether processes can be skewed here: a canary is, and gets its own time back.

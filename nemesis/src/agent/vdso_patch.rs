@@ -118,7 +118,10 @@ impl<'a> Mapped<'a> {
         let now = self.read().ok_or_else(|| format!("process {} has no such image any more", self.process.pid))?;
         match self.image.condition(&now) {
             Condition::Skewed { owner: other, .. } if other != owner => {
-                return Err(format!("the clock functions of process {} were changed for another lab", self.process.pid));
+                return Err(format!(
+                    "the clock functions of process {} were changed for another lab",
+                    self.process.pid
+                ));
             }
             Condition::Skewed { shift: there, .. } if there == *shift => return Ok(false),
             Condition::Skewed { .. } => self.write(&self.image.change(&now, shift))?,
@@ -195,10 +198,7 @@ impl<'a> Mapped<'a> {
     }
 
     /// Does something while all threads are stopped, told where in the image they are (if they are in it).
-    fn stopped<T: Send>(
-        &self,
-        work: impl Fn(&Mapped<'a>, &[usize]) -> Result<T, String> + Sync,
-    ) -> Result<T, String> {
+    fn stopped<T: Send>(&self, work: impl Fn(&Mapped<'a>, &[usize]) -> Result<T, String> + Sync) -> Result<T, String> {
         let run = || {
             let threads = Threads::stop(self.process)?;
             let len = self.image.pristine().len();
@@ -271,9 +271,8 @@ impl Threads {
     fn unknown(&self, pid: u32) -> Vec<Pid> {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let numbers = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-        let is_new = |tid: &Pid| {
-            !self.stopped.iter().any(|(known, _)| known == tid) && !family::is_gone(pid, tid.as_raw())
-        };
+        let is_new =
+            |tid: &Pid| !self.stopped.iter().any(|(known, _)| known == tid) && !family::is_gone(pid, tid.as_raw());
         numbers.filter(is_new).collect()
     }
 

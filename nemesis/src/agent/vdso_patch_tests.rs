@@ -4,10 +4,7 @@ use super::*;
 #[test]
 fn this_process_has_the_image_of_the_kernel() {
     let image = own_image().unwrap();
-    let process = ProcessId {
-        pid: std::process::id(),
-        start_ticks: family::start_ticks(std::process::id()).unwrap(),
-    };
+    let process = ProcessId { pid: std::process::id(), start_ticks: family::start_ticks(std::process::id()).unwrap() };
     let mapped = Mapped::of(&image, process, false).unwrap().unwrap();
     assert_eq!(mapped.condition(), Condition::Pristine);
     assert!(!mapped.is_gone());

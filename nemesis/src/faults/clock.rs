@@ -43,7 +43,7 @@ pub const MECHANISM: OptionEntry = OptionEntry {
 
 /// Where clock faults work.
 pub const WORKS: &str = "every ground: the real clock on machines and virtual machines (CAP_SYS_TIME, no container); elsewhere the clock \
-                         of the database's processes, on x86-64";
+                         of the database's processes, on x86-64 (times of files and waits in the kernel stay true)";
 /// How they are undone.
 pub const UNDONE: &str = "the true time by the raw monotonic clock, and the time daemons that ran; or the processes' own clock functions, to \
                           the byte; by the node itself when its lease ends";
@@ -117,9 +117,10 @@ impl Harm {
                 let edges = away.windows(2).filter(|pair| pair[0] != pair[1]).count();
                 // A small strobe must not drown in the tolerance.
                 let room = |sample: &Sample| (NEAR_NS + sample.error_ns).min(wanted_ns.abs() / 4 + sample.error_ns);
-                let at_an_end = samples.iter().zip(&own).filter(|(sample, shift)| {
-                    shift.abs().min((**shift - wanted_ns).abs()) <= room(sample)
-                });
+                let at_an_end = samples
+                    .iter()
+                    .zip(&own)
+                    .filter(|(sample, shift)| shift.abs().min((**shift - wanted_ns).abs()) <= room(sample));
                 let share = at_an_end.count() as f64 / samples.len() as f64;
                 let (low, high) = (own.iter().min().copied(), own.iter().max().copied());
                 let proven = edges >= 2 && share >= 0.9 && away.contains(&true) && away.contains(&false);
@@ -150,7 +151,8 @@ pub fn needs(spec: &FaultSpec) -> Vec<Need> {
     let mut needs = vec![Need::Agent];
     let mechanisms = spec.values(MECHANISM.name);
     for mechanism in mechanisms {
-        let order = Order { mechanism: mechanism_of(mechanism.as_str()), guard: guard(mechanism.as_str()), ..Order::default() };
+        let order =
+            Order { mechanism: mechanism_of(mechanism.as_str()), guard: guard(mechanism.as_str()), ..Order::default() };
         needs.push(Need::OnNodes {
             what: "its clock".to_owned(),
             script: scripts::clock_missing(&serde_json::to_string(&order).unwrap_or_default()),
@@ -245,7 +247,8 @@ impl Skew {
         let mut chosen = BTreeMap::new();
         for (node, answer) in fanout::run_each(cluster, commands).await {
             let text = answer?.text();
-            let can: Can = serde_json::from_str(&text).map_err(|error| self.refused(&node, format!("{text}: {error}")))?;
+            let can: Can =
+                serde_json::from_str(&text).map_err(|error| self.refused(&node, format!("{text}: {error}")))?;
             chosen.insert(node, can);
         }
         self.chosen = chosen;

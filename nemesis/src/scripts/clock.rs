@@ -6,11 +6,7 @@ use crate::agent;
 
 /// Takes a fault's part of the harm away. Where the folder is not there nothing was harmed since the node booted.
 pub fn clock_undo(agent_path: &str, folder: &str, name: &str) -> String {
-    format!(
-        "[ -d {} ] || exit 0\nexec {}\n",
-        quote(folder),
-        agent::command(agent_path, "skew", &["off", folder, name])
-    )
+    format!("[ -d {} ] || exit 0\nexec {}\n", quote(folder), agent::command(agent_path, "skew", &["off", folder, name]))
 }
 
 /// Says why no clock can be harmed here, if so. The agent was brought here before; of several the newest is asked.

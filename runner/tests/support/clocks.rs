@@ -46,7 +46,8 @@ pub fn main(lab: Lab, cases: &[Case]) -> ExitCode {
     let mut bench = runtime.block_on(Bench::new(ready));
     let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let mut failed = 0;
-    for (name, case) in cases.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f))) {
+    for (name, case) in cases.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f)))
+    {
         let begin = Instant::now();
         bench.renew();
         let all = async { tokio::time::timeout(CASE_MAX, case(&bench)).await.expect("it ends in time") };
