@@ -22,6 +22,7 @@ const CASES: &[Case] = &[
     ("real_clocks_drift", |bench| Box::pin(drift(bench))),
     ("real_clocks_strobe", |bench| Box::pin(strobe(bench))),
     ("classes_add_up", |bench| Box::pin(classes_add_up(bench))),
+    ("time_daemons_are_stopped_and_started_again", |bench| Box::pin(time_daemons(bench))),
     ("processes_on_a_machine", |bench| Box::pin(processes(bench))),
 ];
 
@@ -83,6 +84,27 @@ async fn classes_add_up(bench: &Bench) {
     bench.inject("clock-drift", json!({"target": ["n1"], "rate_ppm": 5000})).await;
     bench.heal("clock-jump").await;
     bench.heal("clock-drift").await;
+}
+
+/// A stand-in for systemctl, where one of two daemons runs: that one is stopped first and started at last, once, however
+/// many faults there are.
+async fn time_daemons(bench: &Bench) {
+    let script = "command -v systemctl && exit 1
+cat >/usr/bin/systemctl <<'END'
+#!/bin/sh
+case $1 in is-active) [ \"$3\" = ntpsec ]; exit ;; esac
+echo \"$*\" >>/run/systemctl-calls
+END
+chmod 755 /usr/bin/systemctl; rm -f /run/systemctl-calls";
+    bench.on("n1", script).await;
+    bench.inject("clock-jump", json!({"target": ["n1"], "offset_ms": 10_000})).await;
+    bench.inject("clock-drift", json!({"target": ["n1"], "rate_ppm": 5000})).await;
+    bench.heal("clock-jump").await;
+    let calls = "cat /run/systemctl-calls";
+    assert_eq!(bench.on("n1", calls).await, "stop ntpsec");
+    bench.heal("clock-drift").await;
+    assert_eq!(bench.on("n1", calls).await, "stop ntpsec\nstart ntpsec");
+    bench.on("n1", "rm /usr/bin/systemctl").await;
 }
 
 async fn processes(bench: &Bench) {

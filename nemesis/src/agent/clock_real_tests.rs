@@ -84,9 +84,15 @@ fn an_anchor_of_another_boot_is_none() {
     assert_eq!(apply(folder.path(), &Terms::new()), Ok(()));
     anchor.boot_id = boot_id();
     write(&anchor);
-    assert_eq!(load(folder.path()), Ok(Some(anchor)));
+    assert_eq!(load(folder.path()), Ok(Some(anchor.clone())));
     // Here the guard of the anchor itself says no: it names no controller.
     assert!(apply(folder.path(), &Terms::new()).unwrap_err().contains("not known"));
+    // And it bites before every single change, whoever wrote the anchor.
+    anchor.guard = Guard { controller_boot_id: boot_id(), despite_doubts: true };
+    write(&anchor);
+    for said in [apply(folder.path(), &Terms::new()), set(folder.path(), &Terms::new())] {
+        assert!(said.unwrap_err().contains("controller's kernel"));
+    }
     fs::write(path(folder.path()), "{").unwrap();
     assert!(load(folder.path()).is_err());
 }

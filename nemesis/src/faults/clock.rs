@@ -43,7 +43,7 @@ pub const MECHANISM: OptionEntry = OptionEntry {
 
 /// Where clock faults work.
 pub const WORKS: &str = "every ground: the real clock on machines and virtual machines (CAP_SYS_TIME, no container); elsewhere the clock \
-                         of the database's processes, on x86-64";
+                         of the database's processes, on x86-64 (times of files and waits in the kernel stay true)";
 /// How they are undone.
 pub const UNDONE: &str = "the true time by the raw monotonic clock, and the time daemons that ran; or the processes' own clock functions, to \
                           the byte; by the node itself when its lease ends";
