@@ -54,6 +54,14 @@ pub(crate) fn holders() -> Vec<SeenHolder> {
     scan().iter().filter_map(holder_of).collect()
 }
 
+/// Whether this user may end it.
+pub(crate) fn is_ours(holder: &Holder) -> bool {
+    let user = nix::unistd::geteuid();
+    let status = fs::read_to_string(format!("/proc/{}/status", holder.pid)).unwrap_or_default();
+    let owner = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next());
+    user.is_root() || owner.and_then(|owner| owner.parse().ok()) == Some(user.as_raw())
+}
+
 /// Whether that very process lives and does its work. One that is ending has lost its command line before its number.
 pub(crate) fn is_alive(holder: &Holder) -> bool {
     let named = || fs::read(format!("/proc/{}/cmdline", holder.pid)).is_ok_and(|line| !line.is_empty());
