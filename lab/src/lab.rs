@@ -162,6 +162,11 @@ fn may_make(spec: &LabSpec) -> Result<(), LabError> {
         let expected = "one of this user's own from `nodes_root`, as this is not root".to_owned();
         Err(LabError::Spec { what: "root of the nodes", found, expected })
     };
+    if spec.memory_bytes_max.is_some() || spec.cpu_milli_max.is_some() {
+        let (found, expected) =
+            ("given".to_owned(), "none, as this is not root and control groups are root's".to_owned());
+        return Err(LabError::Spec { what: "limit of nodes", found, expected });
+    }
     let Some(root) = &spec.root else { return wrong("none".to_owned()) };
     match fs::metadata(root) {
         // Files of others would be nobody's in the user namespace, and could not be changed there.
