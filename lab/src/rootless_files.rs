@@ -66,6 +66,15 @@ const LINKS: &[(&str, &str)] = &[
 const FOLDERS: &[&str] =
     &["dev", "proc", "sys", "run", "tmp", "mnt", "root", "home", "etc/ssh", "var/log", "var/tmp", "var/lib"];
 
+/// What programs that change users ask (su, runuser): the machine's passwords, and nothing else.
+const PAM: &[(&str, &str)] = &[
+    ("etc/pam.d/common-auth", "auth required pam_unix.so\n"),
+    ("etc/pam.d/common-account", "account required pam_unix.so\n"),
+    ("etc/pam.d/common-password", "password required pam_unix.so\n"),
+    ("etc/pam.d/common-session", "session required pam_unix.so\n"),
+    ("etc/pam.d/common-session-noninteractive", "session required pam_unix.so\n"),
+];
+
 /// Fetches what nodes with files of their own need into the cache, `packages` among it; the folder for
 /// [`crate::LabSpec::root`]. Works as any user: about half a minute and 40 MB the first time, a tenth of a second later.
 ///
@@ -135,12 +144,15 @@ fn furnish(root: &Path) -> io::Result<()> {
     let master = |name: &str| fs::read_to_string(root.join(format!("usr/share/base-passwd/{name}.master")));
     let (passwd, group) = users::with_users(&master("passwd")?, &master("group")?, &[]);
     let nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files\n".to_owned();
-    for (path, mode, text) in [
+    let pam = PAM.iter().map(|(path, text)| (*path, 0o644, (*text).to_owned()));
+    let users = [
         ("etc/shadow", 0o600, users::shadow(&passwd)),
         ("etc/passwd", 0o644, passwd),
         ("etc/group", 0o644, group),
         ("etc/nsswitch.conf", 0o644, nsswitch),
-    ] {
+    ];
+    fs::create_dir_all(root.join("etc/pam.d"))?;
+    for (path, mode, text) in users.into_iter().chain(pam) {
         let path = root.join(path);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
