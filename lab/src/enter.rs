@@ -77,8 +77,8 @@ pub fn enter(lab: &Lab) -> Result<(), LabError> {
     let enter = || -> io::Result<()> {
         let (user, network) = (user?, network?);
         if let Some(user) = user {
+            // The user is root there without further ado, and keeps its groups, to which files may belong.
             setns(user, CloneFlags::CLONE_NEWUSER)?;
-            rootless_maps::be_root_within()?;
         }
         Ok(setns(network, CloneFlags::CLONE_NEWNET)?)
     };

@@ -53,7 +53,9 @@ pub(crate) fn become_root() -> Result<(), Failure> {
         Message::Failed(failure) => return Err(failure),
         Message::Ready | Message::Pid(_) => {}
     }
-    be_root_within().step(step)
+    // AppArmor lets the namespace be made, and nothing be done in it.
+    be_root_within()
+        .map_err(|error| Failure::new("becoming root in a user namespace", error).hint(rootless::kernel_hint()))
 }
 
 /// Becomes the root of the user namespace in which this process is: who came from outside is nobody there.

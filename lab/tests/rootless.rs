@@ -63,13 +63,14 @@ fn main() -> ExitCode {
         }
     };
     let before = machine();
-    let tests: [(&str, &dyn Fn()); 3] = [
+    let tests: [(&str, &dyn Fn()); 4] = [
         ("as_the_user", &|| {
             let mut role = vec!["tests"];
             role.extend(filters.iter().map(String::as_str));
             assert!(world.role("all", &role).status().unwrap().success());
         }),
         ("without_maps_everything_that_is_missing_is_named", &|| without_maps(&world)),
+        ("root_can_have_nodes_with_files_of_their_own", &|| root_with_own_files(&world)),
         ("root_is_the_users_root_in_the_users_lab", &|| root_in_the_users_lab(&world)),
     ];
     let mut failed = 0;
@@ -84,6 +85,8 @@ fn main() -> ExitCode {
 
 /// A user's world: a folder with the nodes' files, this program, and files that stand for the machine's.
 struct World {
+    /// What root made, and owns.
+    root: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -122,7 +125,7 @@ impl World {
         let given =
             Command::new("chown").arg("-hR").arg(owner).args([at.join("root"), at.join("home")]).status().unwrap();
         assert!(copied.success() && given.success());
-        let world = World { folder };
+        let world = World { root, folder };
         let entered = world.role("all", &["nothing"]).output().unwrap();
         if entered.status.success() {
             Ok(world)
@@ -350,6 +353,13 @@ fn without_maps(world: &World) {
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
+}
+
+fn root_with_own_files(world: &World) {
+    let lab = Own::up(&LabSpec { root: Some(world.root.clone()), ..LabSpec::new(LabSpec::fresh_id(), 1) });
+    let script = "test -e /usr/bin/apt-get || echo not the machine; touch /etc/mine; rm -r /etc/security";
+    assert_eq!(said(&lab, "n1", script), "not the machine");
+    assert!(world.root.join("etc/security").is_dir() && !world.root.join("etc/mine").exists());
 }
 
 fn root_in_the_users_lab(world: &World) {
