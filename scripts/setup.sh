@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a build and a lab need on this machine. Installs only small tools without daemons (iproute2), after saying so.
+# What a build and a lab need on this machine. Installs only small tools without daemons (iproute2; uidmap for ordinary users), after saying so.
 # Everything that nodes need (sshd, nft, etcd) schism downloads into its own cache; nothing of it is installed here.
 set -eu
 
@@ -30,5 +30,10 @@ if ! command -v ip >/dev/null 2>&1; then
 fi
 
 if [ "$(id -u)" != 0 ]; then
-    echo "schism: labs of namespaces need root for now; without it their tests are skipped, and \`make demo\` will say so" >&2
+    if ! command -v newuidmap >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && command -v sudo >/dev/null 2>&1; then
+        echo "schism: installing uidmap (\`newuidmap\`, no daemon) with apt-get, so that labs need no root" >&2
+        sudo apt-get update -qq
+        sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends uidmap
+    fi
+    echo "schism: without root, labs of namespaces need uid maps, and their tests (which need root) are skipped; ask \`schism doctor\`" >&2
 fi

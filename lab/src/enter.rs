@@ -1,6 +1,7 @@
 //! Ways into a lab: its network for the controller, a command on a node, and staying attached.
 
 use std::env;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -17,7 +18,7 @@ use crate::lab::Lab;
 use crate::process::{EXEC, PATH, SELF};
 use crate::serve::COUNTED;
 use crate::spec::LabKind;
-use crate::{sys, vms};
+use crate::{rootless_maps, sys, vms};
 
 /// Keeps a lab's holder from counting down its lease, until this is dropped or the process dies, however it dies.
 #[derive(Debug)]
@@ -56,25 +57,39 @@ fn counted(lab: &Lab) -> io::Result<UnixStream> {
 }
 
 /// Moves this process into the lab's network, where the controller has the address 10.77.0.1. There is no way back, and
-/// no way from there to other networks; files and processes stay the machine's.
+/// no way from there to other networks; files and processes stay the machine's. An ordinary user is root in the lab's user
+/// namespace then: files that are written belong to the user still, as seen from outside.
 ///
 /// # Errors
-/// [`LabError::Threads`] if there is more than one thread; [`LabError::Gone`]; [`LabError::NotRoot`].
+/// [`LabError::Threads`] if there is more than one thread; [`LabError::Gone`]; [`LabError::Failed`].
 pub fn enter(lab: &Lab) -> Result<(), LabError> {
     let count = fs::read_dir("/proc/self/task").map(|tasks| tasks.count()).unwrap_or(1);
     if count > 1 {
         return Err(LabError::Threads { count });
     }
-    if !nix::unistd::geteuid().is_root() {
-        return Err(LabError::NotRoot);
-    }
+    // Who made the lab as an ordinary user becomes root in its user namespace; root is that everywhere.
+    let user = if nix::unistd::geteuid().is_root() { Ok(None) } else { users_of(lab.holder.pid) };
     let network = File::open(format!("/proc/{}/ns/net", lab.holder.pid));
     // The descriptor holds the namespace: if the holder lives after it was opened, it is the holder's.
     if !find::is_alive(&lab.holder) {
         return Err(LabError::Gone { id: lab.id.clone() });
     }
-    let network = network.map_err(|error| failed(lab, "entering its network", error))?;
-    setns(network, CloneFlags::CLONE_NEWNET).map_err(|error| failed(lab, "entering its network", error))
+    let enter = || -> io::Result<()> {
+        let (user, network) = (user?, network?);
+        if let Some(user) = user {
+            // The user is root there without further ado, and keeps its groups, to which files may belong.
+            setns(user, CloneFlags::CLONE_NEWUSER)?;
+        }
+        Ok(setns(network, CloneFlags::CLONE_NEWNET)?)
+    };
+    enter().map_err(|error| failed(lab, "entering its network", error))
+}
+
+/// The user namespace of a process, where it is another than ours.
+fn users_of(pid: impl Display) -> io::Result<Option<File>> {
+    let theirs = format!("/proc/{pid}/ns/user");
+    let is_another = fs::read_link(&theirs)? != fs::read_link("/proc/self/ns/user")?;
+    is_another.then(|| File::open(theirs)).transpose()
 }
 
 /// Runs a command, with this process's standard input, output and error, and waits for it: on a node (in all its
@@ -83,11 +98,8 @@ pub fn enter(lab: &Lab) -> Result<(), LabError> {
 /// command. Works from any thread of a program whose `main` begins with [`crate::holder_main_if_asked`].
 ///
 /// # Errors
-/// [`LabError::Gone`], [`LabError::NoSuchNode`], [`LabError::NotRoot`]; [`LabError::Failed`] if nothing could be started.
+/// [`LabError::Gone`], [`LabError::NoSuchNode`]; [`LabError::Failed`] if nothing could be started.
 pub fn exec(lab: &Lab, node: Option<&str>, argv: &[String]) -> Result<i32, LabError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(LabError::NotRoot);
-    }
     // As it is now: a node's first process may be another than when the lab was found.
     let gone = || LabError::Gone { id: lab.id.clone() };
     let now = find::read(&lab.id).filter(|now| now.holder == lab.holder).ok_or_else(gone)?;
@@ -164,6 +176,10 @@ fn enter_all(pid: &str, in_node: bool) -> io::Result<()> {
         .into_iter()
         .map(|(name, flag)| Ok((File::open(format!("/proc/{pid}/ns/{name}"))?, flag)))
         .collect::<io::Result<_>>()?;
+    if let Some(users) = users_of(pid)? {
+        setns(users, CloneFlags::CLONE_NEWUSER)?;
+        rootless_maps::be_root_within()?;
+    }
     for (namespace, flag) in opened {
         setns(namespace, flag)?;
     }

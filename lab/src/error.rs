@@ -6,12 +6,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabError {
-    /// Labs need root.
+    /// Labs of machines need root.
     #[error(
-        "making or entering a lab needs root (it makes network, mount and pid namespaces): run it with sudo. Labs for \
-         ordinary users are not there yet; machines of your own (--inventory) need no root here"
+        "a lab of virtual machines needs root: run it with sudo. Labs of namespaces are there for ordinary users with uid \
+         maps, and machines of your own (--inventory) need no root here"
     )]
     NotRoot,
+    /// This user is not root, and may not have a user namespace that is good enough.
+    #[error(
+        "making a lab needs root, or uid maps for this user, and here {missing}. With that there, or with sudo, try again; \
+         `schism doctor` says what else is missing. Machines of your own (--inventory) need no root here"
+    )]
+    NoMaps {
+        /// What is missing, each with what to do about it.
+        missing: String,
+    },
     /// A tool of this machine is missing.
     #[error("the command `{tool}` is not on this machine; install {package} (it starts no daemon)")]
     Tool {

@@ -33,14 +33,20 @@ pub fn list() -> Vec<Lab> {
 /// The lab with this id, or the newest that belongs to the run of this name.
 ///
 /// # Errors
-/// [`LabError::NotFound`], with the ids of those that there are.
+/// [`LabError::NotFound`], with the ids of those that there are; [`LabError::Failed`] if it is another user's.
 pub fn find(id_or_run: &str) -> Result<Lab, LabError> {
     let labs = list();
     let by_id = labs.iter().find(|lab| lab.id == id_or_run);
     let by_run = || labs.iter().rev().find(|lab| lab.run.as_deref() == Some(id_or_run));
-    by_id.or_else(by_run).cloned().ok_or_else(|| LabError::NotFound {
-        wanted: id_or_run.to_owned(),
-        known: labs.iter().map(|lab| lab.id.clone()).collect(),
+    if let Some(lab) = by_id.or_else(by_run) {
+        return Ok(lab.clone());
+    }
+    let of_others = holders().into_iter().any(|seen| seen.id == id_or_run && !is_ours(&seen.holder));
+    Err(if of_others {
+        let reason = "it is another user's: use sudo".to_owned();
+        LabError::Failed { id: id_or_run.to_owned(), what: "reading what it is", reason }
+    } else {
+        LabError::NotFound { wanted: id_or_run.to_owned(), known: labs.iter().map(|lab| lab.id.clone()).collect() }
     })
 }
 
@@ -52,6 +58,14 @@ pub(crate) fn read(id: &str) -> Option<Lab> {
 /// All holders, those that are still coming up included.
 pub(crate) fn holders() -> Vec<SeenHolder> {
     scan().iter().filter_map(holder_of).collect()
+}
+
+/// Whether this user may end it.
+pub(crate) fn is_ours(holder: &Holder) -> bool {
+    let user = nix::unistd::geteuid();
+    let status = fs::read_to_string(format!("/proc/{}/status", holder.pid)).unwrap_or_default();
+    let owner = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next());
+    user.is_root() || owner.and_then(|owner| owner.parse().ok()) == Some(user.as_raw())
 }
 
 /// Whether that very process lives and does its work. One that is ending has lost its command line before its number.

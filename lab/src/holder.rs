@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::geteuid;
 
 use crate::control::Control;
 use crate::disk::{self, Disk};
@@ -23,7 +25,7 @@ use crate::power::Machine;
 use crate::process::{HOLDER, INNER, OUTER, SELF, SWEEPER};
 use crate::spec::{LabKind, LabSpec};
 use crate::wire::{self, Message};
-use crate::{cgroup, net, process, serve, sshd, sys, tree, vms};
+use crate::{cgroup, net, process, rootless, rootless_maps, serve, sshd, sys, tree, vms};
 
 /// Everything that the holder keeps, on its own tmpfs in place of `/run`. Nothing is on the machine's disk: what would
 /// be left there after a SIGKILL, nobody would remove.
@@ -59,14 +61,18 @@ fn outer(id: &str) -> Result<(), Failure> {
     // A session of its own: the terminal's Ctrl-C and hang-up are for the controller.
     let _ = nix::unistd::setsid();
     let sweeper = sweeper(id);
+    rootless_maps::become_root()?;
     let all = CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWIPC;
     unshare(all).map_err(|error| {
-        Failure::new("making the lab's namespaces", error)
-            .hint("It needs CAP_SYS_ADMIN: as root on the machine, or in a container that is privileged")
+        Failure::new("making the lab's namespaces", error).hint(if rootless::is_mapped() {
+            rootless::kernel_hint()
+        } else {
+            "It needs CAP_SYS_ADMIN: as root on the machine, or in a container that is privileged"
+        })
     })?;
     let pid = process::hand_over(HOLDER, &[id, INNER]).step("starting the holder in its namespaces")?;
     if let Some(mut sweeper) = sweeper {
@@ -79,7 +85,7 @@ fn outer(id: &str) -> Result<(), Failure> {
 /// Starts the process that removes the lab's control groups in the end, outside of the lab; the pipe through which it is
 /// to learn the holder's number. It ends at once if that closes before. Without it, the next lab removes them.
 fn sweeper(id: &str) -> Option<ChildStdin> {
-    if !cgroup::are_there() {
+    if !geteuid().is_root() || !cgroup::are_there() {
         return None;
     }
     cgroup::sweep_dead();
@@ -146,7 +152,12 @@ fn bring_up(spec: &LabSpec) -> Result<UnixListener, Failure> {
 /// The nodes, not yet started, each with its data disk or the reason why there is none.
 fn machines(spec: &LabSpec, keys: &sshd::Keys) -> Result<Vec<Machine>, Failure> {
     let plans = NodePlan::of(spec, keys)?;
+    let mapped = rootless::is_mapped();
     let disks: Vec<Result<Disk, String>> = match spec.data_disk_bytes {
+        _ if mapped => plans
+            .iter()
+            .map(|_| Err("this lab was made without root, and disk images (loop devices) are root's alone".to_owned()))
+            .collect(),
         0 => plans.iter().map(|_| Err("this lab was made without data disks".to_owned())).collect(),
         bytes => match disk::make_all(&spec.id, &spec.nodes, bytes) {
             Ok(disks) => disks.into_iter().map(Ok).collect(),
@@ -176,16 +187,26 @@ fn own_files(spec: &LabSpec) -> Result<(), Failure> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).step("making mounts private")?;
     // Opened first, as the tmpfs may hide them.
+    let root = spec.root.as_ref().map(fs::File::open).transpose().step("opening the root of the nodes")?;
     let trees: Vec<fs::File> =
         spec.trees.iter().map(fs::File::open).collect::<Result<_, _>>().step("opening the package trees")?;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("lab"), "/run", Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755")).step("mounting a tmpfs")?;
-    mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none).step("mounting /proc")?;
+    let proc = mount(Some("proc"), "/proc", Some("proc"), quiet | MsFlags::MS_NOEXEC, none);
+    proc.map_err(|error| {
+        let failure = Failure::new("mounting /proc", error);
+        if rootless::is_mapped() { failure.hint(rootless::kernel_hint()) } else { failure }
+    })?;
     fs::DirBuilder::new().mode(0o700).create(STATE).step("making the lab's folder")?;
     for folder in ["tree", "nodes", "keys"] {
         fs::create_dir(state(folder)).step("making the lab's folders")?;
     }
     own_program().step("keeping this program for the nodes")?;
+    if let Some(opened) = root {
+        let (from, to) = (format!("/proc/self/fd/{}", opened.as_raw_fd()), state("root"));
+        fs::create_dir(&to).step("making the lab's folders")?;
+        mount(Some(from.as_str()), to.as_str(), none, MsFlags::MS_BIND, none).step("mounting the root of the nodes")?;
+    }
     // overlayfs refuses layers that lie within one another on one file system, and the cache lies within `/`: so the
     // trees go to the tmpfs. From the last to the first, so that the first is on top.
     for opened in trees.iter().rev() {

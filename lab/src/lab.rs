@@ -1,13 +1,17 @@
 //! A lab that lives: what is known of it, how it is made and how it ends.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, LabError};
 use crate::find;
 use crate::process::{self, HOLDER, OUTER};
+use crate::rootless::{self, Rights};
 use crate::spec::{LabKind, LabSpec, NetworkKind};
 use crate::sshd::{Keys, known_hosts_line};
 use crate::sys::PidFd;
@@ -112,10 +116,8 @@ impl Lab {
 /// What cannot be fulfilled, what is missing on this machine, or the step that failed; nothing is left of it then.
 pub fn up(spec: &LabSpec, controller_exe: &Path) -> Result<Lab, LabError> {
     spec.check()?;
-    if !nix::unistd::geteuid().is_root() {
-        return Err(LabError::NotRoot);
-    }
-    if !process::PATH.split(':').any(|folder| Path::new(folder).join("ip").exists()) {
+    may_make(spec)?;
+    if !process::is_on_path("ip") {
         return Err(LabError::Tool { tool: "ip", package: "iproute2" });
     }
     if let Some(living) = find::holders().into_iter().find(|holder| holder.id == spec.id) {
@@ -148,6 +150,32 @@ pub fn up(spec: &LabSpec, controller_exe: &Path) -> Result<Lab, LabError> {
     lab
 }
 
+/// Whether this user may, with what was given.
+fn may_make(spec: &LabSpec) -> Result<(), LabError> {
+    if spec.kind == LabKind::Vms && !geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    if rootless::rights()? == Rights::Root {
+        return Ok(());
+    }
+    let wrong = |found: String| {
+        let expected = "one of this user's own from `nodes_root`, as this is not root".to_owned();
+        Err(LabError::Spec { what: "root of the nodes", found, expected })
+    };
+    if spec.memory_bytes_max.is_some() || spec.cpu_milli_max.is_some() {
+        let (found, expected) =
+            ("given".to_owned(), "none, as this is not root and control groups are root's".to_owned());
+        return Err(LabError::Spec { what: "limit of nodes", found, expected });
+    }
+    let Some(root) = &spec.root else { return wrong("none".to_owned()) };
+    match fs::metadata(root) {
+        // Files of others would be nobody's in the user namespace, and could not be changed there.
+        Ok(folder) if folder.uid() != geteuid().as_raw() => wrong(format!("{} of another user", root.display())),
+        Ok(_) => Ok(()),
+        Err(error) => wrong(format!("{} ({error})", root.display())),
+    }
+}
+
 /// Ends what was started of a lab that did not come up.
 fn give_up(mut child: std::process::Child, holder: Option<u32>) {
     let _ = child.kill();
@@ -175,14 +203,14 @@ pub fn down(lab: &Lab) -> Result<(), LabError> {
     })
 }
 
-/// Ends all labs of this machine, those that are coming up included; returns their ids.
+/// Ends all labs of this machine (of this user, if that is not root), those that are coming up included; returns their ids.
 ///
 /// # Errors
 /// The first that could not be ended; the others are ended all the same.
 pub fn down_all() -> Result<Vec<String>, LabError> {
     let mut ended = Vec::new();
     let mut trouble = None;
-    for seen in find::holders() {
+    for seen in find::holders().into_iter().filter(|seen| find::is_ours(&seen.holder)) {
         match end(&seen.holder) {
             Ok(()) => ended.push(seen.id),
             Err(error) => {

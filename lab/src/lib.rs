@@ -23,9 +23,13 @@
 //! again by reading `/proc`, as there is no state on disk.
 //!
 //! Processes of a lab are this very program, started again under other names: a program that makes labs calls
-//! [`holder_main_if_asked`] first thing in `main`. Needs root (`CAP_SYS_ADMIN`), iproute2, and a kernel with overlayfs,
-//! tmpfs, bridge and veth; rootless labs are not there yet. The one thing of a lab outside of it are its nodes' control
-//! groups; a process of its own waits for the holder's end and removes them.
+//! [`holder_main_if_asked`] first thing in `main`. Needs iproute2, a kernel with overlayfs, tmpfs, bridge and veth, and
+//! root (`CAP_SYS_ADMIN`). The one thing of a lab outside of it are its nodes' control groups; a process of its own waits
+//! for the holder's end and removes them.
+//!
+//! An **ordinary user** with uid maps (package `uidmap`, lines of `/etc/subuid` and `/etc/subgid`) can have labs of
+//! namespaces as well ([`rights`]): the holder is root in a user namespace of its own, and nodes have files of their own
+//! ([`nodes_root`]) in place of the machine's. There are no data disks, power cuts and control groups then.
 
 mod cgroup;
 mod control;
@@ -46,6 +50,9 @@ mod power;
 mod power_freeze;
 mod power_net;
 mod process;
+mod rootless;
+mod rootless_files;
+mod rootless_maps;
 mod serve;
 mod spec;
 mod sshd;
@@ -62,4 +69,7 @@ pub use find::{find, list};
 pub use ground::LabGround;
 pub use lab::{Holder, Lab, LabNode, down, down_all, up};
 pub use process::holder_main_if_asked;
+pub use rootless::{Rights, missing_for_maps, rights};
+pub use rootless_files::nodes_root;
+pub use rootless_maps::probe;
 pub use spec::{LabKind, LabSpec, LabUser, NetworkKind, Sudoers};

@@ -21,7 +21,7 @@ use crate::process::{INIT, hand_over};
 use crate::spec::{LabSpec, LabUser};
 use crate::sshd::{KeyPair, Keys};
 use crate::wire::Message;
-use crate::{cgroup, disk, net, sshd};
+use crate::{cgroup, disk, net, rootless, rootless_maps, sshd};
 
 const NONE: Option<&str> = None;
 
@@ -53,6 +53,8 @@ pub(crate) struct NodePlan {
     pub(crate) limits: Limits,
     /// The trees in which it has control groups.
     pub(crate) groups: Vec<Tree>,
+    /// Whether its files are not the machine's.
+    pub(crate) own_root: bool,
     /// Whether there is a data disk to mount.
     pub(crate) data_disk: bool,
     /// Whether the node's own files are to be made: later they are what became of them.
@@ -80,6 +82,7 @@ impl NodePlan {
             sshd_penalties,
             limits: Limits { memory_bytes: spec.memory_bytes_max, cpu_milli: spec.cpu_milli_max },
             groups: Vec::new(),
+            own_root: spec.root.is_some(),
             data_disk: false,
             first_boot: true,
         };
@@ -132,9 +135,10 @@ pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
     let base = state(&format!("nodes/{}", plan.name));
     let root = format!("{base}/root");
     fs::create_dir_all(&root).step("making the node's folder")?;
-    overlay(&base, "root", Path::new("/"), &root)?;
-    for disk in disks(&fs::read_to_string("/proc/self/mountinfo").step("reading the machine's mounts")?) {
-        overlay(&base, &disk.replace('/', "-"), Path::new(&disk), &format!("{root}{disk}"))?;
+    if plan.own_root {
+        overlay(&base, "root", "", &state("root"), &root)?;
+    } else {
+        machine_layers(&base, &root)?;
     }
     let old = format!("{root}{OLD}");
     fs::create_dir_all(&old).step("making the node's folder")?;
@@ -150,19 +154,25 @@ pub(crate) fn make_root(plan: &NodePlan) -> Result<(), Failure> {
     fs::remove_dir(OLD).step("leaving the machine's root")
 }
 
-/// Lays the package trees and an upper layer of the node over a folder of the machine.
-fn overlay(base: &str, name: &str, machine: &Path, target: &str) -> Result<(), Failure> {
+/// Lays a node's layers over all of the machine's folders.
+fn machine_layers(base: &str, root: &str) -> Result<(), Failure> {
+    overlay(base, "root", "", "/", root)?;
+    for disk in disks(&fs::read_to_string("/proc/self/mountinfo").step("reading the machine's mounts")?) {
+        overlay(base, &disk.replace('/', "-"), &disk, &disk, &format!("{root}{disk}"))?;
+    }
+    Ok(())
+}
+
+/// Lays a folder of the package trees and an upper layer of the node over a folder of the machine, or what stands for it.
+fn overlay(base: &str, name: &str, of_tree: &str, lowest: &str, target: &str) -> Result<(), Failure> {
     let (upper, work) = (format!("{base}/{name}.upper"), format!("{base}/{name}.work"));
     for folder in [&upper, &work] {
         fs::create_dir_all(folder).step("making the node's folder")?;
     }
-    let tree = format!("{}{}", state("tree"), machine.display());
-    let tree = tree.trim_end_matches('/');
-    let lower =
-        if Path::new(tree).is_dir() { format!("{tree}:{}", machine.display()) } else { machine.display().to_string() };
-    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
-    mount(Some("node"), target, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str())).map_err(|error| {
-        Failure::new(format!("laying an overlay over {}", machine.display()), error).hint(
+    let tree = format!("{}{of_tree}", state("tree"));
+    let lower = if Path::new(&tree).is_dir() { format!("{tree}:{lowest}") } else { lowest.to_owned() };
+    rootless_maps::overlay(&lower, &upper, &work, target, MsFlags::MS_NODEV).map_err(|error| {
+        Failure::new(format!("laying an overlay over {lowest}"), error).hint(
             "The kernel needs overlayfs (module `overlay`), which does not stack more than twice: within a container, \
              run schism outside of it",
         )
@@ -198,7 +208,16 @@ fn disks(mountinfo: &str) -> Vec<String> {
 fn kernel_views() -> Result<(), Failure> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), quiet, NONE).step("mounting /proc")?;
-    mount(Some("sysfs"), "/sys", Some("sysfs"), quiet | MsFlags::MS_RDONLY, NONE).step("mounting /sys")?;
+    let sys = mount(Some("sysfs"), "/sys", Some("sysfs"), quiet | MsFlags::MS_RDONLY, NONE);
+    // In a user namespace the kernel may refuse one of the node's own, where the machine's is not wholly in sight. The
+    // machine's shows the lab's network devices in place of the node's; nothing else.
+    match sys {
+        Err(nix::Error::EPERM) if rootless::is_mapped() => {
+            let from = format!("{OLD}/sys");
+            mount(Some(from.as_str()), "/sys", NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).step("mounting /sys")?;
+        }
+        other => other.step("mounting /sys")?,
+    }
     let step = "protecting the machine's kernel settings";
     let bind = |path: &str| mount(Some(path), path, NONE, MsFlags::MS_BIND, NONE).step(step);
     bind("/proc/sys")?;

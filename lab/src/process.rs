@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use serde::Serialize;
 
-use crate::{cgroup, enter, holder, init, node};
+use crate::{cgroup, enter, holder, init, node, rootless_maps};
 
 /// The holder; arguments: lab id, stage.
 pub(crate) const HOLDER: &str = "schism-lab-holder";
@@ -20,6 +20,11 @@ pub(crate) const NODE: &str = "schism-lab-node";
 pub(crate) const INIT: &str = "schism-lab-init";
 /// A command's way into a lab; arguments: process whose namespaces to enter, stage, the command.
 pub(crate) const EXEC: &str = "schism-lab-exec";
+
+/// What stays outside of a user namespace and has its maps written; arguments: process, ids.
+pub(crate) const MAPPER: &str = "schism-lab-mapper";
+/// What tries whether an ordinary user can have a lab; arguments: stage.
+pub(crate) const PROBE: &str = "schism-lab-probe";
 
 /// What outlives a lab for a moment and removes its control groups; arguments: lab id.
 pub(crate) const SWEEPER: &str = "schism-lab-sweeper";
@@ -34,6 +39,11 @@ pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// Where commands are looked for, in holders and nodes.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether there is such a command.
+pub(crate) fn is_on_path(command: &str) -> bool {
+    PATH.split(':').any(|folder| Path::new(folder).join(command).exists())
+}
 
 /// Held for reading by who waits for children of its own, for writing while orphans are reaped: or the reaper would take
 /// the children's ends from those who wait for them, and their numbers would be free for others.
@@ -61,6 +71,8 @@ pub fn holder_main_if_asked() {
         NODE => node::main(&args.collect::<Vec<_>>()),
         INIT => init::main(),
         EXEC => enter::exec_main(),
+        MAPPER => rootless_maps::mapper_main(&args.collect::<Vec<_>>()),
+        PROBE => rootless_maps::probe_main(&args.collect::<Vec<_>>()),
         SWEEPER => cgroup::sweeper_main(&args.collect::<Vec<_>>()),
         _ => return,
     };

@@ -59,6 +59,9 @@ pub struct LabSpec {
     pub nodes: Vec<String>,
     /// Package trees to lay over this machine's files, the first on top.
     pub trees: Vec<PathBuf>,
+    /// The nodes' own files in place of this machine's, from [`crate::nodes_root`]. Who is not root needs it, and owns it.
+    #[serde(default)]
+    pub root: Option<PathBuf>,
     /// How long it lives while nobody is attached; for ever (until `down`) where there is none.
     pub lease: Option<Duration>,
     /// The run that it belongs to (name of the run folder), by which it can be found.
@@ -119,6 +122,7 @@ impl LabSpec {
             network: NetworkKind::default(),
             nodes: (1..=nodes).map(|number| format!("n{number}")).collect(),
             trees: Vec::new(),
+            root: None,
             lease: Some(Duration::from_secs(30)),
             run: None,
             users: Vec::new(),
@@ -181,6 +185,9 @@ impl LabSpec {
                 return wrong("package tree", &tree.to_string_lossy(), "a folder");
             }
         }
+        if let Some(root) = self.root.as_ref().filter(|root| !root.join("usr").is_dir()) {
+            return wrong("root of the nodes", &root.to_string_lossy(), "a folder that `nodes_root` made");
+        }
         self.check_kind()?;
         if self.disk_bytes_max < 1 << 20 {
             return wrong("disk_bytes_max", &self.disk_bytes_max.to_string(), "at least 1 MiB");
@@ -213,6 +220,9 @@ impl LabSpec {
             }
             (LabKind::Vms, Some(_)) if !self.users.is_empty() => {
                 wrong("users", &self.users.len().to_string(), "none in a lab of machines")
+            }
+            (LabKind::Vms, Some(_)) if self.root.is_some() => {
+                wrong("root of the nodes", "given", "none in a lab of machines")
             }
             (LabKind::Vms, Some(parts)) => parts.check(),
         }
@@ -262,6 +272,7 @@ mod tests {
             (LabSpec { users: vec![user("a:b", None)], ..base() }, "user name"),
             (LabSpec { users: vec![user("a", Some("x\ny"))], ..base() }, "password"),
             (LabSpec { trees: vec!["/no/such/tree".into()], ..base() }, "package tree"),
+            (LabSpec { root: Some("/proc".into()), ..base() }, "root of the nodes"),
             (LabSpec { disk_bytes_max: 5, ..base() }, "disk_bytes_max"),
             (LabSpec { memory_bytes_max: Some(1), ..base() }, "memory_bytes_max"),
             (LabSpec { cpu_milli_max: Some(0), ..base() }, "cpu_milli_max"),

@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Step};
 use crate::holder::state;
-use crate::process::PATH;
+use crate::process::{PATH, is_on_path};
 
 /// Where sshd writes what it has to say, on its node.
 pub(crate) const LOG: &str = "/var/log/schism-sshd.log";
@@ -41,8 +41,9 @@ impl Keys {
         let step = "making SSH keys";
         let names: Vec<PathBuf> =
             (0..=nodes.len()).map(|number| PathBuf::from(state("keys")).join(number.to_string())).collect();
+        let of_nodes = lend_keys_folder().step(step)?;
         let children: Vec<Child> =
-            names.iter().map(|file| keygen(file).spawn()).collect::<Result<_, _>>().map_err(|error| {
+            names.iter().map(|file| keygen(file, of_nodes).spawn()).collect::<Result<_, _>>().map_err(|error| {
                 Failure::new(step, format!("`ssh-keygen`: {error}")).hint("Install openssh-client on this machine")
             })?;
         for child in children {
@@ -52,23 +53,54 @@ impl Keys {
             }
         }
         let mut pairs = names.iter().map(|file| read_pair(file).step(step)).collect::<Result<Vec<_>, _>>()?;
+        if of_nodes {
+            umount2(lent().as_str(), MntFlags::MNT_DETACH).step(step)?;
+        }
         fs::remove_dir_all(state("keys")).step(step)?;
         let login = pairs.remove(0);
         Ok(Keys { login, hosts: pairs })
     }
 }
 
-/// The machine's own `ssh-keygen`, or that of the package tree with the tree's libraries.
-fn keygen(file: &Path) -> Command {
+/// Where the nodes' own files, if there are any, show the folder of keys for a moment.
+fn lent() -> String {
+    state("root/mnt")
+}
+
+/// Shows the folder of keys there, if only the nodes' own `ssh-keygen` can be had; whether it is so.
+fn lend_keys_folder() -> nix::Result<bool> {
+    let there = |path: &str| Path::new(path).exists();
+    let of_nodes = !there(&state("tree/usr/bin/ssh-keygen"))
+        && !is_on_path("ssh-keygen")
+        && there(&state("root/usr/bin/ssh-keygen"));
+    if of_nodes {
+        let none: Option<&str> = None;
+        mount(Some(state("keys").as_str()), lent().as_str(), none, MsFlags::MS_BIND, none)?;
+    }
+    Ok(of_nodes)
+}
+
+/// The machine's own `ssh-keygen`, that of the package tree with the tree's libraries, or that of the nodes in their files.
+fn keygen(file: &Path, of_nodes: bool) -> Command {
+    if of_nodes {
+        let mut command = Command::new("chroot");
+        command.arg(state("root")).arg("/usr/bin/ssh-keygen");
+        let name = file.file_name().unwrap_or_default();
+        return keygen_args(command, &Path::new("/mnt").join(name));
+    }
     let tree = PathBuf::from(state("tree"));
     let in_tree = tree.join("usr/bin/ssh-keygen");
     let mut command = Command::new(if in_tree.exists() { in_tree } else { PathBuf::from("ssh-keygen") });
     let libraries = fs::read_dir(tree.join("usr/lib")).into_iter().flatten().flatten().map(|entry| entry.path());
     let libraries: Vec<String> = libraries.map(|path| path.to_string_lossy().into_owned()).collect();
+    command.env("LD_LIBRARY_PATH", libraries.join(":"));
+    keygen_args(command, file)
+}
+
+fn keygen_args(mut command: Command, file: &Path) -> Command {
     command
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "schism-lab", "-f"])
         .arg(file)
-        .env("LD_LIBRARY_PATH", libraries.join(":"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -107,7 +139,7 @@ pub(crate) fn config(passwords: bool, penalties: bool) -> String {
 /// Whether the nodes' sshd knows penalties (since 9.8); one that does not would refuse the word. Read from the program
 /// itself, once for all nodes: its words for options stand in it.
 pub(crate) fn has_penalties() -> bool {
-    let places = [format!("{}{SSHD}", state("tree")), SSHD.to_owned()];
+    let places = [format!("{}{SSHD}", state("tree")), format!("{}{SSHD}", state("root")), SSHD.to_owned()];
     places.iter().find(|place| Path::new(place).exists()).is_some_and(|place| knows_penalties(Path::new(place)))
 }
 

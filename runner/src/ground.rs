@@ -10,7 +10,7 @@ use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
 use schism_lab::vms::Accelerator;
-use schism_lab::{Attachment, Lab, LabGround, LabSpec};
+use schism_lab::{Attachment, Lab, LabGround, LabSpec, Rights};
 
 use crate::commands::say;
 use crate::error::RunnerError;
@@ -36,21 +36,34 @@ pub fn own_executable() -> Result<PathBuf, RunnerError> {
     std::env::current_exe().map_err(|error| RunnerError::Internal(format!("the own program is not known: {error}")))
 }
 
-/// Fetches what lab nodes need, and more, into the cache.
+/// A lab of namespaces with these packages in its nodes; fetches them into the cache. As root they are laid over this
+/// machine's files, otherwise nodes have files of their own.
 ///
 /// # Errors
-/// When it cannot be had.
-pub fn fetch_packages(more: &[&str]) -> Result<PathBuf, RunnerError> {
+/// When this user cannot have a lab, or packages cannot be had.
+pub fn namespaces_spec(nodes_count: usize, of_nodes: &[&str]) -> Result<LabSpec, RunnerError> {
+    let rights = schism_lab::rights()?;
     let cache = packages::default_cache();
-    Ok(packages::fetch_for_nodes(&cache, more, &mut |line| say(&format!("schism: {line}")))?.path)
+    let mut progress = |line: &str| say(&format!("schism: {line}"));
+    let base = LabSpec::new(LabSpec::fresh_id(), nodes_count);
+    Ok(match rights {
+        Rights::Root => {
+            LabSpec { trees: vec![packages::fetch_for_nodes(&cache, of_nodes, &mut progress)?.path], ..base }
+        }
+        Rights::Maps => LabSpec { root: Some(schism_lab::nodes_root(&cache, of_nodes, &mut progress)?), ..base },
+    })
 }
 
-/// Says so before anything is downloaded or made, if a lab cannot be.
+/// Says so before anything is downloaded or made, if a ground cannot be made by this user.
 ///
 /// # Errors
-/// When this is not root.
-pub fn need_root() -> Result<(), RunnerError> {
-    if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(schism_lab::LabError::NotRoot.into()) }
+/// When this is not root, and for a lab of namespaces has no uid maps either.
+pub fn need_rights(ground: &GroundPlan) -> Result<(), RunnerError> {
+    match ground {
+        GroundPlan::Namespaces => Ok(schism_lab::rights().map(drop)?),
+        GroundPlan::Vms if !nix::unistd::geteuid().is_root() => Err(schism_lab::LabError::NotRoot.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes or finds the ground of a plan and joins its network. Must be called while the process has one thread.
@@ -65,21 +78,18 @@ pub fn prepare(plan: &Plan, run: &str) -> Result<Ready, RunnerError> {
     }
     match &plan.ground {
         GroundPlan::Namespaces => {
-            need_root()?;
-            let tree = fetch_packages(plan.database.entry().packages)?;
             let spec = LabSpec {
                 network: plan.network,
                 nodes: plan.nodes.clone(),
-                trees: vec![tree],
                 lease: Some(Duration::from_millis(plan.lease_ms)),
                 run: Some(run.to_owned()),
-                ..LabSpec::new(LabSpec::fresh_id(), plan.nodes.len())
+                ..namespaces_spec(plan.nodes.len(), plan.database.entry().packages)?
             };
             let lab = schism_lab::up(&spec, &own_executable()?)?;
             enter(lab, &plan.nodes, true)
         }
         GroundPlan::Vms => {
-            need_root()?;
+            need_rights(&plan.ground)?;
             let spec = LabSpec {
                 nodes: plan.nodes.clone(),
                 lease: Some(Duration::from_millis(plan.lease_ms)),

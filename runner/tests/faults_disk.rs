@@ -197,15 +197,9 @@ impl Bench {
     /// What must be as before: mounts, what we keep on the node, our processes.
     async fn snapshot(&self) -> String {
         let ours = "for name in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <\"$name\" 2>/dev/null | grep -o 'agent fault[f]s.*'; done; true";
-<<<<<<< HEAD
-        let files = "find /run/schism /var/lib/schism/copies -type f -not -name '*.lock' -not -name 'writer.pid' \
-                     -not -path '*/agent/*' -not -path '*/beats/*' -not -name guard -not -name '*.tick' \
-                     -not -name '*.expired' 2>/dev/null | sort";
-=======
         // Leases have files of their own, which are not of these faults.
         let files = "find /run/schism/faultfs /run/schism/read-only /run/schism/marks /var/lib/schism/copies \
                      -type f -not -name '*.lock' 2>/dev/null | sort";
->>>>>>> disk
         let data = format!("find {DATA_DISK} -name '.schism*'");
         self.on(&format!("cut -d ' ' -f 3- /proc/self/mountinfo | sort; {files}; {data}; {ours}")).await
     }

@@ -156,7 +156,7 @@ fn build(tree: &PackageTree, fresh: &Path) -> Result<(), Failure> {
 }
 
 /// Copies a tree by linking its files, so that it takes no space. Nothing may be written into a file of the copy in place.
-fn copy_folder(from: &Path, to: &Path, at: &Path) -> io::Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path, at: &Path) -> io::Result<()> {
     let meta = fs::metadata(from)?;
     fs::DirBuilder::new().mode(meta.mode() & 0o7777).create(to)?;
     lchown(to, Some(meta.uid()), Some(meta.gid()))?;

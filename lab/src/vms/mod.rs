@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use accel::Accelerator;
 pub(crate) use exec::argv as exec_argv;
 pub(crate) use holder::bring_up;
+pub(crate) use image::copy_folder;
 
 use crate::error::{Failure, LabError, Step};
 use image::Image;

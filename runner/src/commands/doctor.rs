@@ -55,12 +55,7 @@ fn look_here() -> Vec<Look> {
     let look =
         |what: &str, needed: bool, good: bool, found: String| Look { what: what.to_owned(), good, needed, found };
     let root = nix::unistd::geteuid().is_root();
-    let mut looks = vec![look(
-        "root",
-        true,
-        root,
-        if root { "yes".to_owned() } else { "no; a lab of namespaces needs root for now: use sudo".to_owned() },
-    )];
+    let mut looks = if root { vec![look("root", true, true, "yes".to_owned())] } else { look_at_user() };
     for (tool, why, needed) in [
         ("ip", "makes the lab's links; package iproute2", true),
         ("apt-get", "downloads what nodes need; elsewhere install sshd, nft and the database yourself", false),
@@ -95,6 +90,28 @@ fn look_here() -> Vec<Look> {
     looks
 }
 
+/// Whether an ordinary user can have labs here: what files tell, and what the kernel says when it is asked.
+fn look_at_user() -> Vec<Look> {
+    let look =
+        |what: &str, needed: bool, good: bool, found: String| Look { what: what.to_owned(), good, needed, found };
+    let without = "no: no disk images (power cuts, full and failing disks), no limits, no virtual machines".to_owned();
+    let missing = schism_lab::missing_for_maps();
+    let mut looks = vec![look("root", false, false, without)];
+    if missing.is_empty() {
+        let found = "newuidmap, newgidmap and ids for this user: labs need no root".to_owned();
+        looks.push(look("uid maps", true, true, found));
+        let tried = ground::own_executable().and_then(|exe| Ok(schism_lab::probe(&exe)?));
+        let found = tried
+            .as_ref()
+            .err()
+            .map_or_else(|| "made one, and all that a lab needs in it".to_owned(), ToString::to_string);
+        looks.push(look("user namespace", true, tried.is_ok(), found));
+    } else {
+        looks.extend(missing.into_iter().map(|what| look("uid maps", true, false, format!("{what}; or use sudo"))));
+    }
+    looks
+}
+
 /// What labs here can do beyond the least: nothing of it is needed, and each line says what goes without it.
 fn look_at_abilities() -> Vec<Look> {
     let look = |what: &str, good: bool, found: &str| Look {
@@ -109,12 +126,17 @@ fn look_at_abilities() -> Vec<Look> {
     let yes_or = |good: bool, yes: &str, no: &str| if good { yes.to_owned() } else { no.to_owned() };
     let mut looks = Vec::new();
     let mut add = |what: &str, good: bool, yes: &str, no: &str| looks.push(look(what, good, &yes_or(good, yes, no)));
-    let images = device("/dev/loop-control") && knows("ext4") && find_tool("mkfs.ext4").is_some();
+    let root = nix::unistd::geteuid().is_root();
+    let images = root && device("/dev/loop-control") && knows("ext4") && find_tool("mkfs.ext4").is_some();
     add(
         "disk images",
         images,
         "loop devices and ext4: nodes have disks that fail and lose power",
-        "loop devices, ext4 or mkfs.ext4 (package e2fsprogs) are missing: no power cuts, no full or failing disks in labs of namespaces",
+        if root {
+            "loop devices, ext4 or mkfs.ext4 (package e2fsprogs) are missing: no power cuts, no full or failing disks in labs of namespaces"
+        } else {
+            "root's alone: no power cuts, no full or failing disks in labs of namespaces"
+        },
     );
     add(
         "tap",
@@ -130,14 +152,16 @@ fn look_at_abilities() -> Vec<Look> {
         "/dev/kvm opens; whether Linux boots with it is tried when the first virtual machines are made (SCHISM_ACCEL=kvm or tcg decides)",
         "virtual machines are emulated, some twenty times slower",
     );
-    let maps = find_tool("newuidmap").is_some()
-        && std::fs::read_to_string("/etc/subuid").is_ok_and(|text| !text.trim().is_empty());
-    add(
-        "uid maps",
-        maps,
-        "newuidmap and /etc/subuid: ordinary users can have labs",
-        "newuidmap (package uidmap) or lines of /etc/subuid are missing: labs need root",
-    );
+    if root {
+        let maps = find_tool("newuidmap").is_some()
+            && std::fs::read_to_string("/etc/subuid").is_ok_and(|text| !text.trim().is_empty());
+        add(
+            "uid maps",
+            maps,
+            "newuidmap and /etc/subuid: ordinary users can have labs",
+            "newuidmap (package uidmap) or lines of /etc/subuid are missing: labs need root",
+        );
+    }
     let vagrant = find_tool("vagrant");
     add("vagrant", vagrant.is_some(), vagrant.as_deref().unwrap_or_default(), "not found: no --inventory vagrant");
     looks

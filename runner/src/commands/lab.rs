@@ -40,10 +40,7 @@ fn up(
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     let base = match vms {
         Some(count) => ground::machines_spec(count as usize, &names)?,
-        None => {
-            let trees = vec![ground::fetch_packages(&names)?];
-            LabSpec { network, trees, ..LabSpec::new(LabSpec::fresh_id(), nodes_count as usize) }
-        }
+        None => LabSpec { network, ..ground::namespaces_spec(nodes_count as usize, &names)? },
     };
     let spec = LabSpec { lease, ..base };
     let lab = schism_lab::up(&spec, &ground::own_executable()?)?;

@@ -81,7 +81,7 @@ fn without_repeat_and_seed(arguments: impl Iterator<Item = std::ffi::OsString>) 
 /// What prevented a verdict.
 pub(crate) fn once(runs: &Path, json: bool, plan: &Plan, verbose: u8, color: bool) -> Result<Exit, RunnerError> {
     if plan.ground.is_made_for_the_run() {
-        ground::need_root()?;
+        ground::need_rights(&plan.ground)?;
     }
     let short_id = format!("{:08x}", entropy::fresh()?);
     let dir = RunDir::create(runs, &plan.suite, OffsetDateTime::now_utc(), &short_id)?;
