@@ -28,7 +28,7 @@ pub struct Schedule {
     /// Mean time between the heal of a fault and the next of its class: evenly from half of it to one and a half. The
     /// first fault of a class comes evenly within this time after the quiet start.
     pub interval: DurationText,
-    /// Mean time that a fault is on: evenly from half of it to one and a half.
+    /// Mean time that a fault is on, from when it was seen to be: evenly from half of it to one and a half.
     pub duration: DurationText,
 }
 
@@ -49,8 +49,8 @@ const NS_PER_MS: u64 = 1_000_000;
 enum Phase {
     /// Nothing is on until then.
     Waiting { until_ns: u64 },
-    /// The injection is under way; the fault is to be on until then.
-    Injecting { heal_at_ns: u64 },
+    /// The injection is under way; the fault is to be on for so long from when it was seen to be.
+    Injecting { lasts_ns: u64 },
     /// The fault is on.
     On { heal_at_ns: u64 },
     /// The heal is under way.
@@ -109,8 +109,7 @@ impl ClassSchedule {
         }
         let (f, value) = if inject {
             let Some(intention) = self.intention() else { return Next::Exhausted };
-            let on_ns = intention.duration_ms.saturating_mul(NS_PER_MS);
-            self.phase = Phase::Injecting { heal_at_ns: context.now_ns.saturating_add(on_ns) };
+            self.phase = Phase::Injecting { lasts_ns: intention.duration_ms.saturating_mul(NS_PER_MS) };
             (F::Inject, intention.to_value())
         } else {
             self.phase = Phase::Healing;
@@ -124,10 +123,10 @@ impl ClassSchedule {
             return;
         }
         match (&event.f, &self.phase) {
-            (F::Inject, Phase::Injecting { heal_at_ns }) => {
+            (F::Inject, Phase::Injecting { lasts_ns }) => {
                 // What was not injected is healed at once: part of it may be there, and its window must end.
-                let heal_at_ns = if event.error.is_some() { context.now_ns } else { *heal_at_ns };
-                self.phase = Phase::On { heal_at_ns };
+                let lasts_ns = if event.error.is_some() { 0 } else { *lasts_ns };
+                self.phase = Phase::On { heal_at_ns: context.now_ns.saturating_add(lasts_ns) };
             }
             (F::Heal, Phase::Healing) => {
                 let wait_ns = draw::around(&mut self.rng, self.interval_ms).saturating_mul(NS_PER_MS);

@@ -65,8 +65,8 @@ pub fn check_steps(steps: &[Step]) -> Result<(), String> {
 enum Phase {
     /// The next of its faults is due then.
     Waiting { until_ns: u64 },
-    /// The injection is under way; the fault is to be on until then.
-    Injecting { heal_at_ns: u64 },
+    /// The injection is under way; the fault is to be on until then, or in a cycle for so long from when it is.
+    Injecting { heal_at_ns: u64, lasts_ns: u64 },
     /// The fault is on.
     On { heal_at_ns: u64 },
     /// The heal is under way.
@@ -78,7 +78,7 @@ enum Phase {
 /// A sequence of faults, one at a time.
 #[derive(Debug, Clone)]
 struct Sequence {
-    /// Those that are to come.
+    /// Those that are to come; in a cycle `at` is the wait before each.
     steps: VecDeque<Step>,
     /// In a cycle, what comes when all have been, and its pace.
     again: Option<(Vec<FaultSpec>, Schedule)>,
@@ -90,36 +90,30 @@ struct Sequence {
 impl Sequence {
     fn new(steps: VecDeque<Step>, rng: ChaCha8Rng) -> Sequence {
         let mut sequence = Sequence { steps, again: None, class: "", rng, phase: Phase::Done };
-        sequence.wait();
+        sequence.wait(0);
         sequence
     }
 
-    /// Waits for the next step, if there is one.
-    fn wait(&mut self) {
+    /// Waits for the next step, if there is one; a cycle from now on.
+    fn wait(&mut self, now_ns: u64) {
+        let from_ns = if self.again.is_some() { now_ns } else { 0 };
         self.phase = match self.steps.front() {
             Some(step) => {
                 self.class = step.fault.class();
-                Phase::Waiting { until_ns: step.at.ms.saturating_mul(NS_PER_MS) }
+                Phase::Waiting { until_ns: from_ns.saturating_add(step.at.ms.saturating_mul(NS_PER_MS)) }
             }
             None => Phase::Done,
         };
     }
 
-    /// The next of a cycle, after a wait from now on.
-    fn refill(&mut self, now_ns: u64) {
+    /// The next round of a cycle.
+    fn refill(&mut self) {
         let Some((specs, schedule)) = &self.again else { return };
-        let mut at_ms = now_ns / NS_PER_MS;
         for fault in specs {
             let (interval, duration) = fault.pace();
-            at_ms = at_ms.saturating_add(draw::around(&mut self.rng, interval.unwrap_or(schedule.interval).ms));
+            let at = DurationText::from_ms(draw::around(&mut self.rng, interval.unwrap_or(schedule.interval).ms));
             let lasts = DurationText::from_ms(draw::around(&mut self.rng, duration.unwrap_or(schedule.duration).ms));
-            self.steps.push_back(Step {
-                at: DurationText::from_ms(at_ms),
-                fault: fault.clone(),
-                lasts,
-                recorded: None,
-            });
-            at_ms = at_ms.saturating_add(lasts.ms);
+            self.steps.push_back(Step { at, fault: fault.clone(), lasts, recorded: None });
         }
     }
 
@@ -158,8 +152,8 @@ impl Sequence {
         // A step that came late ends when it was to end, where that leaves it any time.
         let ends_ns = step.at.ms.saturating_add(step.lasts.ms).saturating_mul(NS_PER_MS);
         let lasts_ns = step.lasts.ms.saturating_mul(NS_PER_MS);
-        let heal_at_ns = if self.again.is_none() { ends_ns } else { context.now_ns.saturating_add(lasts_ns) };
-        self.phase = Phase::Injecting { heal_at_ns };
+        let heal_at_ns = ends_ns;
+        self.phase = Phase::Injecting { heal_at_ns, lasts_ns };
         Next::Op(Invocation { process, f: F::Inject, key: None, value: intention.to_value() })
     }
 
@@ -168,19 +162,20 @@ impl Sequence {
             return;
         }
         match (&event.f, &self.phase) {
-            (F::Inject, Phase::Injecting { heal_at_ns }) => {
-                let heal_at_ns = if event.error.is_some() { context.now_ns } else { *heal_at_ns };
+            (F::Inject, Phase::Injecting { heal_at_ns, lasts_ns }) => {
+                let heal_at_ns = match (event.error.is_some(), self.again.is_some()) {
+                    (true, _) => context.now_ns,
+                    // It counts from when it was seen to be on, or one that takes long to see would be healed at once.
+                    (false, true) => context.now_ns.saturating_add(*lasts_ns),
+                    (false, false) => *heal_at_ns,
+                };
                 self.phase = Phase::On { heal_at_ns };
             }
             (F::Heal, Phase::Healing) => {
                 if self.steps.is_empty() {
-                    self.refill(context.now_ns);
+                    self.refill();
                 }
-                self.wait();
-                // In a cycle the waits count from the end of the one before.
-                if let (true, Phase::Waiting { until_ns }) = (self.again.is_some(), &self.phase) {
-                    self.phase = Phase::Waiting { until_ns: (*until_ns).max(context.now_ns) };
-                }
+                self.wait(context.now_ns);
             }
             _ => {}
         }
@@ -217,8 +212,8 @@ impl Timetable {
         }
         let mut sequence = Sequence::new(VecDeque::new(), seed.stream("nemesis/cycle"));
         sequence.again = Some((specs.to_vec(), *schedule));
-        sequence.refill(schedule.quiet_start.ms.saturating_mul(NS_PER_MS));
-        sequence.wait();
+        sequence.refill();
+        sequence.wait(schedule.quiet_start.ms.saturating_mul(NS_PER_MS));
         Timetable { sequences: vec![sequence] }
     }
 }

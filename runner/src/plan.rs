@@ -107,6 +107,8 @@ pub struct Overrides {
     pub workload: Option<WorkloadSpec>,
     /// `--faults`; empty list: none.
     pub faults: Option<Vec<FaultSpec>>,
+    /// `--faults all`: so many that they come one after another, and the time is made to fit.
+    pub faults_all: bool,
     /// `--time-limit`
     pub time_limit_ms: Option<u64>,
     /// `--concurrency`
@@ -169,7 +171,7 @@ pub fn resolve(
             .time_limit_ms
             .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 180 * SECOND_MS)),
         faults,
-        schedule_kind: suite.schedule.kind,
+        schedule_kind: if overrides.faults_all { ScheduleKind::Cycle } else { suite.schedule.kind },
         script,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
         interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
@@ -178,6 +180,7 @@ pub fn resolve(
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };
+    let plan = if overrides.faults_all && overrides.time_limit_ms.is_none() { with_time_for_all(plan) } else { plan };
     check_script(&plan)?;
     check_faults(&plan)?;
     check_times(&plan)?;
@@ -205,6 +208,21 @@ fn is_of_links(need: &Need) -> bool {
         Need::AnyOf(needs) => needs.iter().any(is_of_links),
         _ => false,
     }
+}
+
+/// How long a fault takes to be injected, seen, healed and seen to be gone, generously.
+const FAULT_OVERHEAD_MS: u64 = 10 * SECOND_MS;
+
+/// With a time limit in which each fault has its turn in a cycle.
+fn with_time_for_all(plan: Plan) -> Plan {
+    let turn = |fault: &FaultSpec| {
+        let (interval, duration) = fault.pace();
+        let interval_ms = interval.map_or(plan.interval_ms_mean, |span| span.ms);
+        let duration_ms = duration.map_or(plan.duration_ms_mean, |span| span.ms);
+        interval_ms.saturating_add(duration_ms).saturating_add(FAULT_OVERHEAD_MS)
+    };
+    let needed_ms = plan.faults.iter().map(turn).fold(plan.quiet_start_ms, u64::saturating_add);
+    Plan { time_limit_ms: plan.time_limit_ms.max(needed_ms), ..plan }
 }
 
 /// The shortest and the longest lease.

@@ -51,6 +51,7 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
         nodes: args.nodes.as_deref().map(parse_nodes).transpose()?,
         workload: args.workload.as_deref().map(workload_by_name).transpose()?,
         faults: args.faults.as_deref().map(|names| faults_by_names(names, &suite)).transpose()?,
+        faults_all: args.faults.as_deref() == Some("all"),
         time_limit_ms: duration_ms("--time-limit", args.time_limit.as_deref())?,
         concurrency: args.concurrency,
         rate_hz: args.rate,
