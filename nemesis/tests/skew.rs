@@ -199,7 +199,10 @@ fn a_strobe_swings() {
         edges += u32::from(last.is_some_and(|last| last != is_high));
         last = Some(is_high);
     }
-    assert!(high > 5 && low > 5 && (10..=21).contains(&edges), "{high} high, {low} low, {edges} edges of about 20");
+    // A busy machine may miss some; it cannot see more than there are.
+    let edges_max = begin.elapsed().as_millis() / 20 + 2;
+    assert!(high > 2 && low > 2 && edges >= 4, "{high} high, {low} low, {edges} edges of about 20");
+    assert!(u128::from(edges) <= edges_max, "{edges} edges, {edges_max} at most");
     bench.off("t-1").unwrap();
     assert!(bench.is_pristine());
 }

@@ -1,3 +1,5 @@
+//! Judgement, arithmetic and files of the real clock; no clock is set.
+
 use super::*;
 
 const OTHER: &str = "00000000-0000-4000-8000-000000000000";

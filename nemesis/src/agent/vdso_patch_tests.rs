@@ -1,3 +1,5 @@
+//! What is read of processes; `tests/skew.rs` changes some.
+
 use super::*;
 
 /// What lives in the test itself is only read.

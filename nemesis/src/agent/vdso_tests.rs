@@ -1,3 +1,5 @@
+//! The image of this machine's kernel, in memory alone.
+
 use super::super::vdso_patch::own_image;
 use super::*;
 

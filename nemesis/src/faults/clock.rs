@@ -4,6 +4,9 @@
 //! of the controller's own kernel), else the clock of the database's **processes** alone (x86-64; see
 //! [`crate::agent::vdso`]). The option `mechanism` asks for one of them; `real` passes over signs of a container, and
 //! never over a shared kernel.
+//!
+//! A process of the database that is started, or executes another program, while the fault is on has the true time until it
+//! is found: 40 ms at most on a machine that is not overloaded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What samples prove.
+
 use super::*;
 
 const MS: i64 = 1_000_000;
