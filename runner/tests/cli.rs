@@ -203,12 +203,14 @@ fn lists_come_from_the_tables() {
 fn what_the_readme_shows_is_accepted() {
     let readme = include_str!("../../README.md");
     let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [suite, inventory] = blocks[..] else { panic!("the README shows a suite and an inventory") };
+    let [suite, script, inventory] = blocks[..] else { panic!("the README shows two suites and an inventory") };
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("suite.yaml"), suite).expect("a file");
     std::fs::write(folder.path().join("inventory.yaml"), inventory).expect("a file");
-    let plan = schism(folder.path(), &["plan", "suite.yaml"]);
-    assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    for suite in [suite, script] {
+        std::fs::write(folder.path().join("suite.yaml"), suite).expect("a file");
+        let plan = schism(folder.path(), &["plan", "suite.yaml"]);
+        assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    }
     let secret = schism(folder.path(), &["plan", "etcd/register", "--inventory", "inventory.yaml", "--nodes", "3"]);
     assert_eq!(code(&secret), 64);
     assert!(stderr(&secret).contains("SUDO_PASSWORD"), "{}", stderr(&secret));
