@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -362,10 +362,20 @@ fn root_with_own_files(world: &World) {
     assert!(world.root.join("etc/security").is_dir() && !world.root.join("etc/mine").exists());
 }
 
+/// A process that is ended with its test, also a failing one.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 fn root_in_the_users_lab(world: &World) {
-    let mut holder = world.role("all", &["hold"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut user = Ended(world.role("all", &["hold"]).stdout(Stdio::piped()).spawn().unwrap());
     let mut id = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut id).unwrap();
+    BufReader::new(user.0.stdout.take().unwrap()).read_line(&mut id).unwrap();
     let lab = Own(find(id.trim()).unwrap());
     assert_eq!(fs::metadata(format!("/proc/{}", lab.holder.pid)).unwrap().uid(), USER_ID);
     let map = said(&lab, "n1", "id -u; cat /proc/self/uid_map");
@@ -373,8 +383,7 @@ fn root_in_the_users_lab(world: &World) {
     assert_eq!(words, ["0", "0", "3000654", "1", "1", "3100000", "65536"], "{map}");
     let output = child("network", &[&lab.id, "sh", "-c", "ip -br a show br0"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("10.77.0.1/24"), "{output:?}");
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    drop(user);
     let id = lab.id.clone();
     drop(lab);
     assert_eq!(processes_named(&id), 0);
