@@ -58,6 +58,11 @@ pub(super) fn coverage(facts: &RunFacts) -> (Vec<String>, BTreeMap<String, Vec<H
     (columns, rows)
 }
 
+/// Whether there is anything to tell.
+pub(super) fn is_told(page: &Page<'_>) -> bool {
+    coverage(page.story.facts).0.iter().any(|role| role != "unknown")
+}
+
 /// The table; nothing where no fault has a node in a known role.
 pub(super) fn section(page: &Page<'_>) -> Markup {
     let (columns, rows) = coverage(page.story.facts);

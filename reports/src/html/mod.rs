@@ -134,6 +134,7 @@ fn navigation(page: &Page<'_>) -> Markup {
             @if !page.story.info.repeat_command.is_empty() { a href="#repeat" { "Repeat" } }
             a href="#plots" { "Over time" }
             @if !page.measured.figures.classes.is_empty() { a href="#faults" { "Faults" } }
+            @if coverage::is_told(page) { a href="#coverage" { "Coverage" } }
             a href="#operations" { "Operations" }
             a href="#checkers" { "Checkers" }
             a href="#environment" { "Environment" }

@@ -107,6 +107,9 @@ pub fn verdict(story: &Story<'_>, figures: &Figures) -> String {
     }
 }
 
+/// More classes of fault than this are counted and not named in a sentence.
+const CLASSES_NAMED_MAX: usize = 6;
+
 fn under_faults(figures: &Figures) -> String {
     let landed: u64 = figures.classes.iter().map(|class| class.landed).sum();
     let names: Vec<String> =
@@ -114,6 +117,9 @@ fn under_faults(figures: &Figures) -> String {
     match landed {
         0 if figures.classes.is_empty() => "; no fault was asked for".to_owned(),
         0 => "; no fault took effect".to_owned(),
+        landed if names.len() > CLASSES_NAMED_MAX => {
+            format!(" under {} of {} classes", plural(landed, "fault"), count(names.len() as u64))
+        }
         landed => format!(" under {} ({})", plural(landed, "fault"), words::list(&names)),
     }
 }
