@@ -43,6 +43,7 @@ const CASES: &[Case] = &[
     ("nodes_freeze_reboot_and_lose_power", |place| Box::pin(nodes_freeze_reboot_and_lose_power(place))),
     ("the_ledger_alone_heals", |place| Box::pin(the_ledger_alone_heals(place))),
     ("the_node_heals_itself", |place| Box::pin(the_node_heals_itself(place))),
+    ("names_alone_heal", |place| Box::pin(names_alone_heal(place))),
     ("nothing_is_left", |place| Box::pin(nothing_is_left(place))),
 ];
 
@@ -426,6 +427,48 @@ async fn the_node_heals_itself(place: &Place) {
         assert!(healed.proven, "{class}: {}", healed.measured);
     }
     place.db.await_ready(place.cluster()).await.unwrap();
+}
+
+/// What lost its lease is found by its name: nothing but the nodes' addresses is needed.
+async fn names_alone_heal(place: &Place) {
+    let nemesis = place.nemesis("names");
+    let classes = [
+        ("partition", json!({ "shape": "halves", "direction": "both" })),
+        ("bandwidth", json!({ "target": ["n1"], "direction": "out", "rate_bits_per_s": 10_000_000 })),
+        ("dns", json!({ "target": ["n2"], "mode": "fail" })),
+        ("clock-jump", json!({ "target": ["n3"], "offset_ms": 60_000 })),
+        ("cpu-hog", json!({ "target": ["n1"], "percent": 1, "nice": 19 })),
+    ];
+    for (class, intention) in classes.clone() {
+        let mut intention = intention;
+        intention["duration_ms"] = json!(1000);
+        let answer = place.invoke(&nemesis, class, F::Inject, Value::from_json(&intention)).await;
+        assert_eq!(answer.error, None, "{class}: {}", answer.value);
+    }
+    for node in ["n1", "n2", "n3"] {
+        place
+            .on(
+                node,
+                "rm -rf /var/lib/schism/leases; nft add table inet schism_like; echo '# schism-like' >>/etc/hosts",
+            )
+            .await;
+    }
+    let report = Leases::default().remove_leftovers(place.cluster()).await;
+    assert_eq!(report.trouble(), Vec::<String>::new());
+    for what in ["nftables table", "queues of", "names of", "clock of", "process of"] {
+        assert!(report.healed.iter().any(|healed| healed.contains(what)), "{what}: {:?}", report.healed);
+    }
+    let again = Leases::default().remove_leftovers(place.cluster()).await;
+    assert!(again.healed.is_empty() && again.failed.is_empty(), "{again:?}");
+    for node in ["n1", "n2", "n3"] {
+        let left = "PATH=$PATH:/usr/sbin:/sbin; nft list tables; tc qdisc show | grep htb; grep '^# schism' /etc/hosts; ls -d /run/schism/clock/*.term /run/schism/faults/* 2>/dev/null; true";
+        assert_eq!(place.on(node, left).await, "table inet schism_like\n# schism-like", "{node}: ours only");
+        place.on(node, "nft delete table inet schism_like; sed '/^# schism-like$/d' /etc/hosts >/tmp/hosts && cat /tmp/hosts >/etc/hosts").await;
+    }
+    // What is gone already is healed once more without harm, and seen to be gone.
+    for (class, _) in classes {
+        place.heal(&nemesis, class).await;
+    }
 }
 
 /// After all of it: no file, process or group of ours on any node.

@@ -18,6 +18,7 @@ mod resources;
 
 pub use cgroup::{Controller, group_available, group_enter, group_leave, group_look, group_place};
 pub use claim::{claim_break, claim_look, claim_release, claim_take};
+use clock::clock_left;
 pub use clock::{clock_missing, clock_undo};
 pub use disk::{
     COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
