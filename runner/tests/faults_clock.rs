@@ -139,7 +139,7 @@ async fn log_ahead_s(bench: &Bench) -> i64 {
 /// Nobody heals: the lease of the node does, with the same script.
 async fn leases(bench: &Bench) {
     let told = bench.inject("clock-jump", json!({"target": ["n3"], "offset_ms": 60_000})).await;
-    let script = "set -- /run/schism/leases/*.undo; sh \"$1\"";
+    let script = "set -- /var/lib/schism/leases/*.undo; sh \"$1\"";
     let agent = told["nodes"][0].as_str().unwrap().to_owned();
     let begin = Instant::now();
     // What the watcher runs when its time is up, here by hand; the renewal and the end of leases have tests of their own.
