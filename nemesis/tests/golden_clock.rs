@@ -100,8 +100,8 @@ impl Bench {
             let Deed::Run(command) = entry.deed else { continue };
             let script = match &command.script {
                 script if script.contains("sha256sum") => "(looks for the agent)\n".to_owned(),
-                script if script.contains("schism-lease") => "(arms the lease)\n".to_owned(),
                 script if script.contains("undo=$(cat)") => "(heals)\n".to_owned(),
+                script if script.contains("schism-lease") => "(arms the lease)\n".to_owned(),
                 script => script.replace(&boot_id(), "BOOT-ID"),
             };
             text += &format!("=== {}\n{}\n", entry.node, script.trim_end());

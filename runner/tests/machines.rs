@@ -111,7 +111,7 @@ fn a_cluster_that_runs_is_tested_by_clients_alone() {
     );
     let output = schism(folder.path(), &line);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    let harmed = line.replace("--faults none", "--faults kill --set schedule.quiet_start=0s");
+    let harmed = line.replace("--faults none", "--faults restart --set schedule.quiet_start=0s");
     let harmed = schism(folder.path(), &harmed);
     assert_eq!(harmed.status.code(), Some(69), "faults need a login: {}", told(&harmed));
 }

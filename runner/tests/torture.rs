@@ -283,6 +283,13 @@ impl Place<'_> {
                 println!("not here: {}: {}", entry.name, unmet[0].reason);
                 continue;
             }
+            if ["reboot", "power-cut"].contains(&entry.name) {
+                println!(
+                    "not tortured: {}: a node that starts anew has lost what was foreign, by no fault of ours",
+                    entry.name
+                );
+                continue;
+            }
             if let Some(reason) = self.irreversible(entry) {
                 println!("not tortured: {}: {reason}", entry.name);
                 continue;
