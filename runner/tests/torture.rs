@@ -204,7 +204,7 @@ done
 echo "== mounts"; cut -d' ' -f2-4 /proc/mounts
 echo "== files"; sha256sum /etc/hosts /etc/resolv.conf /etc/passwd 2>/dev/null; ls -la /etc/cron.d /etc/systemd/system 2>/dev/null | grep -i schism
 find /var/lib/schism /run/schism -type f ! -path '/run/schism/agent/*' ! -path '/var/lib/schism/agent/*' \
-  ! -path '/run/schism/beats/*' ! -path '/run/schism/claim/*' ! -name '*.expired' ! -name guard 2>/dev/null | sort
+  ! -path '/run/schism/beats/*' ! -path '/run/schism/claim/*' ! -name '*.expired' ! -name guard ! -path '/run/schism/clock/keeper' ! -path '/run/schism/clock/lock' 2>/dev/null | sort
 echo "== processes"
 for stat in /proc/[0-9]*/stat; do
   pid=${stat#/proc/} pid=${pid%/stat}
