@@ -50,4 +50,5 @@ if [ -z "${SCHISM_CHROMIUM:-}" ]; then
     fi
 fi
 
-"$CARGO" test --locked --workspace "$@"
+# One run names all that fails.
+"$CARGO" test --locked --workspace --no-fail-fast "$@"
