@@ -46,6 +46,7 @@ mod init;
 mod lab;
 mod net;
 mod node;
+mod node_packages;
 mod power;
 mod power_freeze;
 mod power_net;

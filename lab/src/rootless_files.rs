@@ -16,42 +16,12 @@ use schism_cluster::packages::{self, PackageTree};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Failure, LabError, Step};
+use crate::node_packages::{EVERY_NODE, FILES_ALONE};
 use crate::users;
 use crate::vms::copy_folder;
 
 /// Changes whenever a system of the same packages would come out another.
 const VERSION: u32 = 1;
-
-/// What every node holds beside the database: what a login needs, and what faults use inside.
-const PACKAGES: &[&str] = &[
-    "base-files",
-    "base-passwd",
-    "libc-bin",
-    "bash",
-    "dash",
-    "coreutils",
-    "debianutils",
-    "util-linux",
-    "mount",
-    "mawk",
-    "sed",
-    "grep",
-    "findutils",
-    "gzip",
-    "tar",
-    "hostname",
-    "procps",
-    "passwd",
-    "perl-base",
-    "netbase",
-    "openssh-server",
-    "openssh-client",
-    "iproute2",
-    "iputils-ping",
-    "nftables",
-    "iptables",
-    "fuse3",
-];
 
 /// Links that packages' scripts would make.
 const LINKS: &[(&str, &str)] = &[
@@ -81,7 +51,7 @@ const PAM: &[(&str, &str)] = &[
 /// # Errors
 /// [`LabError::Image`] with what could not be had or made.
 pub fn nodes_root(cache: &Path, packages: &[&str], progress: &mut dyn FnMut(&str)) -> Result<PathBuf, LabError> {
-    let names: Vec<&str> = PACKAGES.iter().chain(packages).copied().collect();
+    let names: Vec<&str> = EVERY_NODE.iter().chain(FILES_ALONE).chain(packages).copied().collect();
     let tree = packages::fetch_whole(cache, &names, progress)
         .map_err(|error| LabError::Image(Failure::new("fetching the nodes' packages", error)))?;
     let made = make(cache, &tree, progress).map_err(LabError::Image)?;

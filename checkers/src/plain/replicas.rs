@@ -22,6 +22,56 @@ use crate::verdict::{Finding, Gap};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Replicas;
 
+/// A defect that the tests must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code, reason = "chosen by tests only"))]
+enum Mutant {
+    /// The second read may begin before the first has ended.
+    SecondOverlaps,
+    /// The third read may begin before the second has ended.
+    ThirdOverlaps,
+    /// All three may be of one member.
+    OneMember,
+    /// The third may be of any member.
+    AnyThird,
+    /// The third may have any value.
+    ThirdOfAnyValue,
+    /// The second may have the value of the first.
+    SecondEqual,
+    /// The first proof met is told, not the first to be complete.
+    AnyProof,
+    /// Keys are not told apart.
+    KeysMixed,
+    /// Reads in doubt count.
+    DoubtCounts,
+    /// Every operation counts.
+    AllFunctions,
+    /// The answer told of a member is its first.
+    FirstAnswer,
+    /// Two reads of one member compare a key.
+    OneMemberCompares,
+}
+
+/// Which mutant is chosen; none outside of tests.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mutation {
+    #[cfg(test)]
+    mutant: Option<Mutant>,
+}
+
+impl Mutation {
+    #[cfg(test)]
+    fn is(self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(test))]
+    #[inline(always)]
+    fn is(self, _mutant: Mutant) -> bool {
+        false
+    }
+}
+
 /// A read of a replica that was answered.
 struct Read<'a> {
     node: &'a str,
@@ -36,39 +86,47 @@ impl Checker for Replicas {
     }
 
     fn check(&self, history: &History, _facts: &RunFacts, _budget: &Budget) -> Finding {
-        let mut by_key: BTreeMap<Option<u32>, Vec<Read<'_>>> = BTreeMap::new();
-        for call in history.client_calls() {
-            if let Some(read) = answered(history, call) {
-                by_key.entry(history.key_id(call.invoke)).or_default().push(read);
-            }
-        }
-        let mut nodes: Vec<&str> = by_key.values().flatten().map(|read| read.node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        let mut finding = Finding::default();
-        let mut compared: u64 = 0;
-        for (key, reads) in &by_key {
-            compared += u64::from(reads.iter().any(|read| read.node != reads[0].node));
-            if let Some(operations) = disagreement(reads) {
-                let key = key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string);
-                let witness = Witness::ReplicasDisagree { operations, answers: answers(reads) };
-                finding.anomalies.push(Anomaly { kind: "replicas-disagree".to_owned(), key, witness });
-            }
-        }
-        if compared == 0 {
-            let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
-            finding.gaps.push(Gap::NothingToCompare { nodes });
-        }
-        let reads: usize = by_key.values().map(Vec::len).sum();
-        finding.stats.insert("keys_compared_count".to_owned(), json!(compared));
-        finding.stats.insert("nodes".to_owned(), json!(nodes));
-        finding.stats.insert("reads_count".to_owned(), json!(reads));
-        finding
+        judge(history, Mutation::default())
     }
 }
 
-fn answered(history: &History, call: Call) -> Option<Read<'_>> {
-    if history.f(call.invoke).as_str() != REPLICA_READ || call.outcome != Kind::Ok {
+fn judge(history: &History, mutation: Mutation) -> Finding {
+    let mut by_key: BTreeMap<Option<u32>, Vec<Read<'_>>> = BTreeMap::new();
+    for call in history.client_calls() {
+        if let Some(read) = answered(history, call, mutation) {
+            let key = history.key_id(call.invoke).filter(|_| !mutation.is(Mutant::KeysMixed));
+            by_key.entry(key).or_default().push(read);
+        }
+    }
+    let mut nodes: Vec<&str> = by_key.values().flatten().map(|read| read.node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let mut finding = Finding::default();
+    let mut compared: u64 = 0;
+    for (key, reads) in &by_key {
+        let lone = mutation.is(Mutant::OneMemberCompares) && reads.len() > 1;
+        compared += u64::from(lone || reads.iter().any(|read| read.node != reads[0].node));
+        if let Some(operations) = disagreement(reads, mutation) {
+            let key = key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string);
+            let witness = Witness::ReplicasDisagree { operations, answers: answers(reads, mutation) };
+            finding.anomalies.push(Anomaly { kind: "replicas-disagree".to_owned(), key, witness });
+        }
+    }
+    if compared == 0 {
+        let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
+        finding.gaps.push(Gap::NothingToCompare { nodes });
+    }
+    let reads: usize = by_key.values().map(Vec::len).sum();
+    finding.stats.insert("keys_compared_count".to_owned(), json!(compared));
+    finding.stats.insert("nodes".to_owned(), json!(nodes));
+    finding.stats.insert("reads_count".to_owned(), json!(reads));
+    finding
+}
+
+fn answered(history: &History, call: Call, mutation: Mutation) -> Option<Read<'_>> {
+    let of_replica = history.f(call.invoke).as_str() == REPLICA_READ || mutation.is(Mutant::AllFunctions);
+    let known = call.outcome == Kind::Ok || (call.outcome == Kind::Info && mutation.is(Mutant::DoubtCounts));
+    if !of_replica || !known {
         return None;
     }
     let completion = call.completion?;
@@ -77,16 +135,26 @@ fn answered(history: &History, call: Call) -> Option<Read<'_>> {
 }
 
 /// The first three reads that show it, by the end of the last.
-fn disagreement(reads: &[Read<'_>]) -> Option<Vec<OpIndex>> {
+fn disagreement(reads: &[Read<'_>], mutation: Mutation) -> Option<Vec<OpIndex>> {
+    let after = |later: &Read<'_>, earlier: &Read<'_>, overlaps: Mutant| {
+        later.invoke > if mutation.is(overlaps) { earlier.invoke } else { earlier.completion }
+    };
     let mut best: Option<(OpIndex, Vec<OpIndex>)> = None;
     for middle in reads {
-        let differs = |read: &&Read<'_>| read.node != middle.node && read.value != middle.value;
-        for first in reads.iter().filter(|read| read.completion < middle.invoke).filter(differs) {
-            let again = |read: &&Read<'_>| {
-                read.node == first.node && read.value == first.value && read.invoke > middle.completion
+        let differs = |first: &&Read<'_>| {
+            (first.node != middle.node || mutation.is(Mutant::OneMember))
+                && (first.value != middle.value || mutation.is(Mutant::SecondEqual))
+                && after(middle, first, Mutant::SecondOverlaps)
+        };
+        for first in reads.iter().filter(differs) {
+            let again = |last: &&Read<'_>| {
+                (last.node == first.node || mutation.is(Mutant::AnyThird))
+                    && (last.value == first.value || mutation.is(Mutant::ThirdOfAnyValue))
+                    && after(last, middle, Mutant::ThirdOverlaps)
             };
             let Some(last) = reads.iter().filter(again).min_by_key(|read| read.completion) else { continue };
-            if best.as_ref().is_none_or(|(end, _)| last.completion < *end) {
+            let sooner = |end: OpIndex| last.completion < end && !mutation.is(Mutant::AnyProof);
+            if best.as_ref().is_none_or(|(end, _)| sooner(*end)) {
                 best = Some((last.completion, vec![first.invoke, middle.invoke, last.invoke]));
             }
         }
@@ -95,16 +163,20 @@ fn disagreement(reads: &[Read<'_>]) -> Option<Vec<OpIndex>> {
 }
 
 /// The last answer of each node, by name.
-fn answers(reads: &[Read<'_>]) -> Vec<(String, String)> {
+fn answers(reads: &[Read<'_>], mutation: Mutation) -> Vec<(String, String)> {
     let mut last: BTreeMap<&str, &Read<'_>> = BTreeMap::new();
     for read in reads {
         let known = last.entry(read.node).or_insert(read);
-        if read.completion > known.completion {
+        if read.completion > known.completion && !mutation.is(Mutant::FirstAnswer) {
             *known = read;
         }
     }
     last.into_iter().map(|(node, read)| (node.to_owned(), read.value.to_string())).collect()
 }
+
+#[cfg(test)]
+#[path = "replicas_twin.rs"]
+mod twin;
 
 #[cfg(test)]
 mod tests {

@@ -32,46 +32,12 @@ pub(crate) use holder::bring_up;
 pub(crate) use image::copy_folder;
 
 use crate::error::{Failure, LabError, Step};
+use crate::node_packages::{EVERY_NODE, MACHINES};
 use image::Image;
 use qemu::Qemu;
 
 /// What runs the machines, and the controller's way into them.
 const HOST_PACKAGES: &[&str] = &["qemu-system-x86", "openssh-client"];
-
-/// What every machine holds beside the database: what a login needs, and what faults use inside.
-const GUEST_PACKAGES: &[&str] = &[
-    "linux-image-cloud-amd64",
-    "busybox-static",
-    "base-files",
-    "base-passwd",
-    "libc-bin",
-    "bash",
-    "dash",
-    "coreutils",
-    "debianutils",
-    "util-linux",
-    "mount",
-    "mawk",
-    "sed",
-    "grep",
-    "findutils",
-    "gzip",
-    "tar",
-    "hostname",
-    "procps",
-    "perl-base",
-    "netbase",
-    "openssh-server",
-    "iproute2",
-    "iputils-ping",
-    "nftables",
-    "iptables",
-    "kmod",
-    "dmsetup",
-    "e2fsprogs",
-    "fuse3",
-    "adjtimex",
-];
 
 /// The most machines of a lab.
 pub(crate) const MACHINES_MAX: usize = 32;
@@ -131,7 +97,7 @@ pub fn fetch(cache: &Path, packages: &[&str], progress: &mut dyn FnMut(&str)) ->
     }
     let not_had = |what: &str, error: PackageError| LabError::Image(Failure::new(what, error));
     let tree = packages::fetch(cache, HOST_PACKAGES, progress).map_err(|error| not_had("fetching QEMU", error))?;
-    let guest: Vec<&str> = GUEST_PACKAGES.iter().chain(packages).copied().collect();
+    let guest: Vec<&str> = EVERY_NODE.iter().chain(MACHINES).chain(packages).copied().collect();
     let whole = packages::fetch_whole(cache, &guest, progress)
         .map_err(|error| not_had("fetching the machines' packages", error))?;
     let image = image::make(cache, &whole, progress).map_err(LabError::Image)?;
