@@ -77,8 +77,11 @@ struct Known {
     compared: u64,
     reads: u64,
     /// Keys that are wrong: the place of the event that completes the first proof, and what each member said last.
-    wrong: Vec<(String, usize, Vec<(String, String)>)>,
+    wrong: Vec<(String, usize, Answers)>,
 }
+
+/// What each member said last.
+type Answers = Vec<(String, String)>;
 
 /// Node, value, and the places of the events of a read.
 type Seen = (String, Value, usize, usize);

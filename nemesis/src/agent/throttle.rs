@@ -2,8 +2,8 @@
 //! continuing them ten times a second.
 //!
 //! Processes are told by number and start time; their children of every generation are found once a second. One that
-//! somebody else has stopped is left as it is for that period. When it ends in order everything that it stopped runs again,
-//! which the file `PREFIX.tidy` says.
+//! somebody else has stopped is left as it is for that period. The file `PREFIX.stops` lists all of them. When it ends in
+//! order everything that it stopped runs again, which the file `PREFIX.tidy` says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,10 +37,15 @@ fn run(args: &[String]) -> Result<(), String> {
     let roots = processes.iter().map(|text| process(text)).collect::<Result<Vec<_>, _>>()?;
     let running = PERIOD * percent / 100;
     let mut victims = roots.clone();
+    tell(&upkeep, &victims)?;
     let mut looked = Instant::now();
     while upkeep.goes_on() {
         if looked.elapsed() >= LOOK {
-            victims = with_children(&roots);
+            let now = with_children(&roots);
+            if now != victims {
+                victims = now;
+                tell(&upkeep, &victims)?;
+            }
             looked = Instant::now();
         }
         let stopped: Vec<ProcessId> = victims.iter().copied().filter(|one| stop(*one)).collect();
@@ -49,6 +54,12 @@ fn run(args: &[String]) -> Result<(), String> {
         thread::sleep(running);
     }
     upkeep.tell("tidy", "")
+}
+
+/// Writes down whom it may stop, before it does: `PID START` a line, for whoever finds it killed.
+fn tell(upkeep: &Upkeep, victims: &[ProcessId]) -> Result<(), String> {
+    let lines: String = victims.iter().map(|one| format!("{} {}\n", one.pid, one.start_ticks)).collect();
+    upkeep.tell("stops", &lines)
 }
 
 /// `PID:START`.
@@ -156,5 +167,7 @@ mod tests {
         assert!((0.6..=0.95).contains(&share), "stopped for {share} of the time instead of 0.8");
         assert_eq!((disturbed, state(ours)), (0, 'S'));
         assert!(fs::exists(format!("{prefix}.tidy")).unwrap());
+        let listed = fs::read_to_string(format!("{prefix}.stops")).unwrap();
+        assert!(listed.contains(&format!("{} {}\n", ours.pid, ours.start_ticks)), "{listed}");
     }
 }

@@ -104,7 +104,7 @@ fi
     };
     let moved = |one: &ProcessId| {
         format!(
-            "if alive {pid} {start}; then echo {pid} >\"$group/cgroup.procs\" || ! alive {pid} {start} || exit 1; fi\n",
+            "if alive {pid} {start}; then note {pid}; echo {pid} >\"$group/cgroup.procs\" || ! alive {pid} {start} || exit 1; fi\n",
             pid = one.pid,
             start = one.start_ticks
         )
@@ -112,33 +112,83 @@ fi
     let moves: String = processes.iter().map(moved).collect();
     format!(
         "{PROCESS_FUNCTIONS}{BASE}group_base {name} || {{ echo 'no control group here' >&2; exit 1; }}
-group=$base/{group}
-[ -d \"$group\" ] || mkdir \"$group\" || exit 1
+group=$base/{group} kept={GROUPS_DIR}/{group} of={name}
+{NOTE}[ -d \"$group\" ] || mkdir \"$group\" || exit 1
 {limits}{moves}",
         name = controller.name(),
         group = quote(&format!("schism-{mark}")),
     )
 }
 
+/// Where it is told in which group the processes were, a file for each group of ours.
+const GROUPS_DIR: &str = "/run/schism/groups";
+
+/// `note PID` writes down in which group of the tree of the controller `$of` this process is, if nothing stands there yet.
+const NOTE: &str = r#"note() {
+  [ ! -s "$kept" ] && mkdir -p "${kept%/*}" || return 0
+  while IFS=: read -r _id _controllers _path; do
+    case $version,$_controllers, in
+      2,, | 1,*,"$of",* | 1,"$of",*) echo "$_path" >"$kept" ;;
+    esac
+  done <"/proc/$1/cgroup"
+}
+"#;
+
+/// Moves whoever is in `$group` to `$back`, and takes the group away. Fails while it is there.
+const LEAVE: &str = r#"n=0
+until rmdir "$group" 2>/dev/null || [ ! -d "$group" ]; do
+  while read -r pid; do echo "$pid" >"$back/cgroup.procs"; done <"$group/cgroup.procs" 2>/dev/null
+  n=$((n + 1))
+  [ "$n" -lt 60 ] || { echo "the group $group cannot be taken away" >&2; exit 1; }
+  sleep 0.1
+done
+"#;
+
 /// Moves whoever is in the group back to where they were (`path`, or the root where that is gone), and takes the group
 /// away. Fails while it is still there; fine where it never was.
 pub fn group_leave(controller: Controller, mark: &str, path: &str) -> String {
     format!(
         "{BASE}if group_base {name} && [ -d \"$base/\"{group} ]; then
-  group=$base/{group} back=$base{path}
-  [ -w \"$back/cgroup.procs\" ] || back=$base
-  n=0
-  until rmdir \"$group\" 2>/dev/null || [ ! -d \"$group\" ]; do
-    while read -r pid; do echo \"$pid\" >\"$back/cgroup.procs\"; done <\"$group/cgroup.procs\" 2>/dev/null
-    n=$((n + 1))
-    [ \"$n\" -lt 60 ] || {{ echo \"the group $group cannot be taken away\" >&2; exit 1; }}
-    sleep 0.1
-  done
-fi
+group=$base/{group} back=$base{path}
+[ -w \"$back/cgroup.procs\" ] || back=$base
+{LEAVE}fi
+rm -f {GROUPS_DIR}/{group}
+rmdir {GROUPS_DIR} 2>/dev/null
+true
 ",
         name = controller.name(),
         group = quote(&format!("schism-{mark}")),
         path = quote(path.trim_end_matches('/')),
+    )
+}
+
+/// Takes every group of ours away, in whatever tree it is; lines of a [`super::Leftover`]. Expects a function `ours NAME`. Its
+/// processes go back to where it is told that they were, and to the group above ours where nothing is told.
+pub(super) fn groups_remove_all() -> String {
+    format!(
+        "{{ echo '- /sys/fs/cgroup'; echo '- /sys/fs/cgroup/unified'; grep -E '^[^ ]+ [^ ]+ cgroup2? ' /proc/mounts; }} |
+  while read -r _dev base _rest; do
+    for group in \"$base\"/schism-*; do
+      [ -d \"$group\" ] && [ -e \"$group/cgroup.procs\" ] || continue
+      one=${{group##*/schism-}}
+      ours \"$one\" || continue
+      kept={GROUPS_DIR}/schism-$one path= back=$base
+      [ ! -r \"$kept\" ] || read -r path <\"$kept\"
+      [ -z \"$path\" ] || [ ! -w \"$base${{path%/}}/cgroup.procs\" ] || back=$base${{path%/}}
+      if (
+{LEAVE}      ) </dev/null; then
+        echo \"removed the control group $group\"
+      else
+        echo \"failed the control group $group\"
+      fi
+    done
+  done
+for kept in {GROUPS_DIR}/schism-*; do
+  ! ours \"${{kept##*/schism-}}\" || rm -f \"$kept\"
+done
+rmdir {GROUPS_DIR} 2>/dev/null
+true
+"
     )
 }
 
@@ -184,6 +234,7 @@ mod tests {
                 group_enter(controller, "t-1-n1", 500_000, &[process]),
                 group_leave(controller, "t-1-n1", "/system.slice/it's.service"),
                 group_look(controller, "t-1-n1"),
+                groups_remove_all(),
             ]);
         }
     }

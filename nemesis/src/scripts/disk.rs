@@ -141,6 +141,109 @@ fi
 rm -rf "$place"
 "#;
 
+/// Unmounts every faulty file system of ours, whatever rules it has; lines of a [`super::Leftover`]. Ours has a source of the
+/// form `schism-faultfs-` and 16 hexadecimal digits, and is of type fuse.
+pub(super) fn faultfs_remove_all() -> String {
+    format!(
+        "names='[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
+for source in $(sed -n 's/^.* - fuse[^ ]* \\(schism-faultfs-[0-9a-f]\\{{16\\}}\\) .*$/\\1/p' /proc/self/mountinfo) \\
+  $(cd {FAULTFS_DIR} 2>/dev/null && for one in $names$names; do [ ! -d \"$one\" ] || echo \"schism-faultfs-$one\"; done); do
+  case \" $seen \" in *\" $source \"*) continue ;; esac
+  seen=\"$seen $source\"
+  place={FAULTFS_DIR}/${{source#schism-faultfs-}} name=none
+  # In mountinfo a blank is \\040.
+  folder=$(sed -n \"s/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .* - fuse[^ ]* $source .*/\\1/p\" /proc/self/mountinfo |
+    tail -n 1 | sed 's/\\\\\\([0-7][0-7][0-7]\\)/\\\\0\\1/g')
+  folder=$(printf '%bx' \"$folder\")
+  folder=${{folder%x}}
+  if (
+{FAULTFS_HEAD}{PROCESS_FUNCTIONS}rm -f \"$place\"/rules/*
+{FAULTFS_UNDO}  ); then
+    rm -f \"$place.lock\"
+    echo \"removed the faulty file system $source\"
+  else
+    echo \"failed the faulty file system $source\"
+  fi
+done
+rmdir {FAULTFS_DIR} 2>/dev/null
+true
+"
+    )
+}
+
+/// Takes every read-only mount of ours away of which a note is left; lines of a [`super::Leftover`]. Expects a function `ours
+/// NAME`. Without its note a folder mounted over itself may be anybody's, and stays.
+pub(super) fn read_only_remove_all() -> String {
+    format!(
+        "for file in /run/schism/read-only/*; do
+  [ -f \"$file\" ] || continue
+  name=${{file##*/}}
+  ours \"$name\" || continue
+  folder=$(sed -n 2p \"$file\")
+  if [ -n \"$folder\" ] && (
+{READ_ONLY_HEAD}{READ_ONLY_UNDO}  ); then
+    echo \"removed the read-only mount of $name\"
+  else
+    echo \"failed the read-only mount of $name\"
+  fi
+done
+rmdir /run/schism/read-only 2>/dev/null
+true
+"
+    )
+}
+
+/// Removes every file of ours that lies among a database's data, and every old copy; lines of a [`super::Leftover`]. Expects a
+/// function `ours NAME`. They are found by the notes of [`disk_fill`], and by their names in and below `/var/lib` and what is
+/// mounted elsewhere from local disks, some folders deep.
+pub(super) fn files_remove_all() -> String {
+    format!("copies={COPIES_DIR} filled={FILLED_DIR}\n{FILES}")
+}
+
+const FILES: &str = r#"gone() {
+  if rm -rf "$2" && [ ! -e "$2" ]; then echo "removed the $1"; else echo "failed the $1"; fi
+}
+look() {
+  # What is no answer in time is told: `!` is no path.
+  timeout 20 find "$1" -xdev -maxdepth "$2" -type f -name '.schism-*' 2>/dev/null
+  [ "$?" -ne 124 ] || echo '!'
+}
+found() {
+  for note in "$filled"/*; do
+    [ -f "$note" ] && sed -n 1p "$note"
+  done
+  look /var/lib 6
+  while read -r _id _parent _device _root point _rest; do
+    case ${_rest#* - } in
+      ext[234]\ * | xfs\ * | btrfs\ * | f2fs\ * | jfs\ * | zfs\ * | bcachefs\ * | tmpfs\ * | overlay\ *) ;;
+      *) continue ;;
+    esac
+    case $point in / | /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/*) continue ;; esac
+    [ ! -d "$point" ] || look "$point" 4
+  done </proc/self/mountinfo
+}
+found | sort -u | while IFS= read -r file; do
+  [ "$file" != '!' ] || echo 'failed the search for files (a disk is too slow)'
+  [ -f "$file" ] || continue
+  base=${file##*/}
+  for kind in full probe synced unsynced; do
+    [ "${base#".schism-$kind-"}" != "$base" ] || continue
+    ! ours "${base#".schism-$kind-"}" || gone "file $file" "$file"
+  done
+done
+for note in "$filled"/*; do
+  ! ours "${note##*/}" || rm -f "$note"
+done
+for copy in "$copies"/*; do
+  [ -d "$copy" ] && ours "${copy##*/}" && gone "old copy ${copy##*/}" "$copy"
+done
+for told in /run/schism/marks/*; do
+  ! ours "${told##*/}" || rm -f "$told"
+done
+rmdir "$filled" "$copies" /run/schism/marks 2>/dev/null
+true
+"#;
+
 /// Says whether the faulty file system is mounted; nothing where it is not.
 pub fn faultfs_look(place: &FaultfsPlace) -> String {
     format!("grep ' {} ' /proc/self/mountinfo || true\n", place.source)
@@ -218,6 +321,10 @@ pub fn disk_fill(folder: &str, name: &str, leave: u64, most: u64) -> String {
     format!("folder={} name={} leave={leave} most={most}\n{FILL}", quote(folder), quote(name))
 }
 
+/// Where it is told which files fill disks, a line each: a fault that lost all else is found by them. On disk, as the files
+/// are.
+pub(super) const FILLED_DIR: &str = "/var/lib/schism/filled";
+
 const FILL: &str = r#"file="$folder/.schism-full-$name"
 free() {
   set -- $(stat -f -c '%f %S' "$folder")
@@ -229,6 +336,7 @@ if [ "$want" -gt "$most" ]; then
   exit 3
 fi
 umask 077
+mkdir -p /var/lib/schism/filled && printf '%s\n' "$file" >"/var/lib/schism/filled/$name" || exit 1
 : >>"$file" || exit 1
 if [ "$want" -gt 8388608 ]; then
   fallocate -l "$((want - 4194304))" "$file" 2>/dev/null ||
@@ -245,9 +353,15 @@ true
 /// Removes what [`disk_fill`] made.
 pub fn disk_unfill(folder: &str, name: &str) -> String {
     format!(
-        "file={}/.schism-full-{}\nrm -f \"$file\"\n[ ! -e \"$file\" ]\n",
+        "file={}/.schism-full-{name}
+rm -f \"$file\"
+[ ! -e \"$file\" ] || exit 1
+rm -f {FILLED_DIR}/{name}
+rmdir {FILLED_DIR} 2>/dev/null
+true
+",
         quote(folder.trim_end_matches('/')),
-        quote(name)
+        name = quote(name)
     )
 }
 
@@ -273,7 +387,7 @@ true
     )
 }
 
-/// Mounts a folder read-only over itself; the number of the mount is kept. Whoever has its files open writes on.
+/// Mounts a folder read-only over itself; the number of the mount and the folder are kept. Whoever has its files open writes on.
 pub fn read_only_mount(folder: &str, name: &str) -> String {
     format!("{}{READ_ONLY_MOUNT}", read_only_head(folder, name))
 }
@@ -300,9 +414,9 @@ top() {
 }
 "#;
 
-const READ_ONLY_MOUNT: &str = r#"echo begun >"$kept" || exit 1
+const READ_ONLY_MOUNT: &str = r#"printf 'begun\n%s\n' "$folder" >"$kept" || exit 1
 mount --bind "$folder" "$folder" || exit 1
-top >"$kept"
+printf '%s\n%s\n' "$(top)" "$folder" >"$kept"
 # Whoever writes a file at this very moment makes it busy.
 tries=0
 until mount -o remount,bind,ro "$folder"; do

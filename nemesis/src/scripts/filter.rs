@@ -314,7 +314,7 @@ pub fn iptables_leftover(chain: &str) -> String {
 }
 
 /// Where the numbers of processes lie that switch a cut on and off.
-const PULSE_DIR: &str = "/run/schism/pulse";
+pub(super) const PULSE_DIR: &str = "/run/schism/pulse";
 
 /// Leaves a process behind that installs a cut and takes it away, again and again, until [`pulse_undo`]. `name` is one of
 /// ours and plain; spans are in milliseconds. Each step is one transaction of the packet filter.
