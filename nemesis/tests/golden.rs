@@ -144,6 +144,12 @@ fn golden(name: &str, found: &str) {
     assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
 }
 
+#[test]
+fn what_is_found_by_its_name() {
+    let script = schism_nemesis::scripts::leftovers_remove(Leases::default().places());
+    golden("leftovers.txt", &script);
+}
+
 #[tokio::test(start_paused = true)]
 async fn kill() {
     let bench = Bench::new(&["n1", "n2", "n3"], &["n2"]);

@@ -23,7 +23,7 @@ use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
 use schism_lab::{Lab, LabSpec, up};
 use schism_nemesis::ledger::{self, State};
-use schism_nemesis::{Ledger, Nemesis, NemesisOptions, RunTag};
+use schism_nemesis::{Leases, Ledger, Nemesis, NemesisOptions, RunTag};
 use serde_json::{Value as Json, json};
 
 /// None may take longer, so that a hanging one is named.
@@ -54,6 +54,7 @@ const CASES: &[Case] = cases!(
     two_disk_faults_share_the_file_system,
     the_node_heals_itself,
     the_file_system_dies,
+    names_alone_heal,
 );
 
 /// A log of records that is synced before each is answered, and a file that never is. What was answered is written
@@ -576,4 +577,60 @@ async fn the_file_system_dies(bench: &Bench) {
         })
         .await;
     nothing_answered_is_lost(bench, answered.into_inner()).await;
+}
+
+/// What lost its leases is found by its name, and what is called a little differently stays.
+async fn names_alone_heal(bench: &Bench) {
+    use schism_nemesis::scripts::read_only_mount;
+    let foreign = format!(
+        "mkdir -p /mnt/like /mnt/own '/mnt/a b' /var/lib/schism/copies/like
+mount -t tmpfs schism-faultfs-0123456789abcdef /mnt/like
+mount --bind /mnt/own /mnt/own && mount -o remount,bind,ro /mnt/own
+for name in full-T-1 full-x fuller-t-1 synced-t; do : >{folder}/.schism-$name; : >/mnt/like/.schism-$name; done
+",
+        folder = folder()
+    );
+    bench.on(&foreign).await;
+    let before = bench.snapshot().await;
+    let harms: [(&str, Json, &str); 4] = [
+        ("disk-full", json!({"leave": "1MiB"}), "the file "),
+        ("disk-full", json!({"most": "4KiB"}), "the faulty file system "),
+        ("disk-slow", json!({"latency": "20ms"}), "the faulty file system "),
+        ("disk-readonly", json!({}), "the "),
+    ];
+    for (class, options, what) in harms {
+        let work = bench.work(&[class], false, Duration::from_secs(30));
+        work.inject(bench, class, options).await;
+        assert_ne!(bench.snapshot().await, before, "{class}");
+        let said = lost_and_healed(bench).await;
+        assert!(said.iter().any(|line| line.starts_with(what)), "{class}: {said:?}");
+        assert_eq!(bench.snapshot().await, before, "{class}");
+        // The database is started again by whoever knows how; and undoing what is gone does no harm.
+        work.heal(class).await;
+        bench.await_progress().await;
+    }
+    bench.on(&stop_script(&daemon(), 0)).await;
+    bench.on(&read_only_mount("/mnt/a b", "t-1")).await;
+    bench.on(&read_only_mount(&folder(), "t-2-n1")).await;
+    bench.on(&format!("mkdir -p /var/lib/schism/copies/t-3; : >{DATA_DISK}/.schism-unsynced-t-9")).await;
+    let mut said = lost_and_healed(bench).await;
+    said.sort();
+    let file = format!("the file {DATA_DISK}/.schism-unsynced-t-9");
+    assert_eq!(said, [&file, "the old copy t-3", "the read-only mount of t-1", "the read-only mount of t-2-n1"]);
+    assert_eq!(bench.snapshot().await, before);
+    bench
+        .on(&format!("umount /mnt/like /mnt/own; rm -rf {folder}/.schism-* /var/lib/schism/copies", folder = folder()))
+        .await;
+    bench.on(&start_script(&daemon())).await;
+}
+
+/// Takes every lease away, heals by names alone, twice; what was removed.
+async fn lost_and_healed(bench: &Bench) -> Vec<String> {
+    bench.on("rm -rf /var/lib/schism/leases").await;
+    let report = Leases::default().remove_leftovers(&bench.cluster).await;
+    assert_eq!(report.trouble(), Vec::<String>::new());
+    let again = Leases::default().remove_leftovers(&bench.cluster).await;
+    assert!(again.healed.is_empty() && again.failed.is_empty(), "{again:?}");
+    let node = format!(" on {}", bench.cluster.nodes[0].node);
+    report.healed.iter().map(|line| line.trim_end_matches(&node).to_owned()).collect()
 }

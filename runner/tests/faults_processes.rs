@@ -44,6 +44,7 @@ const CASES: &[Case] = &[
     ("the_ledger_alone_heals", |place| Box::pin(the_ledger_alone_heals(place))),
     ("the_node_heals_itself", |place| Box::pin(the_node_heals_itself(place))),
     ("names_alone_heal", |place| Box::pin(names_alone_heal(place))),
+    ("groups_and_agents_are_told_by_name", |place| Box::pin(groups_and_agents_are_told_by_name(place))),
     ("nothing_is_left", |place| Box::pin(nothing_is_left(place))),
 ];
 
@@ -469,6 +470,67 @@ async fn names_alone_heal(place: &Place) {
     for (class, _) in classes {
         place.heal(&nemesis, class).await;
     }
+}
+
+/// A throttle by a group, a throttle of the agent that was killed in mid-stop, a hog of which no file tells: all without a
+/// lease. What is called a little differently stays.
+async fn groups_and_agents_are_told_by_name(place: &Place) {
+    let nemesis = place.nemesis("groups");
+    let state = "for file in /proc/[0-9]*/stat; do
+  pid=${file#/proc/} pid=${pid%/stat}
+  grep -qs '(etcd) ' \"$file\" && tr '\\n' ' ' <\"/proc/$pid/cgroup\"
+done; echo; ls -d /sys/fs/cgroup/*/schism-* /sys/fs/cgroup/schism-* /run/schism/groups 2>/dev/null; true";
+    let foreign = "for name in T-1-n1 lab.7.n1 t-x; do
+  for base in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+    [ ! -w \"$base/cgroup.procs\" ] || mkdir -p \"$base/schism-$name\"
+  done
+done
+mkdir -p /var/lib/schism/agent && cp /bin/sleep /var/lib/schism/agent/schism-0123 && cp /bin/sleep /run/agent
+setsid /var/lib/schism/agent/schism-0123 100 >/dev/null 2>&1 &
+setsid /run/agent 100 >/dev/null 2>&1 &
+sleep 0.1";
+    place.on("n2", foreign).await;
+    let before = place.on("n2", state).await;
+    place.inject(&nemesis, "cpu-throttle", json!({ "target": ["n2"], "percent": 50 })).await;
+    assert_ne!(place.on("n2", state).await, before);
+    // A throttle that dies while its victim is stopped, and a hog of which no file of ours tells.
+    let path = agent::IN_LABS;
+    let victim =
+        place.on("n2", "setsid sleep 90 >/dev/null 2>&1 & echo $!; sleep 0.1; cut -d ' ' -f 22 /proc/$!/stat").await;
+    let (pid, began) = victim.split_once('\n').unwrap();
+    let throttle = format!("exec {path} agent throttle /run/schism/faults/t-9-n2 600 1 {pid}:{began}");
+    place.on("n2", &schism_nemesis::scripts::detached_start("t-9-n2", &throttle)).await;
+    place
+        .on(
+            "n2",
+            &format!(
+                "read -r ours began </run/schism/faults/t-9-n2.pid
+until grep -q '(sleep) T' /proc/{pid}/stat; do sleep 0.02; done
+kill -9 $ours; sleep 0.3; grep -q '(sleep) T' /proc/{pid}/stat || exit 1
+: >/tmp/orphan.on
+setsid {path} agent hog /tmp/orphan 600 1 >/dev/null 2>&1 &
+sleep 0.2; rm -rf /var/lib/schism/leases"
+            ),
+        )
+        .await;
+    let report = Leases::default().remove_leftovers(place.cluster()).await;
+    assert_eq!(report.trouble(), Vec::<String>::new());
+    for what in ["the process of t-9-n2 on n2", "(hog) on n2", "/schism-fp-"] {
+        assert!(report.healed.iter().any(|healed| healed.contains(what)), "{what}: {:?}", report.healed);
+    }
+    let again = Leases::default().remove_leftovers(place.cluster()).await;
+    assert!(again.healed.is_empty() && again.failed.is_empty(), "{again:?}");
+    assert_eq!(place.on("n2", state).await, before);
+    let foreign = format!(
+        "grep -o '(sleep) .' /proc/{pid}/stat; kill {pid}
+for p in /proc/[0-9]*; do
+  case $(readlink $p/exe) in /run/agent | /var/lib/schism/agent/schism-0123) echo stranger; kill ${{p#/proc/}} ;; esac
+done
+for base in /sys/fs/cgroup/cpu /sys/fs/cgroup; do rmdir $base/schism-[Tlt]* 2>/dev/null; done
+rm -f /var/lib/schism/agent/schism-0123 /run/agent /tmp/orphan.on"
+    );
+    assert_eq!(place.on("n2", &foreign).await, "(sleep) S\nstranger\nstranger");
+    place.heal(&nemesis, "cpu-throttle").await;
 }
 
 /// After all of it: no file, process or group of ours on any node.

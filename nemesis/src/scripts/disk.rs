@@ -401,14 +401,15 @@ fn read_only_head(folder: &str, name: &str) -> String {
     format!("folder={} name={}\n{READ_ONLY_HEAD}", quote(folder.trim_end_matches('/')), quote(name))
 }
 
-/// `top` prints the number of what is mounted last at the folder.
+/// `shown` is the folder as it stands in mountinfo; `top` prints the number of what is mounted last there.
 const READ_ONLY_HEAD: &str = r#"umask 077
 mkdir -p /run/schism/read-only || exit 1
 kept="/run/schism/read-only/$name"
+shown=$(printf '%s\n' "$folder" | sed 's/\\/\\134/g; s/ /\\040/g; s/\t/\\011/g')
 top() {
   found=
   while read -r id _parent _device _root point _rest; do
-    [ "$point" != "$folder" ] || found=$id
+    [ "$point" != "$shown" ] || found=$id
   done </proc/self/mountinfo
   echo "$found"
 }
@@ -432,7 +433,7 @@ read -r ours <"$kept"
 if [ "$ours" = begun ]; then
   ours=
   while read -r id _parent _device root point _rest; do
-    if [ "$point" = "$folder" ] && [ "${folder%"$root"}" != "$folder" ]; then ours=$id; fi
+    if [ "$point" = "$shown" ] && [ "${shown%"$root"}" != "$shown" ]; then ours=$id; fi
   done </proc/self/mountinfo
 fi
 there() {
