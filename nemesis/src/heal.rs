@@ -9,7 +9,7 @@ use schism_history::Node;
 
 use crate::fault::{FaultError, Undo};
 use crate::lease::{HealReport, Leases};
-use crate::ledger::{self, Entry, Ledger, State};
+use crate::ledger::{self, Ender, Entry, Later, Ledger, State};
 
 /// How often an undo is tried.
 const TRIES: u32 = 3;
@@ -24,6 +24,33 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// # Errors
 /// [`FaultError::LedgerUnread`] only. A ledger that cannot be written does not stop the healing.
 pub async fn heal_all(path: &Path, cluster: &Cluster, leases: &Leases) -> Result<HealReport, FaultError> {
+    heal_all_as(Ender::Heal, path, cluster, leases).await
+}
+
+/// Writes down that every fault which the ledger does not call healed ended with the lab of its run. Answers how many.
+///
+/// # Errors
+/// When the ledger cannot be read or written.
+pub fn ended_with_lab(path: &Path) -> Result<usize, FaultError> {
+    let open = ledger::outstanding(&ledger::read(path)?.entries);
+    if open.is_empty() {
+        return Ok(0);
+    }
+    let ledger = Ledger::open(path)?;
+    for fault in &open {
+        let later = Later { by: Ender::LabGone, healed_themselves: Vec::new(), errors: Vec::new() };
+        ledger.append(&fault.ended(State::Healed, later))?;
+    }
+    Ok(open.len())
+}
+
+/// As [`heal_all`], and writes down who it was.
+pub(crate) async fn heal_all_as(
+    by: Ender,
+    path: &Path,
+    cluster: &Cluster,
+    leases: &Leases,
+) -> Result<HealReport, FaultError> {
     let text = ledger::read(path)?;
     let mut report = HealReport::default();
     for line in &text.damaged_lines {
@@ -44,10 +71,10 @@ pub async fn heal_all(path: &Path, cluster: &Cluster, leases: &Leases) -> Result
         }
     };
     for fault in open {
-        let healed = heal_one(&fault, cluster, leases, &mut report).await;
-        let state = if healed { State::Healed } else { State::Failed };
+        let later = heal_one(by, &fault, cluster, leases, &mut report).await;
+        let state = if later.errors.is_empty() { State::Healed } else { State::Failed };
         if let Some(ledger) = &ledger
-            && let Err(error) = ledger.append_async(fault.now(state)).await
+            && let Err(error) = ledger.append_async(fault.ended(state, later)).await
         {
             report.notes.push(format!("the healing of fault {} is not written down: {error}", fault.fault_id));
         }
@@ -55,25 +82,29 @@ pub async fn heal_all(path: &Path, cluster: &Cluster, leases: &Leases) -> Result
     Ok(report)
 }
 
-/// Undoes one fault, with retries; adds to the report; answers whether all of it is undone.
-async fn heal_one(fault: &Entry, cluster: &Cluster, leases: &Leases, report: &mut HealReport) -> bool {
+/// Undoes one fault, with retries; adds to the report; answers what became of it.
+async fn heal_one(by: Ender, fault: &Entry, cluster: &Cluster, leases: &Leases, report: &mut HealReport) -> Later {
     let what = format!("fault {} ({})", fault.fault_id, fault.label);
-    let mut healed = true;
+    let mut failed: Vec<(String, String)> = Vec::new();
     for undo in &fault.undo {
         if let Undo::Irreversible { reason } = undo {
-            report.failed.push((what.clone(), format!("it cannot be undone: {reason}")));
-            healed = false;
+            failed.push((what.clone(), format!("it cannot be undone: {reason}")));
         }
     }
+    let mut healed_themselves = Vec::new();
     if fault.undo.is_empty() {
-        report.failed.push((what, "the line of the ledger that says how is lost".to_owned()));
-        return false;
+        failed.push((what, "the line of the ledger that says how is lost".to_owned()));
+    } else {
+        let undone = undo_with_retries(cluster, leases, &fault.run_tag.lease(fault.fault_id), &fault.undo).await;
+        report.healed.extend(undone.done.iter().map(|node| format!("{what} on {node}")));
+        failed.extend(undone.failed.into_iter().map(|(node, reason)| (format!("{what} on {node}"), reason)));
+        healed_themselves = undone.expired;
+        healed_themselves.sort();
+        healed_themselves.dedup();
     }
-    let undone = undo_with_retries(cluster, leases, &fault.run_tag.lease(fault.fault_id), &fault.undo).await;
-    report.healed.extend(undone.done.iter().map(|node| format!("{what} on {node}")));
-    healed &= undone.failed.is_empty();
-    report.failed.extend(undone.failed.into_iter().map(|(node, reason)| (format!("{what} on {node}"), reason)));
-    healed
+    let errors = failed.iter().map(|(what, reason)| format!("{what}: {reason}")).collect();
+    report.failed.extend(failed);
+    Later { by, healed_themselves, errors }
 }
 
 /// What is undone at once: scripts on nodes, or one action of the ground.

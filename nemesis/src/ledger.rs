@@ -35,6 +35,31 @@ pub enum State {
     Failed,
 }
 
+/// Who ended a fault that its actor did not heal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ender {
+    /// The controller of its run, at the end of the run.
+    Controller,
+    /// `schism heal` or `schism halt`, from this ledger.
+    Heal,
+    /// Nobody: the lab of the run is gone, and every fault with it.
+    LabGone,
+}
+
+/// What is known of the end of a fault that its actor did not heal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// Who ended it, or tried.
+    pub by: Ender,
+    /// Nodes that had healed themselves before, when their lease ran out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub healed_themselves: Vec<Node>,
+    /// What was not undone, and why, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -57,12 +82,20 @@ pub struct Entry {
     pub undo: Vec<Undo>,
     /// Milliseconds since 1970, for a person.
     pub time_unix_ms: u64,
+    /// Only where it was not its actor that healed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Later>,
 }
 
 impl Entry {
     /// The same fault in another state, without its undo.
     pub fn now(&self, state: State) -> Entry {
-        Entry { state, undo: Vec::new(), time_unix_ms: unix_ms(), ..self.clone() }
+        Entry { state, undo: Vec::new(), time_unix_ms: unix_ms(), later: None, ..self.clone() }
+    }
+
+    /// The same fault, ended by somebody else or tried to be.
+    pub fn ended(&self, state: State, later: Later) -> Entry {
+        Entry { later: Some(later), ..self.now(state) }
     }
 }
 
@@ -220,6 +253,7 @@ mod tests {
             state,
             undo: if state == State::Planned { vec![undo] } else { vec![] },
             time_unix_ms: 7,
+            later: None,
         }
     }
 
@@ -247,6 +281,19 @@ mod tests {
         let open: Vec<(u32, State, usize)> =
             outstanding(&ledger.entries).iter().map(|fault| (fault.fault_id, fault.state, fault.undo.len())).collect();
         assert_eq!(open, [(3, State::Failed, 1), (2, State::Planned, 1)]);
+    }
+
+    #[test]
+    fn who_ended_it_is_read_again_and_old_lines_are_too() {
+        let later =
+            Later { by: Ender::LabGone, healed_themselves: vec![Node::new("n2")], errors: vec!["x".to_owned()] };
+        let ended = entry(1, State::Planned).ended(State::Healed, later);
+        let line = serde_json::to_vec(&ended).unwrap();
+        assert_eq!(parse(&line).entries, [ended.clone()]);
+        assert!(String::from_utf8(line).unwrap().contains("\"by\":\"lab-gone\""));
+        let plain = serde_json::to_string(&entry(1, State::Planned)).unwrap();
+        assert!(!plain.contains("later"), "{plain}");
+        assert_eq!(ended.now(State::Healing).later, None);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use claim::{Claim, ClaimError, Controller, FoundClaim};
 pub use class::{Ask, FAULTS, Family, FaultEntry};
 pub use fault::{Evidence, Fault, FaultError, Undo};
 pub use grudge::{Direction, Grudge, Shape};
-pub use heal::heal_all;
+pub use heal::{ended_with_lab, heal_all};
 pub use intention::Intention;
 pub use lease::{HealReport, Lease, LeaseInfo, Leases, heal_from_leases, list_leases};
 pub use ledger::Ledger;

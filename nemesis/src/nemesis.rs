@@ -21,10 +21,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::beat::Beats;
 use crate::claim::Claim;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
-use crate::heal::{heal_all, undo_with_retries};
+use crate::heal::{heal_all_as, undo_with_retries};
 use crate::intention::Intention;
 use crate::lease::{LeaseInfo, Leases};
-use crate::ledger::{Entry, Ledger, SCHEMA_VERSION, State, unix_ms};
+use crate::ledger::{Ender, Entry, Ledger, SCHEMA_VERSION, State, unix_ms};
 use crate::schedule::OpenFaults;
 use crate::tag::RunTag;
 use crate::target::View;
@@ -197,7 +197,7 @@ impl Nemesis {
                 }
             }
         }
-        match heal_all(self.ledger.path(), &self.cluster, &self.options.leases).await {
+        match heal_all_as(Ender::Controller, self.ledger.path(), &self.cluster, &self.options.leases).await {
             Ok(report) => trouble.extend(report.trouble()),
             Err(error) => trouble.push(error.to_string()),
         }
@@ -295,6 +295,7 @@ impl Nemesis {
             state: State::Planned,
             undo,
             time_unix_ms: unix_ms(),
+            later: None,
         };
         self.ledger.append_async(entry.clone()).await?;
         **slot = Slot::On(Open { fault, entry });

@@ -13,6 +13,7 @@ use schism_workloads::Workload;
 
 use crate::error::RunnerError;
 use crate::exit::Exit;
+use crate::later;
 use crate::plan::Plan;
 use crate::run_dir::{RunDir, write_whole};
 use crate::suite::nearest;
@@ -102,7 +103,11 @@ pub fn read(dir: &RunDir) -> Result<Record, RunnerError> {
             .map_err(|error| RunnerError::Malformed { path: dir.info(), reason: error.to_string() })?,
         Err(_) => RunRecord { info: info_of_plan(&plan, dir), interrupted: true, load_ns: 0 },
     };
-    let facts = facts_of(&plan, &history, &record)?;
+    let mut facts = facts_of(&plan, &history, &record)?;
+    // Without a ledger there is nothing to add, and a history alone can be judged.
+    if let Ok(ledger) = schism_nemesis::ledger::read(&dir.ledger()) {
+        later::merge(&mut facts.faults, &history, &ledger.entries);
+    }
     Ok(Record { plan, info: record.info, history, facts })
 }
 

@@ -14,6 +14,7 @@ pub mod ground;
 pub mod interpreter;
 pub mod journal;
 pub mod judge;
+pub mod later;
 pub mod lifecycle;
 pub mod logging;
 pub mod phases;

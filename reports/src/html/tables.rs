@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 
 use super::Page;
 use crate::figures::{ClassFigures, Window};
-use crate::terminal;
 use crate::words::{self, count};
+use crate::{sentence, terminal};
 
 /// Faults that are listed.
 const FAULTS_MAX: usize = 400;
@@ -69,8 +69,14 @@ fn fault(page: &Page<'_>, window: &Window, room: &mut usize) -> Markup {
                 (Some(_), _) if fault.landed_ns.is_none() => "nothing left",
                 (Some(healed), Some(start)) => { span class="yes" { "✓ proven" } " in " (after(start, healed)) },
                 (Some(_), None) => span class="yes" { "✓ proven" },
-                (None, Some(_)) => span class="no" { "✕ not proven" },
-                (None, None) => span class="no" { "✕ not healed" },
+                (None, start) => {
+                    span class="no" { @if start.is_some() { "✕ not proven" } @else { "✕ not healed" } }
+                    @match sentence::afterwards(fault) {
+                        Some((true, end)) => { " in the run, " span class="yes" { "✓ " (end) } },
+                        Some((false, end)) => { " in the run, " (end) },
+                        None => "",
+                    }
+                },
             } }
         }
         tr class="evidence" { td {} td colspan="6" { (evidence(fault, room)) } }

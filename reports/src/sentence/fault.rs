@@ -43,6 +43,38 @@ pub fn state(fault: &FaultWindow) -> State {
     }
 }
 
+/// What is known of the end of a fault that the run itself did not see: whether it ended, and how, as the rest of a sentence
+/// (`ended by schism heal 74 s after it began; n1 had healed itself before`). `None`: nothing is.
+pub fn afterwards(fault: &FaultWindow) -> Option<(bool, String)> {
+    let told = fault.evidence.iter().rev().find(|evidence| evidence["when"] == "after the run")?;
+    let ended = told["proven"] == true;
+    let measured = &told["measured"];
+    let by = match measured["by"].as_str() {
+        Some("heal") => "by schism heal",
+        Some("lab-gone") => "with the lab of the run",
+        Some("controller") => "by its controller",
+        _ => "by somebody",
+    };
+    let time_ns = measured["time_ns"].as_u64();
+    let after =
+        time_ns.map(|time_ns| format!(" {} after it began", words::span(time_ns.saturating_sub(fault.start_ns))));
+    let mut text = match ended {
+        true => format!("ended {by}{}", after.unwrap_or_default()),
+        false => format!("not ended {by}, which tried"),
+    };
+    let nodes = measured["healed_themselves"].as_array().into_iter().flatten().filter_map(|node| node.as_str());
+    let nodes: Vec<String> = nodes.take(NODES_MAX).map(words::name).collect();
+    match nodes.len() {
+        0 => {}
+        1 => text.push_str(&format!("; {} had healed itself before", nodes[0])),
+        _ => text.push_str(&format!("; {} had healed themselves before", words::list(&nodes))),
+    }
+    Some((ended, text))
+}
+
+/// Nodes that are named in a sentence.
+const NODES_MAX: usize = 9;
+
 /// `partition 3 (one node: n3 | n1 n2 n4 n5)`, and how far it came where that is not the whole way.
 pub fn fault_name(facts: &RunFacts, window: &Window) -> String {
     let fault = facts.faults.get(window.fault);
@@ -53,6 +85,10 @@ pub fn fault_name(facts: &RunFacts, window: &Window) -> String {
         Some(State::On) => ", the run ended while this fault was on",
         Some(State::NotHealed) => ", not proven to be healed",
         Some(State::Over) | None => "",
+    };
+    let far = match fault.filter(|fault| fault.healed_ns.is_none()).and_then(afterwards) {
+        Some((_, end)) => format!("{far}; {end}"),
+        None => far.to_owned(),
     };
     let label = fault.map_or("", |fault| fault.label.as_str());
     let (class, label) = (words::cut(&window.class, 40), words::cut(label, 120));
@@ -75,6 +111,39 @@ mod tests {
         let facts = RunFacts { faults: RunFacts::faults_from(&history), ..RunFacts::default() };
         let figures = Measured::of(&History::default(), &facts).figures;
         figures.windows.iter().map(|window| fault_name(&facts, window)).collect()
+    }
+
+    #[test]
+    fn the_end_that_came_after_the_run_is_told() {
+        let history =
+            notation::parse(r#"nemesis/kill#1:inject=nil( nemesis/kill?{"evidence":{"proven":true}}"#).unwrap();
+        let mut fault = RunFacts::faults_from(&history).remove(0);
+        assert_eq!(afterwards(&fault), None);
+        let after = |proven: bool, measured: serde_json::Value| serde_json::json!({"when": "after the run", "proven": proven, "measured": measured});
+        let cases = [
+            (
+                after(
+                    true,
+                    serde_json::json!({"by": "heal", "time_ns": 74_000_000_000_u64, "healed_themselves": ["n1", "n2"]}),
+                ),
+                (true, "ended by schism heal 74.0 s after it began; n1 and n2 had healed themselves before"),
+            ),
+            (
+                after(true, serde_json::json!({"by": "lab-gone", "healed_themselves": ["n1"]})),
+                (true, "ended with the lab of the run; n1 had healed itself before"),
+            ),
+            (after(true, serde_json::json!({"by": "controller"})), (true, "ended by its controller")),
+            (after(false, serde_json::json!({"by": "heal"})), (false, "not ended by schism heal, which tried")),
+            (after(true, serde_json::json!(7)), (true, "ended by somebody")),
+        ];
+        for (evidence, (ended, text)) in cases {
+            fault.evidence.push(evidence);
+            assert_eq!(afterwards(&fault), Some((ended, text.to_owned())));
+        }
+        let facts = RunFacts { faults: vec![fault], ..RunFacts::default() };
+        let figures = Measured::of(&History::default(), &facts).figures;
+        let name = fault_name(&facts, &figures.windows[0]);
+        assert_eq!(name, "kill 1 (nil, the run ended while this fault was on; ended by somebody)");
     }
 
     #[test]

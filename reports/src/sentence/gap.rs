@@ -165,13 +165,21 @@ fn of_a_run_that_ended(gap: &Gap, facts: &RunFacts) -> Option<GapWords> {
         }
         Gap::FaultNotHealed { fault_id, class } => {
             let fault = facts.faults.iter().find(|fault| fault.fault_id == *fault_id && fault.class == *class)?;
-            (fault::state(fault) == State::On).then(|| GapWords {
-                why: format!(
-                    "the run ended while fault {fault_id} ({}) was on, so nothing is known of what came after it",
-                    words::name(class)
-                ),
-                next: "run schism heal on this run, then run it again to the end".to_owned(),
-            })
+            let after = fault::afterwards(fault);
+            let (end, next) = match &after {
+                Some((true, end)) => (format!(" ({end})"), again),
+                Some((false, end)) => {
+                    (format!(" ({end})"), "run schism heal on this run, and read what it says".to_owned())
+                }
+                None => (String::new(), "run schism heal on this run, then run it again to the end".to_owned()),
+            };
+            let class = words::name(class);
+            let how = match fault::state(fault) {
+                State::On => format!("the run ended while fault {fault_id} ({class}) was on{end}"),
+                _ if after.is_some() => format!("the run did not see fault {fault_id} ({class}) gone{end}"),
+                _ => return None,
+            };
+            Some(GapWords { why: format!("{how}, so nothing is known of what came after it"), next })
         }
         _ => None,
     }
@@ -317,12 +325,29 @@ mod tests {
             healed_ns: None,
             evidence: vec![],
         };
+        let ended = |fault: schism_history::FaultWindow, proven: bool| schism_history::FaultWindow {
+            evidence: vec![serde_json::json!({"when": "after the run", "proven": proven, "measured": {"by": "heal"}})],
+            ..fault
+        };
         let not_healed = Gap::FaultNotHealed { fault_id: 3, class: "kill".into() };
         let not_landed = Gap::FaultNeverLanded { class: "kill".into(), tried_count: 1 };
         let not_after = Gap::NoSuccessAfterFault { class: "kill".into(), f: "read".into() };
         let cases = [
             (&not_healed, fault(3, Some(2), None), false, "the run ended while fault 3 (kill) was on"),
             (&not_healed, fault(3, Some(2), Some(3)), false, "fault 3 (kill) was never proven to be healed"),
+            (
+                &not_healed,
+                ended(fault(3, Some(2), None), true),
+                false,
+                "kill) was on (ended by schism heal), so nothing",
+            ),
+            (
+                &not_healed,
+                ended(fault(3, Some(2), Some(3)), true),
+                false,
+                "not see fault 3 (kill) gone (ended by schism heal)",
+            ),
+            (&not_healed, ended(fault(3, Some(2), None), false), false, "(not ended by schism heal, which tried)"),
             (&not_landed, fault(3, None, None), false, "the run ended before it was known to take effect"),
             (&not_landed, fault(3, None, Some(3)), false, "tried once, but never seen to take effect"),
             (&not_after, fault(3, Some(2), Some(3)), true, "was not seen; likely because the run was interrupted"),

@@ -8,7 +8,7 @@ mod witness;
 use schism_checkers::{Outcome, Verdict, Witness};
 use schism_history::{OpIndex, RunFacts};
 
-pub use fault::{State, fault_name, state};
+pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
 pub use witness::{Counterexample, OPERATIONS_MAX, Proof, Told, counterexamples, decimals, prove};
 

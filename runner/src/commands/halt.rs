@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use schism_nemesis::{Controller, Leases, claim};
 
 use crate::cli::HealArgs;
-use crate::commands::heal::{Place, find, heal_place, runtime};
+use crate::commands::heal::{Place, find, heal_place, note_gone, runtime};
 use crate::commands::say;
 use crate::error::RunnerError;
 use crate::exit::Exit;
@@ -37,9 +37,13 @@ pub fn halt(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
         }
     }
     let place = find(&args.runs, &args.run, args.lab.as_deref(), args.inventory.as_deref())?;
-    let Place::There(ready, dir) = place else {
-        say("nothing is left to stop: the lab of this run is gone, and every fault with it");
-        return Ok(Exit::Valid);
+    let (ready, dir) = match place {
+        Place::There(ready, dir) => (ready, dir),
+        Place::Gone(dir) => {
+            say("nothing is left to stop: the lab of this run is gone, and every fault with it");
+            note_gone(&dir);
+            return Ok(Exit::Valid);
+        }
     };
     let runtime = runtime()?;
     let leases = Leases::default();

@@ -29,7 +29,17 @@ pub(crate) enum Place {
     /// It is there; with the folder of the run, where one was named.
     There(Box<Ready>, Option<RunDir>),
     /// The lab of the run is gone, and every fault with it.
-    Gone,
+    Gone(RunDir),
+}
+
+/// Writes into the ledger of a run that its faults ended with its lab. A ledger that cannot be written changes nothing
+/// of that, and is told.
+pub(crate) fn note_gone(dir: &RunDir) {
+    if dir.ledger().exists()
+        && let Err(error) = schism_nemesis::ended_with_lab(&dir.ledger())
+    {
+        say(&format!("schism: that is not written down: {error}"));
+    }
 }
 
 /// Finds what a command line names: a lab, machines, or a run.
@@ -44,7 +54,7 @@ pub(crate) fn find(runs: &Path, run: &Path, lab: Option<&str>, inventory: Option
             let dir = RunDir::open(runs, run)?;
             let plan = judge::read_plan(&dir)?;
             match ground::find(&plan, &dir.name()) {
-                Err(RunnerError::Lab(LabError::NotFound { .. })) => return Ok(Place::Gone),
+                Err(RunnerError::Lab(LabError::NotFound { .. })) => return Ok(Place::Gone(dir)),
                 found => (found?, Some(dir)),
             }
         }
@@ -59,9 +69,13 @@ pub(crate) fn find(runs: &Path, run: &Path, lab: Option<&str>, inventory: Option
 pub fn heal(args: &HealArgs, verbose: u8) -> Result<Exit, RunnerError> {
     logging::start(verbose, None)?;
     let place = find(&args.runs, &args.run, args.lab.as_deref(), args.inventory.as_deref())?;
-    let Place::There(ready, dir) = place else {
-        say("nothing is left to heal: the lab of this run is gone, and every fault with it");
-        return Ok(Exit::Valid);
+    let (ready, dir) = match place {
+        Place::There(ready, dir) => (ready, dir),
+        Place::Gone(dir) => {
+            say("nothing is left to heal: the lab of this run is gone, and every fault with it");
+            note_gone(&dir);
+            return Ok(Exit::Valid);
+        }
     };
     runtime()?.block_on(heal_place(&ready, dir.as_ref()))
 }
@@ -138,7 +152,7 @@ pub fn status(args: &StatusArgs, verbose: u8) -> Result<Exit, RunnerError> {
     }
     let run = args.run.as_deref().unwrap_or(Path::new("latest"));
     match find(&args.runs, run, args.lab.as_deref(), args.inventory.as_deref())? {
-        Place::Gone => {
+        Place::Gone(_) => {
             say("the lab of this run is gone, and every fault with it");
             Ok(Exit::Valid)
         }
