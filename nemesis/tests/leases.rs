@@ -101,6 +101,46 @@ async fn a_lease_lasts_as_long_as_signs_of_life_come_and_ends_soon_after() {
 }
 
 #[tokio::test]
+async fn the_ledger_learns_which_nodes_had_healed_themselves() {
+    use schism_nemesis::ledger::{Ender, Entry, Later, State, read};
+    let bench = Bench::new();
+    let undo = bench.undo("undone");
+    let ledger = bench.path("faults.jsonl");
+    let planned = Entry {
+        schema_version: 1,
+        run_tag: RunTag::new("t"),
+        fault_id: 1,
+        class: "kill".to_owned(),
+        label: "kill: n1".to_owned(),
+        nodes: vec![Node::new("n1")],
+        state: State::Injected,
+        undo: undo.clone(),
+        time_unix_ms: 7,
+        later: None,
+    };
+    let open = schism_nemesis::Ledger::open(&ledger).expect("a ledger");
+    open.append(&planned).expect("a line");
+    open.append(&Entry { fault_id: 2, ..planned.clone() }).expect("a line");
+    // The controller dies: nobody renews this lease. Of the other fault there is none.
+    bench.arm("t-1", 1, &undo).await;
+    until("nothing waits any more", Duration::from_secs(12), || !bench.path("leases").exists()).await;
+    let report = schism_nemesis::heal_all(&ledger, &bench.cluster, &bench.leases).await.expect("a report");
+    assert_eq!(report.trouble(), Vec::<String>::new());
+    let lines = read(&ledger).expect("a ledger").entries;
+    let later = |nodes: &[&str]| Later {
+        by: Ender::Heal,
+        healed_themselves: nodes.iter().map(|name| Node::new(name)).collect(),
+        errors: Vec::new(),
+    };
+    let ends: Vec<_> = lines[2..].iter().map(|line| (line.fault_id, line.state, line.later.clone())).collect();
+    assert_eq!(ends, [(2, State::Healed, Some(later(&[]))), (1, State::Healed, Some(later(&["n1"])))]);
+    assert_eq!(schism_nemesis::ended_with_lab(&ledger).expect("a ledger"), 0, "nothing is open");
+    open.append(&Entry { fault_id: 3, ..planned }).expect("a line");
+    assert_eq!(schism_nemesis::ended_with_lab(&ledger).expect("a ledger"), 1);
+    assert_eq!(read(&ledger).expect("a ledger").entries[5].later.as_ref().map(|later| later.by), Some(Ender::LabGone));
+}
+
+#[tokio::test]
 async fn another_run_renews_nothing_and_an_undo_that_fails_is_tried_again() {
     let bench = Bench::new();
     let gate = bench.path("gate");

@@ -182,6 +182,14 @@ fn a_controller_killed_during_a_partition_leaves_a_history_and_nodes_that_heal()
     let healed = ground.schism("heal runs/latest");
     assert_eq!(code(&healed), Some(0), "{}", told(&healed));
     assert!(told(&healed).contains("healed"), "{}", told(&healed));
+    // What was done after the run is told with it from now on; the verdict is the same, as nothing was seen of that time.
+    let before = (gap_names(&ground.verdict()), ground.read("report.html"));
+    assert!(!before.1.contains("ended by schism heal"));
+    let again = ground.schism("check runs/latest");
+    assert_eq!((code(&again), gap_names(&ground.verdict())), (code(&checked), before.0));
+    assert!(told(&again).contains("(ended by schism heal "), "{}", told(&again));
+    assert_eq!(code(&ground.schism("report runs/latest")), Some(0));
+    assert!(ground.read("report.html").contains("✓ ended by schism heal "), "the page tells it");
     let cut: usize = ["n1", "n2", "n3", "n4", "n5"].into_iter().map(rules).sum();
     assert_eq!(cut, 0, "no node is cut any more");
     let end = Instant::now() + Duration::from_secs(30);
@@ -192,6 +200,8 @@ fn a_controller_killed_during_a_partition_leaves_a_history_and_nodes_that_heal()
     let gone = ground.schism("heal runs/latest");
     assert_eq!(code(&gone), Some(0), "{}", told(&gone));
     assert!(told(&gone).contains("the lab of this run is gone"), "{}", told(&gone));
+    let ledger = ground.read("faults.jsonl");
+    assert!(ledger.contains("\"by\":\"heal\"") && !ledger.contains("lab-gone"), "it ended before its lab: {ledger}");
 }
 
 #[test]
