@@ -20,7 +20,7 @@ impl Place {
         let begun = Instant::now();
         let mut child = self.start(entry, run, "hold", None);
         self.await_line(run, &mut child, "on", Duration::from_secs(60));
-        let node = self.harmed(run);
+        let node = self.leased(run);
         if killed {
             kill(&mut child);
         }
@@ -33,9 +33,7 @@ impl Place {
             std::thread::sleep(if killed { LEASE * 2 } else { Duration::from_secs(1) });
             self.act(&GroundAction::PowerOn { node: node.clone() });
         }
-        let (leases, _) = self.runtime.block_on(Leases::default().list(&self.cluster));
-        let survives = leases.iter().any(|lease| lease.node == node && lease.run_tag() == run);
-        assert!(survives, "the lease on {node} does not survive: {leases:?}");
+        assert!(self.leases(run).contains(&node), "the lease on {node} does not survive");
         if !killed {
             self.heals_and_ends(&mut child, run);
             let said = self.said(run);
@@ -50,13 +48,23 @@ impl Place {
         died.elapsed()
     }
 
-    /// The first node that the fault harms.
-    pub fn harmed(&self, run: &str) -> Node {
+    /// A node with a lease of the fault, which is seen to be on.
+    fn leased(&self, run: &str) -> Node {
         let said = self.said(run);
         let line = said.lines().find_map(|line| line.strip_prefix("injected ")).unwrap();
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(value["evidence"]["proven"], true, "{said}");
-        Node::new(value["nodes"][0].as_str().unwrap())
+        self.leases(run).into_iter().next().unwrap()
+    }
+
+    /// Nodes on which leases of a run are, and something that waits for their end.
+    fn leases(&self, run: &str) -> Vec<Node> {
+        let (leases, _) = self.runtime.block_on(Leases::default().list(&self.cluster));
+        leases
+            .into_iter()
+            .filter(|lease| lease.run_tag() == run && lease.left_s.is_some())
+            .map(|lease| lease.node)
+            .collect()
     }
 
     /// Lets a controller that holds a fault heal it, and waits for its end; how long that took.

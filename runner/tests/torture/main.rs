@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["controller", lab, class, run, way] => return controller::main(lab, class, run, way),
-        ["lane", network] => return lane::main(network),
+        ["lane", network, looks] => return lane::main(network, *looks == "looks"),
         _ => {}
     }
     if !nix::unistd::geteuid().is_root() {
@@ -76,19 +76,22 @@ struct Lane {
 }
 
 impl Lane {
-    /// Starts it; `said` is called with each line until it is ready.
-    fn start(network: &'static str, mut said: impl FnMut(&str)) -> Lane {
+    /// Starts it; with `looks` it finds out which faults are possible there.
+    fn start(network: &'static str, looks: bool) -> Lane {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let mut child = command.args(["lane", network]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.args(["lane", network, if looks { "looks" } else { "trusts" }]).env("RUST_BACKTRACE", "0");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut output = BufReader::new(output).lines();
-        loop {
-            let line = output.next().expect("the lane comes up").unwrap();
-            if line == "ready" {
-                return Lane { network, child, input, output };
-            }
-            said(&line);
-        }
+        Lane { network, child, input, output: BufReader::new(output).lines() }
+    }
+
+    /// Waits until it is ready; what it said until then.
+    fn await_ready(&mut self) -> Vec<String> {
+        let lines = self.output.by_ref().map(|line| line.unwrap());
+        let mut last = String::new();
+        let said = lines.inspect(|line| last.clone_from(line)).take_while(|line| line != "ready").collect();
+        assert_eq!(last, "ready", "the lane does not come up: {said:?}");
+        said
     }
 
     /// Does a job: how long it took until all was as before; `None` if it failed, and the lane with it.
@@ -116,21 +119,23 @@ impl Lane {
 
 fn torture(long: bool) -> ExitCode {
     let begun = Instant::now();
-    let lanes = LANES.iter().cycle().take(LANES.len() * if long { LONG_TIMES } else { 1 });
+    let networks = LANES.iter().cycle().take(LANES.len() * if long { LONG_TIMES } else { 1 });
+    let mut lanes: Vec<Lane> =
+        networks.enumerate().map(|(at, network)| Lane::start(network, at < LANES.len())).collect();
     let mut possible: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     let mut obstacles = BTreeMap::new();
-    let lanes: Vec<Lane> = lanes
-        .map(|network| {
-            Lane::start(network, |line| match line.split_once(' ') {
-                Some(("possible", class)) => _ = possible.entry(class.to_owned()).or_default().insert(network),
+    for lane in &mut lanes {
+        for line in lane.await_ready() {
+            match line.split_once(' ') {
+                Some(("possible", class)) => _ = possible.entry(class.to_owned()).or_default().insert(lane.network),
                 Some(("not-here", rest)) => {
                     let (class, reason) = rest.split_once(' ').unwrap_or((rest, ""));
                     obstacles.insert(class.to_owned(), reason.to_owned());
                 }
                 _ => println!("{line}"),
-            })
-        })
-        .collect();
+            }
+        }
+    }
     for (class, reason) in obstacles.iter().filter(|(class, _)| !possible.contains_key(*class)) {
         println!("not tortured: {class}: {reason}");
     }
@@ -221,7 +226,8 @@ fn go_on(mut lane: Lane, queue: &Mutex<VecDeque<(usize, Job)>>, outcomes: &Mutex
         if failed {
             let network = lane.network;
             lane.end();
-            lane = Lane::start(network, |_| {});
+            lane = Lane::start(network, false);
+            lane.await_ready();
         }
     }
     lane.end();

@@ -27,7 +27,7 @@ fi
 ///
 /// Not looked at, each by its name: what the database keeps (a flipped bit or a lost write is for ever, by type); the agent;
 /// signs of life, claims, `guard` and notes that are no harm (`*.expired`, `marks`: what a later heal is told); the keeper of
-/// clocks and empty files that are locked; the kernel's own link-local addresses. Probes that count datagrams, which harm
+/// clocks and empty files that are locked; the kernel's own link-local addresses; the order of mounts. Probes that count datagrams, which harm
 /// nothing and end by themselves within 30 s.
 const SNAPSHOT: &str = r#"PATH="$PATH:/usr/sbin:/sbin"
 read -r line </proc/1/stat
@@ -38,7 +38,7 @@ echo "== qdiscs"; tc qdisc show 2>/dev/null; ip route
 ip -o addr show | while read -r number link family address rest; do
   case $address in ''|fe80:*) ;; *) echo "$link $family $address" ;; esac
 done
-echo "== mounts"; cut -d' ' -f2-4 /proc/mounts
+echo "== mounts"; cut -d' ' -f2-4 /proc/mounts | sort
 echo "== files"; sha256sum /etc/hosts /etc/resolv.conf /etc/passwd 2>/dev/null; ls -la /etc/cron.d /etc/systemd/system 2>/dev/null | grep -i schism
 ls /var/lib/torture-member
 find /var/lib/schism /run/schism -type f ! -path "$data/*" ! -path '/run/schism/agent/*' ! -path '/var/lib/schism/agent/*' \

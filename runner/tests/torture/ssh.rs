@@ -56,7 +56,10 @@ impl Place {
         let over = failed.elapsed();
         let ended = self.heals_and_ends(&mut child, run);
         let said = self.said(run);
-        println!("  {}, SSH {how}: over after {over:.1?}, the controller ended after {ended:.1?}", entry.name);
+        match how {
+            "break" => println!("  {}, SSH break: the controller ended after {ended:.1?}", entry.name),
+            _ => println!("  {}, SSH {how}: over after {over:.1?}, the controller ended after {ended:.1?}", entry.name),
+        }
         let told = said.lines().any(|line| line.starts_with("error "));
         if how == "break" {
             assert!(!told && !said.contains("\ntrouble ") && self.outstanding(run).is_empty(), "{said}");
