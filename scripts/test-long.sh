@@ -6,7 +6,8 @@ set -eu
 schism="${CARGO_TARGET_DIR:-target}/release/schism"
 # Virtual machines: boot, clocks, power, the end of all of it.
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism-lab --test vms
-# Real clocks of machines; controllers that die at every point of every fault, and at 200 moments.
+# Real clocks of machines; controllers that die at every point of every fault, and at 200 moments; nodes that boot and SSH that
+# fails in mid-fault.
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test vm_clock
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test torture
 runs=$(mktemp -d)

@@ -51,6 +51,7 @@ async fn told(undo: &[Undo], broken: Option<&str>, ground_fails: bool) -> (Vec<S
     let (seen, broken) = (Arc::clone(&told), broken.map(str::to_owned));
     log.with(move |node, command| {
         let stdin = String::from_utf8_lossy(&command.stdin).into_owned();
+        let stdin = stdin.strip_suffix(&crate::scripts::whole("")).unwrap_or(&stdin).to_owned();
         let what = match (command.script.contains("undo=$(cat)"), command.script.contains("|| cancel \"$name\"")) {
             (true, true) => format!("{node}: {stdin}, cancel"),
             (true, false) => format!("{node}: {stdin}"),

@@ -137,7 +137,7 @@ impl Leases {
         let text = serde_json::to_string(info).unwrap_or_default();
         let arm = |name: &str| scripts::lease_arm(&self.places, name, info.lease_s, &self.controller, &text);
         let command = |(node, undo): (Node, String)| {
-            let command = Command::new(arm(&on_node(name, &node))).stdin(undo);
+            let command = Command::new(arm(&on_node(name, &node))).stdin(scripts::whole(&undo));
             (node, command)
         };
         fanout::run_all(cluster, per_node(undo).into_iter().map(command).collect()).await.map(|_| ())
@@ -160,7 +160,7 @@ impl Leases {
     ) -> Vec<(Node, Result<bool, RemoteError>)> {
         let command = |(node, undo): (Node, String)| {
             let script = scripts::heal(&self.places, &on_node(name, &node), cancel(&node));
-            (node, Command::new(script).stdin(undo).deadline(HEAL_DEADLINE))
+            (node, Command::new(script).stdin(scripts::whole(&undo)).deadline(HEAL_DEADLINE))
         };
         let commands = per_node(undo).into_iter().map(command).collect();
         let answers = fanout::run_each(cluster, commands).await;

@@ -11,7 +11,7 @@ use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, ProcessId};
 use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
 use schism_nemesis::agent::clock_real::boot_id;
-use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
+use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
 use serde_json::{Value as Json, json};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -106,7 +106,9 @@ impl Bench {
             };
             text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
             if !command.stdin.is_empty() {
-                text += &format!("--- standard input\n{}", String::from_utf8_lossy(&command.stdin));
+                let stdin = String::from_utf8_lossy(&command.stdin);
+                let undo = stdin.strip_suffix(&scripts::whole("")).unwrap_or(&stdin);
+                text += &format!("--- standard input\n{undo}");
             }
         }
         text

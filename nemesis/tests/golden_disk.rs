@@ -12,7 +12,7 @@ use schism_cluster::{
 };
 use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
-use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
+use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
 use serde_json::{Value as Json, json};
 
 /// A database of one process a node, which runs until it is killed and once it is started.
@@ -171,7 +171,9 @@ impl Bench {
             let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
             text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
             if !stdin.is_empty() {
-                text += &format!("--- standard input\n{}", String::from_utf8_lossy(&stdin));
+                let stdin = String::from_utf8_lossy(&stdin);
+                let undo = stdin.strip_suffix(&scripts::whole("")).unwrap_or(&stdin);
+                text += &format!("--- standard input\n{undo}");
             }
         }
         let ground = self.ground.told.lock().expect("the set-up of a test").join("\n");

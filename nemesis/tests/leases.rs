@@ -5,7 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use schism_cluster::{Cluster, Command};
+use schism_cluster::{Cluster, Command, Output};
 use schism_history::Node;
 use schism_nemesis::{Beats, Claim, ClaimError, LeaseInfo, Leases, RunTag, Undo, claim, scripts};
 use support::local_cluster;
@@ -48,6 +48,12 @@ impl Bench {
 
     async fn run(&self, script: String) -> String {
         self.cluster.nodes[0].remote.run(&Command::new(script)).await.expect("it works").text()
+    }
+
+    /// Runs what a controller runs to heal, with this on standard input.
+    async fn heal(&self, name: &str, stdin: &str) -> Output {
+        let script = scripts::heal(self.leases.places(), name, true);
+        self.cluster.nodes[0].remote.output(&Command::new(script).stdin(stdin)).await.expect("it ends")
     }
 
     /// Numbers of the watchers of this bench.
@@ -96,8 +102,7 @@ async fn a_lease_lasts_as_long_as_signs_of_life_come_and_ends_soon_after() {
     let left = [files(&bench.path("leases")), files(&bench.path("leases.boot"))].concat();
     assert_eq!(left, Vec::<String>::new(), "the last lease takes all with it");
     // Who heals later is told that the node was first.
-    let script = scripts::heal(bench.leases.places(), "t-1-n1", true);
-    assert_eq!(bench.run(script).await, "expired");
+    assert_eq!(bench.heal("t-1-n1", &scripts::whole("true")).await.text(), "expired");
 }
 
 #[tokio::test]
@@ -190,6 +195,61 @@ async fn a_restart_of_the_node_goes_on_with_its_leases() {
     assert!(!bench.path("undone").exists());
     bench.run(bench.path("leases.boot/schism-leases").display().to_string()).await;
     until("the lease runs out", Duration::from_secs(12), || bench.path("undone").exists()).await;
+}
+
+#[tokio::test]
+async fn the_lock_of_a_heal_is_void_when_its_process_is_gone() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("leases.run")).expect("a folder");
+    let lock = bench.path("leases.run/t-1-n1.lock");
+    let mut sleeper = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+    let start_ticks = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)).expect("a number").to_owned()
+    };
+    let pid = sleeper.id();
+    // Another process has that number now: the one that is named is gone.
+    for gone in [format!("{pid} 1"), "garbage".to_owned()] {
+        std::fs::write(&lock, format!("{gone}\n")).expect("a file");
+        bench.arm("t-1", 60, &bench.undo("undone")).await;
+        let begun = Instant::now();
+        let healed = bench.heal("t-1-n1", &scripts::whole("true")).await;
+        assert!(healed.status == 0 && begun.elapsed() < Duration::from_secs(3), "{gone}: {:?}", begun.elapsed());
+        assert!(!bench.path("leases/t-1-n1.undo").exists() && !lock.exists(), "{gone}");
+    }
+    // One that lives is waited for, until it dies.
+    std::fs::write(&lock, format!("{pid} {}\n", start_ticks(pid))).expect("a file");
+    let begun = Instant::now();
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        sleeper.kill().and_then(|()| sleeper.wait()).expect("it ends");
+    });
+    assert_eq!(bench.heal("t-1-n1", &scripts::whole("true")).await.status, 0);
+    let waited = begun.elapsed();
+    killer.join().expect("it ends");
+    assert!((1_400..4_000).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!(files(&bench.path("leases.run")).iter().filter(|name| name.contains("lock")).count(), 0);
+}
+
+#[tokio::test]
+async fn an_undo_that_was_cut_off_is_neither_run_nor_taken_for_done() {
+    let bench = Bench::new();
+    bench.arm("t-1", 60, &bench.undo("undone")).await;
+    let whole = scripts::whole(&format!("echo half >>{0}\necho whole >>{0}", bench.path("undone").display()));
+    for length in [0, 1, whole.len() / 2, whole.len() - 2] {
+        let healed = bench.heal("t-1-n1", &whole[..length]).await;
+        assert_ne!(healed.status, 0, "{length} of {} bytes", whole.len());
+        assert!(bench.path("leases/t-1-n1.undo").exists() && !bench.path("undone").exists(), "{length}");
+    }
+    assert_eq!(bench.heal("t-1-n1", &whole).await.status, 0);
+    assert_eq!(std::fs::read_to_string(bench.path("undone")).expect("it is run"), "half\nwhole\n");
+    // Nor does a lease stand on it.
+    let script = scripts::lease_arm(bench.leases.places(), "t-2-n1", 60, "-", "{}");
+    for length in [0, whole.len() / 2] {
+        let command = Command::new(&script).stdin(&whole[..length]);
+        assert_ne!(bench.cluster.nodes[0].remote.output(&command).await.expect("it ends").status, 0, "{length}");
+        assert_eq!(bench.leases.list(&bench.cluster).await.0, []);
+    }
 }
 
 #[tokio::test]

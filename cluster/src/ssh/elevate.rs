@@ -90,10 +90,16 @@ fn told(password: &Secret, token: &str) -> Result<Vec<u8>, WrapError> {
     Ok(format!("{}\n{token}\n", password.expose()).into_bytes())
 }
 
+/// What a script that goes by standard input ends with: one that was cut off, as its sender died, must not be run in part.
+const END: &str = "#whole";
+
 /// The script as it stands in the line, and what of it goes by standard input.
 fn carried(script: &str) -> (String, Vec<u8>) {
     let escaped = escape(script);
-    if escaped.len() <= LINE_BYTES_MAX { (escaped, Vec::new()) } else { (String::new(), script.as_bytes().to_vec()) }
+    if escaped.len() <= LINE_BYTES_MAX {
+        return (escaped, Vec::new());
+    }
+    (String::new(), format!("{script}\n{END}").into_bytes())
 }
 
 /// For `printf %b` between single quotes of whatever shell.
@@ -122,7 +128,8 @@ fn runner(body_bytes: usize, sudo: Option<(&str, bool)>) -> String {
     if body_bytes == 0 {
         text.push_str("eval \"shift; $(printf %b \"$1\")\"");
     } else {
-        let _ = write!(text, "eval \"shift; $(dd bs=1 count={body_bytes} 2>/dev/null)\"");
+        let _ = write!(text, "b=$(dd bs=1 count={body_bytes} 2>/dev/null); ");
+        let _ = write!(text, "case $b in *{END}) ;; *) exit 126 ;; esac; eval \"shift; unset b; $b\"");
     }
     text
 }
@@ -187,6 +194,17 @@ mod tests {
             assert!(wrapped.line.len() < 30_000);
             let inner = wrapped.line.bytes().filter(|b| b"\n!".contains(b)).count();
             assert_eq!((inner, wrapped.line.matches("\\'").count()), (0, 0), "safe for csh and fish");
+        }
+    }
+
+    #[test]
+    fn a_script_that_was_cut_off_is_not_run_in_part() {
+        let long = format!("echo begun\n: {}\necho end", "x".repeat(LINE_BYTES_MAX));
+        let wrapped = wrap(&target("root", Sudo::Auto), &Command::new(long), "T").ok().unwrap();
+        let whole = &wrapped.stdin_head;
+        assert_eq!(say("sh", &wrapped.line, whole), "begun\nend\n");
+        for bytes in [0, 12, whole.len() / 2, whole.len() - 1] {
+            assert_eq!(say("sh", &wrapped.line, &whole[..bytes]), "", "{bytes} of {} bytes", whole.len());
         }
     }
 

@@ -4,7 +4,7 @@
 //! the controller ([`beat`]): uptime, not the clock, so that a clock that jumps changes nothing; and never more than a few
 //! seconds at a time, so that a machine that was frozen does not take its own sleep for the controller's silence.
 
-use schism_cluster::shell::quote;
+use schism_cluster::shell::{PROCESS_FUNCTIONS, quote};
 
 /// Where a node keeps what belongs to leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Places {
 
     /// The program that waits: a file, so that a node that was restarted can go on with it.
     pub(super) fn watch(&self) -> String {
-        format!("{}{FUNCTIONS}{WATCH}", self.assignments())
+        format!("{}{PROCESS_FUNCTIONS}{FUNCTIONS}{WATCH}", self.assignments())
     }
 
     /// What goes on with all leases after a restart.
@@ -42,16 +42,38 @@ impl Places {
     }
 }
 
-/// `lock NAME`: the lock of a lease. It bounds itself: who held it for 20 s is taken to be dead, and an undo run twice does
-/// no harm. `cancel NAME`: removes a lease, and, with the last of the node, what waits and what would start it again.
-/// `run_undo NAME`: undoes, and cancels when that succeeded.
-pub(super) const FUNCTIONS: &str = r#"lock() {
+/// The last line of an undo as it goes to a node: what arrives without it was cut off when its controller died, and must
+/// neither be run nor be taken for done.
+const END: &str = "# the end of the undo";
+
+/// An undo as [`lease_arm`] and [`heal`] want it on standard input.
+pub fn whole(undo: &str) -> String {
+    format!("{undo}\n{END}\n")
+}
+
+/// `lock NAME`: the lock of a lease, a file that names the process which has it. It is void when that process is gone; one
+/// that lives is waited for, but no longer than 20 s, as an undo run twice does no harm. `unlock NAME` gives back what is
+/// ours. `cancel NAME`: removes a lease, and, with the last of the node, what waits and what would start it again.
+/// `run_undo NAME`: undoes, and cancels when that succeeded. They stand on [`PROCESS_FUNCTIONS`].
+pub(super) const FUNCTIONS: &str = r#"void() {
+  { read -r holder since <"$run/$1.lock"; } 2>/dev/null || return 0
+  alive "$holder" "$since" || rm -f "$run/$1.lock" "$run/$1.lock.$holder"
+}
+lock() {
+  stat_of "$$"
+  echo "$$ $start" >"$run/$1.lock.$$" 2>/dev/null || return 0
   waited=0
-  until mkdir "$run/$1.lock" 2>/dev/null; do
-    [ -d "$run/$1.lock" ] && [ "$waited" -lt 20 ] || break
-    sleep 1
+  until ln "$run/$1.lock.$$" "$run/$1.lock" 2>/dev/null || [ "$waited" -ge 100 ]; do
+    ( flock -w 10 9; void "$1" ) 9>>"$run/guard" 2>/dev/null || void "$1"
+    sleep 0.2 2>/dev/null || sleep 1
     waited=$((waited + 1))
   done
+}
+unlock() {
+  holder=
+  { read -r holder since <"$run/$1.lock"; } 2>/dev/null
+  [ "$holder" != "$$" ] || rm -f "$run/$1.lock"
+  rm -f "$run/$1.lock.$$"
 }
 cancel_now() {
   rm -f "$dir/$1.undo" "$dir/$1.info" "$dir/$1.out" "$run/$1.tick"
@@ -74,7 +96,7 @@ run_undo() {
     status=$?
     [ "$status" -ne 0 ] || cancel "$1"
   fi
-  rmdir "$run/$1.lock" 2>/dev/null
+  unlock "$1"
   return "$status"
 }
 "#;
@@ -168,7 +190,7 @@ const HOOK: &str = r#"hook() {
 }
 "#;
 
-/// Arms a lease: the undo (standard input) is written beside a line that tells what it is, and what waits is left
+/// Arms a lease: the undo (standard input, [`whole`]) is written beside a line that tells what it is, and what waits is left
 /// behind, detached from the session that started it.
 ///
 /// The line: seconds, what starts it again after a restart, the controller, `info`. All of it is synced to the disk before
@@ -178,6 +200,13 @@ pub fn lease_arm(places: &Places, name: &str, lease_s: u64, controller: &str, in
         "{places}name={name} lease={lease_s}
 {START}{HOOK}arm() {{
   cat >\"$dir/$name.new\" || return 1
+  case $(tail -n 1 \"$dir/$name.new\") in
+  '{END}') ;;
+  *)
+    rm -f \"$dir/$name.new\"
+    return 1
+    ;;
+  esac
   printf '%s' {watch} >\"$dir/watch.new\" && mv -f \"$dir/watch.new\" \"$dir/watch\" || return 1
   printf '%s' {at_boot} >\"$boot/schism-leases\" && chmod 700 \"$boot/schism-leases\" || return 1
   hook
@@ -230,18 +259,25 @@ fi
     script
 }
 
-/// Undoes (the undo is on standard input, so that it needs no lease) and, where `cancel` says so, cancels the lease when
-/// that succeeded. Says `expired` where the node had healed itself before.
+/// Undoes (the undo is on standard input, [`whole`], so that it needs no lease) and, where `cancel` says so, cancels the
+/// lease when that succeeded. Says `expired` where the node had healed itself before.
 pub fn heal(places: &Places, name: &str, cancel: bool) -> String {
     let cancel = if cancel { "[ \"$status\" -ne 0 ] || cancel \"$name\"\n" } else { "" };
     format!(
         "{places}name={name}
-{FUNCTIONS}undo=$(cat)
+{PROCESS_FUNCTIONS}{FUNCTIONS}undo=$(cat)
+case $undo in
+*'{END}') ;;
+*)
+  echo 'the undo did not arrive whole' >&2
+  exit 1
+  ;;
+esac
 mkdir -p \"$run\" 2>/dev/null
 lock \"$name\"
 sh -c \"$undo\" </dev/null
 status=$?
-{cancel}rmdir \"$run/$name.lock\" 2>/dev/null
+{cancel}unlock \"$name\"
 [ ! -e \"$run/$name.expired\" ] || echo expired
 exit \"$status\"
 ",
@@ -285,7 +321,7 @@ done
 /// Runs the undo of every lease of the node, a line each: `healed NAME` or `failed NAME REASON`.
 pub fn lease_heal(places: &Places) -> String {
     format!(
-        "{places}{FUNCTIONS}mkdir -p \"$run\" 2>/dev/null
+        "{places}{PROCESS_FUNCTIONS}{FUNCTIONS}mkdir -p \"$run\" 2>/dev/null
 for undo in \"$dir\"/*.undo; do
   [ -e \"$undo\" ] || continue
   name=${{undo##*/}}

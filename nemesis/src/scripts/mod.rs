@@ -30,7 +30,7 @@ pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
     nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
-pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list};
+pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list, whole};
 pub use leftovers::{LEFTOVERS, Leftover, leftovers_remove};
 pub use netem::{
     HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
