@@ -201,6 +201,30 @@ pub fn unknown<'a>(what: &str, wrong: &str, valid: impl Iterator<Item = &'a str>
     text
 }
 
+/// The most sequences that are listed: nobody reads more.
+const SEQUENCES_MAX: u64 = 1_000;
+
+/// The sequences of a systematic schedule: all, or the one that was asked for.
+fn sequences(plan: &Plan, line: &mut impl FnMut(String)) {
+    let Some(systematic) = &plan.systematic else { return };
+    let (count, depth) = (systematic.sequences_count, systematic.depth);
+    let roles = systematic.alphabet.letters().len();
+    line(format!("sequences    {count}: every order of up to {depth} faults, of {roles} (classes and their roles)"));
+    let of_run: Vec<u64> = systematic.sequences.iter().map(|sequence| sequence.number).collect();
+    if let [one] = &systematic.sequences[..] {
+        line(format!("this run     sequence {}: {}", one.number, one.label()));
+        return;
+    }
+    line(format!("this run     {} of them, marked *; schedule.index=N chooses one", of_run.len()));
+    for sequence in systematic.alphabet.sequences(depth).take(SEQUENCES_MAX as usize) {
+        let mark = if of_run.contains(&sequence.number) { '*' } else { ' ' };
+        line(format!(" {mark} {:>9}  {}", sequence.number, sequence.label()));
+    }
+    if count > SEQUENCES_MAX {
+        line(format!("             and {} more", count - SEQUENCES_MAX));
+    }
+}
+
 /// A plan in words: what would be done where, in which order.
 pub fn describe(plan: &Plan) -> String {
     let mut text = String::new();
@@ -230,6 +254,12 @@ pub fn describe(plan: &Plan) -> String {
     if plan.faults.is_empty() {
         line("faults       none".to_owned());
         return text;
+    }
+    sequences(plan, &mut line);
+    for stretch in schism_nemesis::stretch::placed(&plan.phases, plan.time_limit_ms) {
+        let (from, to) = (seconds(stretch.start_ms), seconds(stretch.end_ms));
+        let quiet = if stretch.quiet { " (nothing is harmed)" } else { "" };
+        line(format!("phase        {from:>6.1} s to {to:>6.1} s  {}{quiet}", stretch.title));
     }
     line("faults       (times from the start; targets that depend on who leads are chosen then)".to_owned());
     let view = View { nodes: plan.nodes.iter().map(|name| Node::new(name)).collect(), ..View::default() };
