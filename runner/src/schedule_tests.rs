@@ -28,7 +28,11 @@ fn what_contradicts_itself_is_told() {
     let usual = Overrides::default();
     let of = |schedule: &str| format!("{SYSTEMATIC}schedule: {{{schedule}}}");
     let cases: &[(String, &Overrides, &str)] = &[
-        ("schedule: {kind: phases}".to_owned(), &usual, "`kind: phases` needs `phases`, a list of {for: 10s, quiet: true}"),
+        (
+            "schedule: {kind: phases}".to_owned(),
+            &usual,
+            "`kind: phases` needs `phases`, a list of {for: 10s, quiet: true}",
+        ),
         (of("phases: [{for: 5s, faults: [kill]}]"), &usual, "`phases` is for `kind: phases` only"),
         (of("kind: cycle, depth: 2"), &usual, "`depth` is for `kind: systematic` only"),
         (of("index: 2"), &usual, "`index` is for `kind: systematic` only"),

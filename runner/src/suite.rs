@@ -442,7 +442,12 @@ mod tests {
             ("nodes: 5", "schedule: {kind: systematic, deepth: 2}", (5, 11), "Did you mean `depth`?"),
             ("nodes: 5", "schedule: {phases: [{for: 5s, falts: [kill]}]}", (5, 11), "Did you mean `faults`?"),
             ("nodes: 5", "schedule: {phases: [{for: 5s, faults: [kil]}]}", (5, 11), "Did you mean `kill`?"),
-            ("nodes: 5", "schedule: {phases: [{for: 5s, faults: [kill: {target: one}]}]}", (5, 11), "Did you mean `targets`?"),
+            (
+                "nodes: 5",
+                "schedule: {phases: [{for: 5s, faults: [kill: {target: one}]}]}",
+                (5, 11),
+                "Did you mean `targets`?",
+            ),
             ("nodes: 5", "schedule: {phases: [{for: 5, quiet: true}]}", (5, 11), "a span of time with its unit"),
             ("nodes: 5", "schedule: {phases: [{quiet: true}]}", (5, 11), "missing field `for`"),
             ("nodes: 5", "schedule: {index: -1}", (5, 11), "expected a whole number"),
