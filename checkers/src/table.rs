@@ -29,6 +29,9 @@ pub struct ModelEntry {
     pub about: &'static str,
 }
 
+/// The kinds of anomaly that checkers find, by name.
+pub const ANOMALY_KINDS: &[&str] = &["nonlinearizable", "replicas-disagree"];
+
 /// All checkers.
 pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {

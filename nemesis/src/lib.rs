@@ -3,7 +3,8 @@
 //! - [`grudge`], [`target`]: who ignores whom, and which nodes: pure choices from a recorded [`View`].
 //! - [`class`]: the table of all faults ([`FAULTS`]); [`mod@option`]: their options as data; [`spec`]: faults as suites ask
 //!   for them ([`FaultSpec`]); [`need`]: what they need ([`check_needs`]).
-//! - [`schedule`]: when which fault, by seed ([`Faults`], [`FinalHeal`], [`preview`]).
+//! - [`schedule`]: when which fault, by seed ([`Faults`], [`FinalHeal`], [`preview`]); [`timetable`]: by a script, or in a
+//!   cycle; [`stretch`]: quiet and faulty stretches; [`systematic`]: every sequence of faults on roles.
 //! - [`intention`]: what is wanted, in the history before the nodes were asked.
 //! - [`fault`]: the waist [`Fault`]; [`faults`]: one harm a file.
 //! - [`ledger`], [`lease`], [`mod@heal`]: undo on disk before the harm, a dead man's switch on the node, healing by a second
@@ -39,6 +40,8 @@ pub mod schedule;
 pub mod scripts;
 pub mod span;
 pub mod spec;
+pub mod stretch;
+pub mod systematic;
 pub mod tag;
 pub mod target;
 pub mod timetable;
@@ -58,6 +61,8 @@ pub use option::{OptionEntry, OptionKind};
 pub use schedule::{Faults, FinalHeal, OpenFaults, Planned, Schedule, preview, preview_of};
 pub use span::DurationText;
 pub use spec::FaultSpec;
+pub use stretch::{Mixing, Stretch, Stretches};
+pub use systematic::{Alphabet, FaultSequence, Systematic};
 pub use tag::RunTag;
 pub use target::{Target, View};
 pub use timetable::{Step, Timetable};

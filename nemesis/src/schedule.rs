@@ -2,7 +2,7 @@
 //!
 //! Each class of fault goes its own way, with its own stream of chance (`nemesis/<class>`), so that classes overlap and
 //! adding one does not shift another: a wait, an injection, the time it is on, its heal, and again. Other kinds of schedule
-//! are in [`crate::timetable`].
+//! are in [`crate::timetable`], [`crate::stretch`] and [`crate::systematic`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,12 +70,12 @@ struct ClassSchedule {
 }
 
 impl ClassSchedule {
-    fn new(spec: &FaultSpec, schedule: &Schedule, seed: Seed) -> ClassSchedule {
+    fn new(spec: &FaultSpec, schedule: &Schedule, mut rng: ChaCha8Rng, first_within_ms: u64) -> ClassSchedule {
         let class = spec.class();
-        let mut rng = seed.stream(&format!("nemesis/{class}"));
         let (interval, duration) = spec.pace();
         let interval_ms = interval.unwrap_or(schedule.interval).ms;
-        let first_ms = schedule.quiet_start.ms.saturating_add(draw::below(&mut rng, interval_ms.saturating_add(1)));
+        let first_within_ms = first_within_ms.min(interval_ms);
+        let first_ms = schedule.quiet_start.ms.saturating_add(draw::below(&mut rng, first_within_ms.saturating_add(1)));
         ClassSchedule {
             process: Process::nemesis(class),
             class: Arc::from(class),
@@ -147,10 +147,21 @@ pub struct Faults {
 impl Faults {
     /// These faults (resolved: [`FaultSpec::resolved`]) at this pace. A class that stands twice goes on as its first.
     pub fn new(specs: &[FaultSpec], schedule: &Schedule, seed: Seed) -> Faults {
+        Faults::with_streams(specs, schedule, u64::MAX, |class| seed.stream(&format!("nemesis/{class}")))
+    }
+
+    /// The same, each class with the chance that `stream` gives it, and its first fault not later than so long after the quiet
+    /// start.
+    pub(crate) fn with_streams(
+        specs: &[FaultSpec],
+        schedule: &Schedule,
+        first_within_ms: u64,
+        stream: impl Fn(&str) -> ChaCha8Rng,
+    ) -> Faults {
         let mut classes: Vec<ClassSchedule> = Vec::new();
         for spec in specs {
             if classes.iter().all(|known| *known.class != *spec.class()) {
-                classes.push(ClassSchedule::new(spec, schedule, seed));
+                classes.push(ClassSchedule::new(spec, schedule, stream(spec.class()), first_within_ms));
             }
         }
         Faults { classes }

@@ -125,6 +125,61 @@ impl FaultSpec {
         spec
     }
 
+    /// One spec for each target, or shape, among its alternatives: what a systematic schedule tells apart. Other options keep
+    /// their alternatives, of which each injection draws one. Where a partition names its links, or its shape means no
+    /// targets, these do not count.
+    pub fn by_role(&self) -> Vec<FaultSpec> {
+        let told = |name: &str| !self.values(name).is_empty();
+        let links_are_told = told("groups") || told("links");
+        let clients_are_meant = self.values("between").iter().any(|value| value == "clients");
+        let mut specs = vec![self.clone()];
+        for (place, option) in self.entry.options.iter().enumerate() {
+            let split = |spec: FaultSpec| -> Vec<FaultSpec> {
+                let counts = match option.kind {
+                    OptionKind::Shape => !links_are_told && !clients_are_meant,
+                    OptionKind::Target if self.shapes().is_empty() => true,
+                    OptionKind::Target => clients_are_meant || spec.shapes().contains(&Shape::Isolate),
+                    _ => false,
+                };
+                let alternatives = spec.options.get(place).filter(|values| counts && values.len() > 1).cloned();
+                let Some(alternatives) = alternatives else { return vec![spec] };
+                let with = |value: Json| {
+                    let mut one = spec.clone();
+                    if let Some(values) = one.options.get_mut(place) {
+                        *values = vec![value];
+                    }
+                    one
+                };
+                alternatives.into_iter().map(with).collect()
+            };
+            specs = specs.into_iter().flat_map(split).collect();
+        }
+        specs
+    }
+
+    /// Class and roles: `kill primaries`, `partition halves`. Further targets only where they are not the usual ones.
+    pub fn role_label(&self) -> String {
+        let mut words = vec![self.class().to_owned()];
+        let shapes = self.shapes();
+        let targets = || {
+            let own = self.entry.options.iter().zip(&self.options);
+            let told = own.filter(|(option, values)| {
+                option.kind == OptionKind::Target && (option.key == "target" || **values != option.defaults())
+            });
+            let all =
+                told.flat_map(|(_, values)| values).filter_map(|value| serde_json::from_value(value.clone()).ok());
+            all.map(|target: Target| target.to_string()).collect::<Vec<_>>()
+        };
+        match shapes[..] {
+            _ if ["groups", "links"].iter().any(|name| !self.values(name).is_empty()) => words.push("links".to_owned()),
+            [] => words.extend(targets()),
+            [Shape::Isolate] => words.extend(targets().iter().map(|target| format!("isolate {target}"))),
+            [shape] => words.push(shape.name().to_owned()),
+            _ => {}
+        }
+        words.join(" ")
+    }
+
     /// What it needs, for every alternative in its lists: sorted, each once.
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = (self.entry.needs)(self);

@@ -78,8 +78,10 @@ enum Phase {
 /// A sequence of faults, one at a time.
 #[derive(Debug, Clone)]
 struct Sequence {
-    /// Those that are to come; in a cycle `at` is the wait before each.
+    /// Those that are to come; where times are `relative`, `at` is the wait before each.
     steps: VecDeque<Step>,
+    /// Whether each waits for the heal of the one before, in place of a time of its own.
+    relative: bool,
     /// In a cycle, what comes when all have been, and its pace.
     again: Option<(Vec<FaultSpec>, Schedule)>,
     class: &'static str,
@@ -89,14 +91,14 @@ struct Sequence {
 
 impl Sequence {
     fn new(steps: VecDeque<Step>, rng: ChaCha8Rng) -> Sequence {
-        let mut sequence = Sequence { steps, again: None, class: "", rng, phase: Phase::Done };
+        let mut sequence = Sequence { steps, relative: false, again: None, class: "", rng, phase: Phase::Done };
         sequence.wait(0);
         sequence
     }
 
-    /// Waits for the next step, if there is one; a cycle from now on.
+    /// Waits for the next step, if there is one.
     fn wait(&mut self, now_ns: u64) {
-        let from_ns = if self.again.is_some() { now_ns } else { 0 };
+        let from_ns = if self.relative { now_ns } else { 0 };
         self.phase = match self.steps.front() {
             Some(step) => {
                 self.class = step.fault.class();
@@ -163,7 +165,7 @@ impl Sequence {
         }
         match (&event.f, &self.phase) {
             (F::Inject, Phase::Injecting { heal_at_ns, lasts_ns }) => {
-                let heal_at_ns = match (event.error.is_some(), self.again.is_some()) {
+                let heal_at_ns = match (event.error.is_some(), self.relative) {
                     (true, _) => context.now_ns,
                     // It counts from when it was seen to be on, or one that takes long to see would be healed at once.
                     (false, true) => context.now_ns.saturating_add(*lasts_ns),
@@ -207,12 +209,41 @@ impl Timetable {
 
     /// One after another in this order, again and again, at this pace; all chance is of the stream `nemesis/cycle`.
     pub fn cycle(specs: &[FaultSpec], schedule: &Schedule, seed: Seed) -> Timetable {
+        Timetable::cycle_with(specs, schedule, u64::MAX, seed.stream("nemesis/cycle"))
+    }
+
+    /// The same with this chance, and the first fault not later than so long after the quiet start.
+    pub(crate) fn cycle_with(
+        specs: &[FaultSpec],
+        schedule: &Schedule,
+        first_within_ms: u64,
+        rng: ChaCha8Rng,
+    ) -> Timetable {
         if specs.is_empty() {
             return Timetable { sequences: Vec::new() };
         }
-        let mut sequence = Sequence::new(VecDeque::new(), seed.stream("nemesis/cycle"));
+        let mut sequence = Sequence::new(VecDeque::new(), rng);
+        sequence.relative = true;
         sequence.again = Some((specs.to_vec(), *schedule));
         sequence.refill();
+        if let Some(first) = sequence.steps.front_mut() {
+            first.at.ms = first.at.ms.min(first_within_ms);
+        }
+        sequence.wait(schedule.quiet_start.ms.saturating_mul(NS_PER_MS));
+        Timetable { sequences: vec![sequence] }
+    }
+
+    /// These one after another, once: the first at the end of the quiet start, each further one an interval after the heal of
+    /// the one before. All chance is of the stream `nemesis/systematic`.
+    pub(crate) fn once(specs: &[FaultSpec], schedule: &Schedule, seed: Seed) -> Timetable {
+        let mut sequence = Sequence::new(VecDeque::new(), seed.stream("nemesis/systematic"));
+        sequence.relative = true;
+        sequence.again = Some((specs.to_vec(), *schedule));
+        sequence.refill();
+        sequence.again = None;
+        if let Some(first) = sequence.steps.front_mut() {
+            first.at = DurationText::from_ms(0);
+        }
         sequence.wait(schedule.quiet_start.ms.saturating_mul(NS_PER_MS));
         Timetable { sequences: vec![sequence] }
     }

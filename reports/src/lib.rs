@@ -4,6 +4,7 @@
 //! - [`terminal::summary`]: a short summary for a terminal.
 //! - [`junit::junit`]: `junit.xml`, a test case per checker.
 //! - [`html::page`]: `report.html`, one self-contained file.
+//! - [`matrix`]: the page and JUnit of a matrix of runs.
 //! - [`github`]: an annotation and a step summary for GitHub Actions.
 //! - [`sentence`], [`phrase`], [`words`]: prose from data, shared by all of them.
 //! - [`figures`]: rates, quantiles and availability, computed from the history.
@@ -12,6 +13,7 @@ pub mod figures;
 pub mod github;
 pub mod html;
 pub mod junit;
+pub mod matrix;
 pub mod phrase;
 pub mod sentence;
 pub mod terminal;

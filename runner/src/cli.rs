@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands;
+use crate::commands::matrix::NumberSet;
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::suite::Concurrency;
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   schism run etcd/register                five etcd nodes on this machine, under faults, to a report
   schism run etcd/stale-reads --seed 7    a configuration that breaks its promise, and the proof
   schism plan etcd/register               what that would do; harms nothing
+  schism matrix etcd/register --faults each --seeds 1..3
   schism check runs/latest                judge again
   schism check history.edn --checker linearizable --model cas-register
   schism heal runs/latest                 undo what a run left behind
@@ -54,6 +56,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Show what `run` would do; harms nothing.
     Plan(Box<PlanArgs>),
+    /// Run suites, one after another, with every set of faults, workload, seed and sequence: one table, one exit code.
+    Matrix(Box<MatrixArgs>),
     /// Judge a run or a history again.
     Check(CheckArgs),
     /// Write the report of a run again.
@@ -97,6 +101,24 @@ pub enum Command {
 pub struct SuiteArgs {
     /// A suite file, or the name of an embedded suite (`schism list suites`).
     pub suite: String,
+    /// What a matrix takes for all its runs.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// Another workload than the suite's.
+    #[arg(long)]
+    pub workload: Option<String>,
+    /// Other faults than the suite's, with commas; `none` for no fault, `all` for all that the suite says its database
+    /// survives.
+    #[arg(long, value_name = "F,G|all|none")]
+    pub faults: Option<String>,
+    /// The seed of all chance; drawn, and shown, without it.
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// What `run`, `plan` and `matrix` share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SharedArgs {
     /// `namespaces` or `vms` (virtual machines) to make a lab for the run, or the id of a lab that is there.
     #[arg(long, value_name = "namespaces|vms|ID", conflicts_with = "inventory")]
     pub lab: Option<String>,
@@ -110,13 +132,6 @@ pub struct SuiteArgs {
     /// How many nodes, or their names with commas.
     #[arg(long, value_name = "N|a,b,c")]
     pub nodes: Option<String>,
-    /// Another workload than the suite's.
-    #[arg(long)]
-    pub workload: Option<String>,
-    /// Other faults than the suite's, with commas; `none` for no fault, `all` for all that the suite says its database
-    /// survives.
-    #[arg(long, value_name = "F,G|all|none")]
-    pub faults: Option<String>,
     /// How long the load runs (60s, 5m).
     #[arg(long)]
     pub time_limit: Option<String>,
@@ -126,9 +141,6 @@ pub struct SuiteArgs {
     /// Operations per second of all clients together.
     #[arg(long, value_name = "HZ")]
     pub rate: Option<f64>,
-    /// The seed of all chance; drawn, and shown, without it.
-    #[arg(long)]
-    pub seed: Option<u64>,
     /// Set something of the suite: levels with dots, the value as YAML.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
@@ -144,7 +156,7 @@ pub struct SuiteArgs {
 }
 
 /// Budgets of the checkers.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct BudgetArgs {
     /// Memory that a search may use, per key (4GiB, 500MB).
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
@@ -181,6 +193,76 @@ pub struct PlanArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// `schism matrix`
+#[derive(Debug, Clone, Args)]
+pub struct MatrixArgs {
+    /// Suite files, or names of embedded suites.
+    #[arg(required_unless_present = "resume")]
+    pub suites: Vec<String>,
+    /// What every run takes.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// Workloads in place of the suites', with commas: a run for each.
+    #[arg(long, value_name = "W,X", value_delimiter = ',')]
+    pub workloads: Vec<String>,
+    /// A set of faults as `run` takes it; given more than once, a run for each set. `each`: a run for each class that `all`
+    /// means, by itself.
+    #[arg(long, value_name = "F,G|all|none|each")]
+    pub faults: Vec<String>,
+    /// Seeds, the last one included (1..5, or 1,2,7..9): a run for each. One is drawn, and shown, without it.
+    #[arg(long, value_name = "1..5")]
+    pub seeds: Option<NumberSet>,
+    /// Every sequence of the suites' faults on their roles, a run for each (`--set schedule.depth=3` for those of three).
+    #[arg(long)]
+    pub systematic: bool,
+    /// Only these of the sequences (1..40): a part of them for each of several machines.
+    #[arg(long, value_name = "1..40", requires = "systematic")]
+    pub sequences: Option<NumberSet>,
+    /// How many runs at a time; they share this machine.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: u32,
+    /// What is expected to be found: a list of {suite, faults, workload, seed, sequence, verdict, checker, anomalies, reason}. An
+    /// expected finding passes; if it is missing, that is a failure (exit 1).
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+    /// Show the runs; harms nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Go on with an interrupted matrix, from its folder: runs without a verdict are run again.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = RESUMED)]
+    pub resume: Option<PathBuf>,
+    /// Where the folder of the matrix is made.
+    #[arg(long, default_value = "runs", env = "SCHISM_RUNS")]
+    pub runs: PathBuf,
+    /// Print the result as JSON instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// Write the result as JUnit to this file too.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// What stands in the folder of a matrix that goes on, and is not told again.
+const RESUMED: [&str; 17] = [
+    "suites",
+    "workloads",
+    "faults",
+    "seeds",
+    "systematic",
+    "lab",
+    "inventory",
+    "vagrant_up",
+    "nodes",
+    "time_limit",
+    "concurrency",
+    "rate",
+    "sets",
+    "no_setup",
+    "lease",
+    "max_memory",
+    "max_steps",
+];
 
 /// `schism check`
 #[derive(Debug, Clone, Args)]
@@ -435,6 +517,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
     match &cli.command {
         Command::Run(args) => commands::run::run(args, cli.verbose, color),
         Command::Plan(args) => commands::plan::plan(args),
+        Command::Matrix(args) => commands::matrix::matrix(args, cli.verbose),
         Command::Check(args) => commands::check::check(args, color),
         Command::Report(args) => commands::report::report(args),
         Command::Replay(args) => commands::replay::replay(args, cli.verbose, color),

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod progress;
 pub mod request;
 pub mod run_dir;
+pub mod schedule;
 pub mod stop;
 pub mod suite;
 pub mod ticker;

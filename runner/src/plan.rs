@@ -3,8 +3,7 @@
 use schism_checkers::Budget;
 use schism_generators::Generator;
 use schism_history::Seed;
-use schism_nemesis::timetable::check_steps;
-use schism_nemesis::{DurationText, FaultSpec, Faults, Need, Step, Timetable};
+use schism_nemesis::{DurationText, FaultSpec, Faults, Need, Step, Stretch, Stretches, Systematic, Timetable};
 use schism_tests_suites::DatabaseSpec;
 use schism_workloads::WorkloadSpec;
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use schism_cluster::Ability;
 use schism_lab::{LabKind, LabSpec, NetworkKind};
 
 use crate::error::RunnerError;
+use crate::schedule::{self, SystematicPlan};
 use crate::suite::{Concurrency, Nodes, ScheduleKind, Suite};
 
 /// Version of the run folder's formats.
@@ -57,6 +57,12 @@ pub struct Plan {
     /// The faults of a script.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub script: Vec<Step>,
+    /// The stretches of a schedule in phases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Stretch>,
+    /// The sequences of a systematic schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systematic: Option<SystematicPlan>,
     /// No fault for this long at the beginning.
     pub quiet_start_ms: u64,
     /// Mean time between the healing of a fault and the next of its class.
@@ -150,7 +156,7 @@ pub fn resolve(
         )));
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
-    let (faults, script) = resolve_faults(suite, overrides, nodes.len())?;
+    let (faults, script) = schedule::resolve_faults(suite, overrides, nodes.len())?;
     // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
     // for real ones.
     let patient_ms = |ms: u64, at_least_ms: u64| if ground.is_of_machines() { ms.max(at_least_ms) } else { ms };
@@ -171,8 +177,10 @@ pub fn resolve(
             .time_limit_ms
             .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 180 * SECOND_MS)),
         faults,
-        schedule_kind: if overrides.faults_all { ScheduleKind::Cycle } else { suite.schedule.kind },
+        schedule_kind: schedule::kind(suite, overrides),
         script,
+        phases: Vec::new(),
+        systematic: None,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
         interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
         duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 30 * SECOND_MS),
@@ -180,13 +188,15 @@ pub fn resolve(
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
     };
-    let plan = if overrides.faults_all && overrides.time_limit_ms.is_none() { with_time_for_all(plan) } else { plan };
-    check_script(&plan)?;
+    let all_in_turn = overrides.faults_all && plan.schedule_kind == ScheduleKind::Cycle;
+    let plan = if all_in_turn && overrides.time_limit_ms.is_none() { with_time_for_all(plan) } else { plan };
+    let plan = schedule::placed(plan, suite, overrides)?;
+    schedule::check_script(&plan)?;
     check_faults(&plan)?;
     check_times(&plan)?;
     schism_workloads::build(&plan.workload, seed, plan.concurrency)
         .map_err(|error| RunnerError::Plan(error.to_string()))?;
-    let told = plan.schedule_kind == ScheduleKind::Script;
+    let told = matches!(plan.schedule_kind, ScheduleKind::Script | ScheduleKind::Phases);
     if !told && !plan.faults.is_empty() && plan.quiet_start_ms >= plan.time_limit_ms {
         return Err(RunnerError::Plan(format!(
             "faults were asked for, but the quiet start ({} ms) is not shorter than the time limit ({} ms), so none would come; lengthen --time-limit or shorten schedule.quiet_start",
@@ -283,59 +293,6 @@ fn check_faults(plan: &Plan) -> Result<(), RunnerError> {
         }
     }
     Ok(())
-}
-
-/// A script that can be done in the time that there is.
-fn check_script(plan: &Plan) -> Result<(), RunnerError> {
-    check_steps(&plan.script).map_err(|error| RunnerError::Plan(format!("schedule.script: {error}")))?;
-    let late = plan.script.iter().find(|step| step.at.ms >= plan.time_limit_ms);
-    match late {
-        Some(step) => Err(RunnerError::Plan(format!(
-            "schedule.script: the `{}` at {} would never come: the time limit is {}",
-            step.fault.class(),
-            step.at,
-            DurationText::from_ms(plan.time_limit_ms)
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Shapes and targets that the suite leaves open become all that such a cluster and database allow. The faults of a script
-/// are all that stand in it, each class as often as with other options.
-fn resolve_faults(
-    suite: &Suite,
-    overrides: &Overrides,
-    nodes_count: usize,
-) -> Result<(Vec<FaultSpec>, Vec<Step>), RunnerError> {
-    let wrong = |text: &str| Err(RunnerError::Plan(format!("schedule: {text}")));
-    let scripted = suite.schedule.kind == ScheduleKind::Script;
-    let without = overrides.faults.as_ref().is_some_and(Vec::is_empty);
-    match (scripted, suite.schedule.script.is_empty()) {
-        (true, true) => return wrong("`kind: script` needs `script`, a list of {at: 10s, fault: kill, for: 5s}"),
-        (false, false) => return wrong("`script` is for `kind: script` only"),
-        (true, false) if !suite.faults.is_empty() => {
-            return wrong("the faults of a script stand in it; leave the list `faults` out");
-        }
-        (true, false) if overrides.faults.is_some() && !without => {
-            return wrong("--faults cannot change a script; `--faults none` leaves it out as a whole");
-        }
-        _ => {}
-    }
-    let database = schism_tests_suites::build(&suite.database).map_err(|error| RunnerError::Plan(error.to_string()))?;
-    let has_primaries = database.db.primaries().is_some();
-    if scripted && !without {
-        let mut script = suite.schedule.script.clone();
-        script.iter_mut().for_each(|step| step.fault = step.fault.resolved(nodes_count, has_primaries));
-        let mut faults: Vec<FaultSpec> = Vec::new();
-        for step in &script {
-            if !faults.contains(&step.fault) {
-                faults.push(step.fault.clone());
-            }
-        }
-        return Ok((faults, script));
-    }
-    let faults = overrides.faults.as_ref().unwrap_or(&suite.faults);
-    Ok((faults.iter().map(|fault| fault.resolved(nodes_count, has_primaries)).collect(), Vec::new()))
 }
 
 fn resolve_nodes(suite: &Suite, ground: &GroundPlan, overrides: &Overrides) -> Result<Vec<String>, RunnerError> {
@@ -436,6 +393,11 @@ impl Plan {
             ScheduleKind::Mix => Box::new(Faults::new(&self.faults, &self.schedule(), self.seed)),
             ScheduleKind::Cycle => Box::new(Timetable::cycle(&self.faults, &self.schedule(), self.seed)),
             ScheduleKind::Script => Box::new(Timetable::script(&self.script, self.seed)),
+            ScheduleKind::Phases => Box::new(Stretches::new(&self.phases, &self.schedule(), self.seed)),
+            ScheduleKind::Systematic => {
+                let sequences = self.systematic.as_ref().map_or(&[][..], |systematic| &systematic.sequences);
+                Box::new(Systematic::new(sequences, &self.schedule(), self.seed))
+            }
         }
     }
 

@@ -26,9 +26,9 @@ use crate::vagrant;
 /// When something of it is wrong.
 pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
     let (name, yaml) = suite::find(&args.suite)?;
-    let suite = suite::parse(&name, &yaml, &args.sets)?;
-    let ground = match (&args.inventory, args.lab.as_deref()) {
-        (Some(path), _) if args.vagrant_up => {
+    let suite = suite::parse(&name, &yaml, &args.shared.sets)?;
+    let ground = match (&args.shared.inventory, args.shared.lab.as_deref()) {
+        (Some(path), _) if args.shared.vagrant_up => {
             if path.as_os_str() != vagrant::WORD {
                 return Err(RunnerError::Usage("--vagrant-up goes with --inventory vagrant".to_owned()));
             }
@@ -42,22 +42,22 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
             GroundPlan::Lab { id: lab.id, kind: lab.kind, names: lab.nodes.into_iter().map(|node| node.name).collect() }
         }
     };
-    if args.no_setup && ground.is_made_for_the_run() {
+    if args.shared.no_setup && ground.is_made_for_the_run() {
         return Err(RunnerError::Usage(
             "--no-setup needs a database that runs already: name a lab (--lab ID) or an --inventory".to_owned(),
         ));
     }
     let overrides = Overrides {
-        nodes: args.nodes.as_deref().map(parse_nodes).transpose()?,
+        nodes: args.shared.nodes.as_deref().map(parse_nodes).transpose()?,
         workload: args.workload.as_deref().map(workload_by_name).transpose()?,
         faults: args.faults.as_deref().map(|names| faults_by_names(names, &suite)).transpose()?,
         faults_all: args.faults.as_deref() == Some("all"),
-        time_limit_ms: duration_ms("--time-limit", args.time_limit.as_deref())?,
-        concurrency: args.concurrency,
-        rate_hz: args.rate,
-        no_setup: args.no_setup,
-        lease_ms: duration_ms("--lease", args.lease.as_deref())?,
-        budget: budget_over(Budget::default(), &args.budget),
+        time_limit_ms: duration_ms("--time-limit", args.shared.time_limit.as_deref())?,
+        concurrency: args.shared.concurrency,
+        rate_hz: args.shared.rate,
+        no_setup: args.shared.no_setup,
+        lease_ms: duration_ms("--lease", args.shared.lease.as_deref())?,
+        budget: budget_over(Budget::default(), &args.shared.budget),
     };
     let seed = match args.seed {
         Some(seed) => seed,
@@ -68,29 +68,41 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
 
 /// The command that repeats a run: what was typed, with the seed.
 fn repeat_command(args: &SuiteArgs, seed: u64) -> String {
-    let mut words = vec!["schism".to_owned(), "run".to_owned(), quoted(&args.suite)];
+    command_line(&run_arguments(args, seed))
+}
+
+/// `schism` with these arguments, as a shell reads it.
+pub fn command_line(arguments: &[String]) -> String {
+    let words = arguments.iter().map(|word| quoted(word));
+    std::iter::once("schism".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The arguments of `schism run` that say the same, with this seed.
+pub fn run_arguments(args: &SuiteArgs, seed: u64) -> Vec<String> {
+    let mut words = vec!["run".to_owned(), args.suite.clone()];
     let mut flag = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            words.extend([name.to_owned(), quoted(&value)]);
+            words.extend([name.to_owned(), value]);
         }
     };
-    flag("--lab", args.lab.clone());
-    flag("--inventory", args.inventory.as_ref().map(|path| path.display().to_string()));
-    flag("--nodes", args.nodes.clone());
+    let shared = &args.shared;
+    flag("--lab", shared.lab.clone());
+    flag("--inventory", shared.inventory.as_ref().map(|path| path.display().to_string()));
+    flag("--nodes", shared.nodes.clone());
     flag("--workload", args.workload.clone());
     flag("--faults", args.faults.clone());
-    flag("--time-limit", args.time_limit.clone());
-    flag("--concurrency", args.concurrency.map(|concurrency| concurrency.to_string()));
-    flag("--rate", args.rate.map(|rate_hz| rate_hz.to_string()));
-    flag("--lease", args.lease.clone());
-    flag("--max-memory", args.budget.max_memory.map(|bytes| bytes.to_string()));
-    flag("--max-steps", args.budget.max_steps.map(|steps| steps.to_string()));
-    args.sets.iter().for_each(|set| flag("--set", Some(set.clone())));
+    flag("--time-limit", shared.time_limit.clone());
+    flag("--concurrency", shared.concurrency.map(|concurrency| concurrency.to_string()));
+    flag("--rate", shared.rate.map(|rate_hz| rate_hz.to_string()));
+    flag("--lease", shared.lease.clone());
+    flag("--max-memory", shared.budget.max_memory.map(|bytes| bytes.to_string()));
+    flag("--max-steps", shared.budget.max_steps.map(|steps| steps.to_string()));
+    shared.sets.iter().for_each(|set| flag("--set", Some(set.clone())));
     flag("--seed", Some(seed.to_string()));
-    if args.no_setup {
+    if shared.no_setup {
         words.push("--no-setup".to_owned());
     }
-    words.join(" ")
+    words
 }
 
 fn quoted(word: &str) -> String {
@@ -201,6 +213,30 @@ pub fn unknown<'a>(what: &str, wrong: &str, valid: impl Iterator<Item = &'a str>
     text
 }
 
+/// The most sequences that are listed: nobody reads more.
+const SEQUENCES_MAX: u64 = 1_000;
+
+/// The sequences of a systematic schedule: all, or the one that was asked for.
+fn sequences(plan: &Plan, line: &mut impl FnMut(String)) {
+    let Some(systematic) = &plan.systematic else { return };
+    let (count, depth) = (systematic.sequences_count, systematic.depth);
+    let roles = systematic.alphabet.letters().len();
+    line(format!("sequences    {count}: every order of up to {depth} faults, of {roles} (classes and their roles)"));
+    let of_run: Vec<u64> = systematic.sequences.iter().map(|sequence| sequence.number).collect();
+    if let [one] = &systematic.sequences[..] {
+        line(format!("this run     sequence {}: {}", one.number, one.label()));
+        return;
+    }
+    line(format!("this run     {} of them, marked *; schedule.index=N chooses one", of_run.len()));
+    for sequence in systematic.alphabet.sequences(depth).take(SEQUENCES_MAX as usize) {
+        let mark = if of_run.contains(&sequence.number) { '*' } else { ' ' };
+        line(format!(" {mark} {:>9}  {}", sequence.number, sequence.label()));
+    }
+    if count > SEQUENCES_MAX {
+        line(format!("             and {} more", count - SEQUENCES_MAX));
+    }
+}
+
 /// A plan in words: what would be done where, in which order.
 pub fn describe(plan: &Plan) -> String {
     let mut text = String::new();
@@ -230,6 +266,12 @@ pub fn describe(plan: &Plan) -> String {
     if plan.faults.is_empty() {
         line("faults       none".to_owned());
         return text;
+    }
+    sequences(plan, &mut line);
+    for stretch in schism_nemesis::stretch::placed(&plan.phases, plan.time_limit_ms) {
+        let (from, to) = (seconds(stretch.start_ms), seconds(stretch.end_ms));
+        let quiet = if stretch.quiet { " (nothing is harmed)" } else { "" };
+        line(format!("phase        {from:>6.1} s to {to:>6.1} s  {}{quiet}", stretch.title));
     }
     line("faults       (times from the start; targets that depend on who leads are chosen then)".to_owned());
     let view = View { nodes: plan.nodes.iter().map(|name| Node::new(name)).collect(), ..View::default() };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use schism_nemesis::{DurationText, FaultSpec, Step};
+use schism_nemesis::{DurationText, FaultSpec, Step, Stretch};
 use schism_tests_suites::DatabaseSpec;
 use schism_workloads::WorkloadSpec;
 use serde::de::{self, Visitor};
@@ -56,6 +56,15 @@ pub struct ScheduleText {
     /// The faults of a script, which then stand here and not in `faults`.
     #[serde(default)]
     pub script: Vec<Step>,
+    /// Quiet and faulty stretches, whose faults then stand here and not in `faults`.
+    #[serde(default)]
+    pub phases: Vec<Stretch>,
+    /// How many faults the sequences of a systematic schedule have at most: 1 to 3, 2 without it.
+    #[serde(default)]
+    pub depth: Option<u32>,
+    /// Which of its sequences to run, from 1; without it, as many as fit into the time, from the first.
+    #[serde(default)]
+    pub index: Option<u64>,
     /// No fault for this long at the beginning.
     #[serde(default)]
     pub quiet_start: Option<DurationText>,
@@ -84,6 +93,10 @@ pub enum ScheduleKind {
     Cycle,
     /// As `script` tells: `{at: 10s, fault: {kill: {targets: primaries}}, for: 5s}`.
     Script,
+    /// As `phases` tells: `{for: 10s, quiet: true}`, `{for: 20s, faults: [kill]}`, again and again.
+    Phases,
+    /// A sequence of faults on roles, of all that there are (`depth`, `index`).
+    Systematic,
 }
 
 /// `5`, or `[n1, n2, n3]`.
@@ -425,6 +438,19 @@ mod tests {
             ("concurrency: 2n", "concurrency: two", (6, 14), "is no concurrency"),
             ("nodes: 5", "nodes: 0", (5, 8), "from 1 to 99"),
             ("  - partition: {}", "  - partition: {shapez: [one]}", (8, 19), "Did you mean `shapes`?"),
+            ("nodes: 5", "schedule: {kind: phasees}", (5, 11), "Did you mean `phases`?"),
+            ("nodes: 5", "schedule: {kind: systematic, deepth: 2}", (5, 11), "Did you mean `depth`?"),
+            ("nodes: 5", "schedule: {phases: [{for: 5s, falts: [kill]}]}", (5, 11), "Did you mean `faults`?"),
+            ("nodes: 5", "schedule: {phases: [{for: 5s, faults: [kil]}]}", (5, 11), "Did you mean `kill`?"),
+            (
+                "nodes: 5",
+                "schedule: {phases: [{for: 5s, faults: [kill: {target: one}]}]}",
+                (5, 11),
+                "Did you mean `targets`?",
+            ),
+            ("nodes: 5", "schedule: {phases: [{for: 5, quiet: true}]}", (5, 11), "a span of time with its unit"),
+            ("nodes: 5", "schedule: {phases: [{quiet: true}]}", (5, 11), "missing field `for`"),
+            ("nodes: 5", "schedule: {index: -1}", (5, 11), "expected a whole number"),
         ];
         for (from, to, position, expected) in cases {
             let yaml = GOOD.replace(from, to);

@@ -8,9 +8,11 @@
 
 mod coverage;
 mod drawing;
+pub(crate) mod frame;
 mod plots;
 mod scale;
 mod tables;
+pub(crate) use tables::{head, table};
 mod verdict;
 
 use base64::Engine as _;

@@ -384,7 +384,7 @@ pub(super) fn files(page: &Page<'_>) -> Markup {
 }
 
 /// A row of column names; one that begins with `#` is of numbers.
-pub(super) fn head(columns: &[&str]) -> Markup {
+pub(crate) fn head(columns: &[&str]) -> Markup {
     html! {
         thead {
             tr {
@@ -400,7 +400,7 @@ pub(super) fn head(columns: &[&str]) -> Markup {
 }
 
 /// A table that scrolls where the screen is narrow.
-pub(super) fn table(caption: &str, rows: Markup) -> Markup {
+pub(crate) fn table(caption: &str, rows: Markup) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="group" aria-label=(caption) {
             table { caption class="unseen" { (caption) } (rows) }

@@ -6,6 +6,7 @@ pub mod halt;
 pub mod heal;
 pub mod lab;
 pub mod list;
+pub mod matrix;
 pub mod plan;
 pub mod replay;
 pub mod report;
