@@ -226,7 +226,7 @@ fn is_of_links(need: &Need) -> bool {
 }
 
 /// How long a fault takes to be injected, seen, healed and seen to be gone, generously; and on emulated machines.
-const FAULT_OVERHEAD_MS: (u64, u64) = (10 * SECOND_MS, 20 * SECOND_MS);
+const FAULT_OVERHEAD_MS: (u64, u64) = (10 * SECOND_MS, 30 * SECOND_MS);
 
 /// With a time limit in which each fault has its turn in a cycle.
 fn with_time_for_all(plan: Plan) -> Plan {
