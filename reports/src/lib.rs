@@ -49,6 +49,9 @@ pub struct RunInfo {
     pub schism_version: String,
     /// Further facts of the environment (kernel, processors, memory), in order.
     pub environment: Vec<(String, String)>,
+    /// Classes of fault that were asked for as part of all and that the ground cannot do, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<(String, String)>,
     /// What could not be cleaned up, a line each.
     pub cleanup_trouble: Vec<String>,
     /// Name of the run folder.

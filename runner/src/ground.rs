@@ -10,11 +10,14 @@ use schism_cluster::ssh::{Auth, HostKeys, Secret, SshRemote, SshTarget};
 use schism_cluster::{Cluster, NoGround, NodeHandle};
 use schism_history::Node;
 use schism_lab::vms::Accelerator;
-use schism_lab::{Attachment, Lab, LabGround, LabSpec, Rights};
+use schism_lab::{Attachment, Lab, LabGround, LabKind, LabSpec, Rights};
 
 use crate::commands::say;
 use crate::error::RunnerError;
 use crate::plan::{GroundPlan, Plan};
+
+/// How long a login of an emulated machine may take, on a host that has more to do.
+const PATIENT_LOGIN: Duration = Duration::from_secs(30);
 
 /// A cluster that can be reached, and what keeps it there.
 pub struct Ready {
@@ -158,6 +161,9 @@ pub fn enter(lab: Lab, names: &[String], ours: bool) -> Result<Ready, RunnerErro
         };
         let mut target = SshTarget::new(Node::new(name), &found.address);
         target.user = lab.ssh_user.clone();
+        if lab.kind == LabKind::Vms {
+            target.connect_timeout = PATIENT_LOGIN;
+        }
         target.auth = vec![Auth::KeyMemory { private: Secret::new(&lab.private_key_openssh), passphrase: None }];
         target.host_keys = HostKeys::Known(host_key(&lab, name)?);
         nodes.push(NodeHandle {

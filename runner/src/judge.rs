@@ -134,6 +134,7 @@ pub fn info_of_plan(plan: &Plan, dir: &RunDir) -> RunInfo {
         repeat_command: plan.repeat_command.clone(),
         concurrency: plan.concurrency,
         schism_version: env!("CARGO_PKG_VERSION").to_owned(),
+        left_out: plan.left_out.iter().map(|one| (one.class.clone(), one.reason.clone())).collect(),
         run: dir.name(),
         ..RunInfo::default()
     }

@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod phases;
 pub mod plan;
+pub mod possible;
 pub mod progress;
 pub mod request;
 pub mod run_dir;

@@ -13,6 +13,7 @@ use schism_cluster::Ability;
 use schism_lab::{LabKind, LabSpec, NetworkKind};
 
 use crate::error::RunnerError;
+use crate::possible::{self, LeftOut};
 use crate::schedule::{self, SystematicPlan};
 use crate::suite::{Concurrency, Nodes, ScheduleKind, Suite};
 
@@ -75,6 +76,9 @@ pub struct Plan {
     pub lease_ms: u64,
     /// What a search of the checkers may cost, per key.
     pub budget: Budget,
+    /// Of all faults, those that this ground cannot do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Where the nodes live.
@@ -127,6 +131,8 @@ pub struct Overrides {
     pub lease_ms: Option<u64>,
     /// What a search may cost.
     pub budget: Budget,
+    /// `--set`, as written: times that are told so are not made longer for slow machines.
+    pub sets: Vec<String>,
 }
 
 const SECOND_MS: u64 = 1_000;
@@ -157,9 +163,14 @@ pub fn resolve(
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
     let (faults, script) = schedule::resolve_faults(suite, overrides, nodes.len())?;
+    let (faults, left_out) = if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
     // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
-    // for real ones.
-    let patient_ms = |ms: u64, at_least_ms: u64| if ground.is_of_machines() { ms.max(at_least_ms) } else { ms };
+    // for real ones. Where all classes have their turn, once each is enough.
+    let of_suite = |key: &str, text: Option<DurationText>, default_ms: u64, (mix_s, turn_s): (u64, u64)| {
+        let told = overrides.sets.iter().any(|set| set.split_once('=').is_some_and(|(path, _)| path.trim() == key));
+        let least_ms = if overrides.faults_all { turn_s } else { mix_s } * SECOND_MS;
+        if ground.is_of_machines() && !told { ms(text, default_ms).max(least_ms) } else { ms(text, default_ms) }
+    };
     let plan = Plan {
         schema_version: SCHEMA_VERSION,
         suite: name.to_owned(),
@@ -169,24 +180,28 @@ pub fn resolve(
         workload: overrides.workload.clone().unwrap_or_else(|| suite.workload.clone()),
         nodes,
         ground: ground.clone(),
-        network: network_for(faults.iter().flat_map(FaultSpec::needs)),
+        network: match ground {
+            GroundPlan::Namespaces => network_for(faults.iter().flat_map(FaultSpec::needs)),
+            _ => NetworkKind::Cables,
+        },
         setup: !overrides.no_setup,
         concurrency: workers,
         rate_hz,
         time_limit_ms: overrides
             .time_limit_ms
-            .unwrap_or_else(|| patient_ms(ms(suite.time_limit, 60 * SECOND_MS), 180 * SECOND_MS)),
+            .unwrap_or_else(|| of_suite("time_limit", suite.time_limit, 60 * SECOND_MS, (180, 60))),
         faults,
         schedule_kind: schedule::kind(suite, overrides),
         script,
         phases: Vec::new(),
         systematic: None,
         quiet_start_ms: ms(suite.schedule.quiet_start, 5 * SECOND_MS),
-        interval_ms_mean: patient_ms(ms(suite.schedule.interval, 5 * SECOND_MS), 20 * SECOND_MS),
-        duration_ms_mean: patient_ms(ms(suite.schedule.duration, 8 * SECOND_MS), 30 * SECOND_MS),
-        recovery_ms: patient_ms(ms(suite.schedule.recovery, 8 * SECOND_MS), 30 * SECOND_MS),
+        interval_ms_mean: of_suite("schedule.interval", suite.schedule.interval, 5 * SECOND_MS, (20, 5)),
+        duration_ms_mean: of_suite("schedule.duration", suite.schedule.duration, 8 * SECOND_MS, (30, 15)),
+        recovery_ms: of_suite("schedule.recovery", suite.schedule.recovery, 8 * SECOND_MS, (30, 30)),
         lease_ms: overrides.lease_ms.unwrap_or_else(|| ms(suite.schedule.lease, 30 * SECOND_MS)),
         budget: overrides.budget,
+        left_out,
     };
     let all_in_turn = overrides.faults_all && plan.schedule_kind == ScheduleKind::Cycle;
     let plan = if all_in_turn && overrides.time_limit_ms.is_none() { with_time_for_all(plan) } else { plan };
@@ -220,16 +235,17 @@ fn is_of_links(need: &Need) -> bool {
     }
 }
 
-/// How long a fault takes to be injected, seen, healed and seen to be gone, generously.
-const FAULT_OVERHEAD_MS: u64 = 10 * SECOND_MS;
+/// How long a fault takes to be injected, seen, healed and seen to be gone, generously; and on emulated machines.
+const FAULT_OVERHEAD_MS: (u64, u64) = (10 * SECOND_MS, 30 * SECOND_MS);
 
 /// With a time limit in which each fault has its turn in a cycle.
 fn with_time_for_all(plan: Plan) -> Plan {
+    let overhead_ms = if plan.ground.is_of_machines() { FAULT_OVERHEAD_MS.1 } else { FAULT_OVERHEAD_MS.0 };
     let turn = |fault: &FaultSpec| {
         let (interval, duration) = fault.pace();
         let interval_ms = interval.map_or(plan.interval_ms_mean, |span| span.ms);
         let duration_ms = duration.map_or(plan.duration_ms_mean, |span| span.ms);
-        interval_ms.saturating_add(duration_ms).saturating_add(FAULT_OVERHEAD_MS)
+        interval_ms.saturating_add(duration_ms).saturating_add(overhead_ms)
     };
     let needed_ms = plan.faults.iter().map(turn).fold(plan.quiet_start_ms, u64::saturating_add);
     Plan { time_limit_ms: plan.time_limit_ms.max(needed_ms), ..plan }
@@ -273,6 +289,12 @@ fn check_times(plan: &Plan) -> Result<(), RunnerError> {
 /// What the faults need of the nodes' number and names is known before any node is reached.
 fn check_faults(plan: &Plan) -> Result<(), RunnerError> {
     for fault in &plan.faults {
+        if let Err(why) = possible::on(&plan.ground, fault) {
+            return Err(RunnerError::Plan(format!(
+                "the fault `{}` cannot be done here: {}; leave it out of the suite, or choose another ground",
+                why.class, why.reason
+            )));
+        }
         for need in fault.needs() {
             let class = fault.class();
             match need {

@@ -58,6 +58,7 @@ pub fn plan(args: &SuiteArgs) -> Result<Plan, RunnerError> {
         no_setup: args.shared.no_setup,
         lease_ms: duration_ms("--lease", args.shared.lease.as_deref())?,
         budget: budget_over(Budget::default(), &args.shared.budget),
+        sets: args.shared.sets.clone(),
     };
     let seed = match args.seed {
         Some(seed) => seed,
@@ -263,6 +264,9 @@ pub fn describe(plan: &Plan) -> String {
     ));
     line(format!("lease        faults heal themselves {} s after the controller is gone", seconds(plan.lease_ms)));
     line(format!("to run this  {}", plan.repeat_command));
+    for one in &plan.left_out {
+        line(format!("left out     {}: {}", one.class, one.reason));
+    }
     if plan.faults.is_empty() {
         line("faults       none".to_owned());
         return text;

@@ -39,7 +39,7 @@ pub const IN_LABS: &str = "/run/schism/agent/schism";
 pub const UPLOADED: &str = "/var/lib/schism/agent";
 
 /// How long an upload may take.
-const UPLOAD_WITHIN: Duration = Duration::from_secs(120);
+const UPLOAD_WITHIN: Duration = Duration::from_secs(300);
 
 /// Something that the program does on a node.
 pub struct Verb {

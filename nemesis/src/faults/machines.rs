@@ -17,6 +17,8 @@ use crate::target::Target;
 
 /// How long a node may take for one answer before it counts as silent.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
+/// How long a node may take to say which boot it is in; one that lives may be slow.
+const SAID_WITHIN: Duration = Duration::from_secs(6);
 /// How long a node that is on again may take until it can be logged in to.
 pub(super) const REACHED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a database that was started on it may take to have processes.
@@ -118,7 +120,7 @@ impl Machines {
     /// # Errors
     /// For a node that the cluster has not.
     pub(super) async fn reached(&self, cluster: &Cluster) -> Result<Evidence, FaultError> {
-        let (all, seen) = measure::answer_within(cluster, &self.nodes, ANSWER_WITHIN, REACHED_WITHIN).await?;
+        let (all, seen) = measure::answer_within(cluster, &self.nodes, SAID_WITHIN, REACHED_WITHIN).await?;
         Ok(Evidence { proven: all, measured: json!({ "asked": seen }) })
     }
 
@@ -186,7 +188,7 @@ async fn boots(cluster: &Cluster, nodes: &[Node]) -> Result<Vec<Seen>, FaultErro
     let part = |node: &Node| -> Part<'_, Result<Seen, FaultError>> {
         let node = node.clone();
         Box::pin(async move {
-            let boot = measure::boot(fanout::handle(cluster, &node)?, ANSWER_WITHIN).await;
+            let boot = measure::boot(fanout::handle(cluster, &node)?, SAID_WITHIN).await;
             Ok((node, boot.map_err(|error| error.to_string())))
         })
     };

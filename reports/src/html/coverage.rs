@@ -93,6 +93,14 @@ pub(super) fn section(page: &Page<'_>) -> Markup {
                     }
                 }
             }))
+            @if !page.story.info.left_out.is_empty() {
+                p { "Left out, as they cannot be done there:" }
+                ul {
+                    @for (class, reason) in &page.story.info.left_out {
+                        li { code { (class) } ": " (reason) }
+                    }
+                }
+            }
         }
     }
 }

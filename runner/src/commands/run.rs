@@ -89,6 +89,9 @@ pub(crate) fn once(runs: &Path, json: bool, plan: &Plan, verbose: u8, color: boo
     write_whole(&dir.plan(), plan.to_json()?.as_bytes())?;
     say(&format!("schism: {} with seed {}, in {}", plan.suite, plan.seed, dir.path().display()));
 
+    for one in &plan.left_out {
+        say(&format!("schism: the fault `{}` is left out: {}", one.class, one.reason));
+    }
     let ready = match ground::prepare(plan, &dir.name()) {
         Ok(ready) => ready,
         Err(error) => {
