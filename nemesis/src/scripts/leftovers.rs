@@ -4,6 +4,7 @@
 //! lost its lease. A name counts as ours only when all of it is as we make names (`schism_<tag>_<fault id>`): a tag has 1
 //! to 10 lower-case letters and digits. What is like it and not quite so stays.
 
+use super::device_mapper::mapper_left_behind;
 use super::dns::{KEPT_DIR, names_undo};
 use super::lease::{FUNCTIONS, Places};
 use super::netem::{SHAPES_DIR, netem_undo};
@@ -29,6 +30,7 @@ pub const LEFTOVERS: &[Leftover] = &[
     Leftover { what: "names", script: names },
     Leftover { what: "processes of faults", script: processes },
     Leftover { what: "clocks", script: || format!("{OURS}{}", clock_left()) },
+    Leftover { what: "tables of the device mapper", script: || format!("{OURS}{}", mapper_left_behind(ANY)) },
     Leftover { what: "claims and signs of life", script: || CLAIMS.to_owned() },
 ];
 
