@@ -28,7 +28,7 @@ impl MapperHarm {
     fn head(&self, folder: &str) -> String {
         let flag = |on: bool| if on { "yes" } else { "no" };
         format!(
-            "folder={} harm={} reads_fail={} remount={}\n{HEAD}{FIND}",
+            "folder={} harm={} reads_fail={} remount={}\n{HEAD}{LOCATE}{FIND}",
             quote(folder),
             quote(&self.target),
             flag(self.reads_fail),
@@ -58,16 +58,18 @@ mounts() {
 begins() { cut -d ' ' -f 1-5; }
 "#;
 
-/// `locate` finds what the folder lies on (`found`, `number`, `place`, and `device` where that is the device mapper's);
-/// `find_device` also `original`, or says why its table cannot be exchanged.
-const FIND: &str = r#"locate() {
+/// `locate` finds what the folder lies on: `found`, `number`, `place`, and `device` where that is the device mapper's.
+const LOCATE: &str = r#"locate() {
   found=$(stat -c %d "$folder" 2>/dev/null) || { echo "there is no $folder"; return 1; }
   number=$((found >> 8 & 4095)):$(((found & 255) | (found >> 12 & 1048320)))
   place=$all/$number device=''
   { read -r device <"/sys/dev/block/$number/dm/name"; } 2>/dev/null
   true
 }
-find_device() {
+"#;
+
+/// `find_device` finds that and `original`, or says why its table cannot be exchanged.
+const FIND: &str = r#"find_device() {
   locate || return 1
   if [ -z "$device" ]; then
     echo "$folder lies on no device of the device mapper ($number)"
@@ -247,23 +249,22 @@ true
 
 /// Says what is left of a fault, or that the device of the folder is not as it was; nothing where all is well.
 pub fn mapper_left(folder: &str, name: &str) -> String {
-    let any = MapperHarm { target: String::new(), reads_fail: false, remount: false };
     format!(
-        "name={}\n{}for owner in \"$all\"/*/owner; do
+        "folder={} name={}\n{HEAD}{LOCATE}for owner in \"$all\"/*/owner; do
   [ ! -e \"$owner\" ] || [ \"$(cat \"$owner\")\" != \"$name\" ] || echo \"the table of ${{owner%/owner}} is not put back\"
 done
 locate || exit 0
 [ -z \"$device\" ] || [ -e \"$place/owner\" ] || dmsetup table \"$device\" | grep -vE ' linear ' || true
 ",
+        quote(folder),
         quote(name),
-        any.head(folder)
     )
 }
 
 /// Says whose fault is on the device of a folder; nothing where there is none.
 pub fn mapper_look(folder: &str) -> String {
-    let any = MapperHarm { target: String::new(), reads_fail: false, remount: false };
-    format!("{}! locate || [ ! -e \"$place/owner\" ] || cat \"$place/owner\"\n", any.head(folder))
+    let look = "! locate || [ ! -e \"$place/owner\" ] || cat \"$place/owner\"\n";
+    format!("folder={}\n{HEAD}{LOCATE}{look}", quote(folder))
 }
 
 /// Tries the device below a folder's file system, past the page cache; lines as those of [`super::disk_probe`], and `device`
