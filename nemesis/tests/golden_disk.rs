@@ -112,12 +112,21 @@ struct Bench {
     nemesis: Arc<Nemesis>,
     ground: Arc<ScriptedGround>,
     folder: tempfile::TempDir,
+    /// Whether the data lies on a device of the device mapper.
+    device: bool,
 }
+
+/// How the search for a device of the device mapper ends.
+const NO_DEVICE: &str = "find_device && may && try";
 
 const AGENT: &str = "/run/schism/agent/schism";
 
 impl Bench {
     fn new(class: &str, with_ground: bool, rebuilds: bool) -> Bench {
+        Bench::on(class, with_ground, rebuilds, false)
+    }
+
+    fn on(class: &str, with_ground: bool, rebuilds: bool, device: bool) -> Bench {
         let folder = tempfile::tempdir().expect("the set-up of a test");
         let (mut cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
         let ground = Arc::new(ScriptedGround::default());
@@ -138,7 +147,10 @@ impl Bench {
             None
         });
         log.on("agent hello", said(AGENT));
-        Bench { cluster, log, nemesis, ground, folder }
+        if !device {
+            log.on(NO_DEVICE, said("/var/lib/schism/data/db lies on no device of the device mapper (7:3)\n"));
+        }
+        Bench { cluster, log, nemesis, ground, folder, device }
     }
 
     async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
@@ -161,11 +173,14 @@ impl Bench {
             let Deed::Run(command) = entry.deed else { continue };
             let Command { script, stdin, .. } = command;
             let shown = [
+                ("O_DIRECT", "(probe past the page cache)\n"),
+                (NO_DEVICE, "(search for a device of the device mapper)\n"),
                 ("agent hello", "(search for the agent)\n"),
                 ("db/.schism-probe-", "(probe of the disk)\n"),
                 ("my ($folder, $name) = @ARGV", "(marks on the disk)\n"),
             ];
-            let named = shown.iter().find(|(part, _)| script.contains(part)).map(|(_, name)| (*name).to_owned());
+            let named = |(part, _): &&(&str, &str)| script.contains(part) && (*part != NO_DEVICE || !self.device);
+            let named = shown.iter().find(named).map(|(_, name)| (*name).to_owned());
             // How leases are kept and undos run is not of these faults.
             let leased = script.contains("/var/lib/schism/leases");
             let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
@@ -224,10 +239,14 @@ struct Row {
     answers: Vec<(&'static str, String)>,
     ground: bool,
     rebuilds: bool,
+    device: bool,
 }
 
 fn rows() -> Vec<Row> {
-    let row = |name, class, options, answers| Row { name, class, options, answers, ground: false, rebuilds: true };
+    let row = |name: &'static str, class, options, answers| {
+        let device = name.ends_with("-device");
+        Row { name, class, options, answers, ground: false, rebuilds: true, device }
+    };
     let probes = |now: String| {
         vec![("db/.schism-probe-", WELL.to_owned()), ("db/.schism-probe-", now), ("db/.schism-probe-", WELL.to_owned())]
     };
@@ -268,6 +287,30 @@ fn rows() -> Vec<Row> {
             "disk-errors",
             json!({"share": "1%", "operations": "read"}),
             with(probes(WELL.to_owned()), vec![(" status\n", status(false, 2))]),
+        ),
+        row(
+            "slow-device",
+            "disk-slow",
+            json!({"latency": "50ms", "operations": "write"}),
+            probes(probe("write", 0, 50_100)),
+        ),
+        row("errors-device", "disk-errors", json!({"share": "100%"}), probes(probe("write", 5, 100))),
+        row(
+            "errors-of-time-device",
+            "disk-errors",
+            json!({"share": "10%", "operations": "write", "way": "device-mapper"}),
+            vec![
+                ("db/.schism-probe-", WELL.to_owned()),
+                ("db/.schism-probe-", WELL.to_owned()),
+                ("db/.schism-probe-", probe("open", 30, 100)),
+                ("db/.schism-probe-", WELL.to_owned()),
+            ],
+        ),
+        row(
+            "lost-writes-device",
+            "lost-writes",
+            json!({}),
+            vec![("db/.schism-probe-", probe("fsync", 5, 100)), ("cat \"/run/schism/marks", "8192\nnone\n".to_owned())],
         ),
         row(
             "lost-writes-faultfs",
@@ -339,7 +382,7 @@ fn rows() -> Vec<Row> {
 #[tokio::test(start_paused = true)]
 async fn every_fault_says_exactly_this_to_its_nodes() {
     for row in rows() {
-        let bench = Bench::new(row.class, row.ground, row.rebuilds);
+        let bench = Bench::on(row.class, row.ground, row.rebuilds, row.device);
         for (contains, answer) in &row.answers {
             bench.log.once(contains, said(answer));
         }
@@ -362,7 +405,7 @@ async fn every_fault_says_exactly_this_to_its_nodes() {
 #[tokio::test(start_paused = true)]
 async fn success_of_commands_proves_nothing() {
     for row in rows() {
-        let bench = Bench::new(row.class, row.ground, row.rebuilds);
+        let bench = Bench::on(row.class, row.ground, row.rebuilds, row.device);
         // The file system answers, and the agent says that it changed something; everything else is as if nothing was.
         bench.log.on("db/.schism-probe-", said(WELL));
         bench.log.on("%f %S' /var/lib/schism/data/db)\necho", said(if row.name == "full" { "9000000" } else { "x" }));
@@ -392,6 +435,63 @@ async fn what_is_left_is_not_healed() {
     assert_eq!(bench.inject("disk-slow", options).await.error, None);
     let error = bench.invoke("disk-slow", F::Heal, Value::Nil).await.error.unwrap().to_string();
     assert!(error.contains("not seen to be gone") && error.contains("the rule is there"), "{error}");
+}
+
+/// A table that was not put back, or is not linear, is not healed.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_left_is_not_healed() {
+    let bench = Bench::on("disk-slow", false, false, true);
+    bench.log.once("db/.schism-probe-", said(WELL));
+    bench.log.once("db/.schism-probe-", said(&probe("fsync", 0, 90_000)));
+    bench.log.on("db/.schism-probe-", said(WELL)).on("is not put back", said("the table of 253:0 is not put back\n"));
+    let options = json!({"targets": [["n2"]], "latency": "50ms", "operations": "fsync"});
+    assert_eq!(bench.inject("disk-slow", options).await.error, None);
+    let error = bench.invoke("disk-slow", F::Heal, Value::Nil).await.error.unwrap().to_string();
+    assert!(error.contains("not seen to be gone") && error.contains("is not put back"), "{error}");
+}
+
+/// Which way is taken, and what is told of the other.
+#[tokio::test(start_paused = true)]
+async fn the_way_is_taken_that_is_asked_for_and_possible() {
+    let no_device = "lies on no device of the device mapper";
+    for (class, options, device, expected) in [
+        ("disk-slow", json!({}), true, Ok(("the device mapper", ""))),
+        ("disk-slow", json!({}), false, Ok(("faultfs", no_device))),
+        ("disk-slow", json!({"way": "fuse"}), true, Ok(("faultfs", "not asked for"))),
+        ("disk-slow", json!({"files": "*.wal"}), true, Ok(("faultfs", "knows no files"))),
+        ("disk-slow", json!({"way": "device-mapper"}), false, Err(no_device)),
+        ("disk-slow", json!({"way": "device-mapper", "files": "*.wal"}), true, Err("knows no files")),
+        ("disk-errors", json!({"share": "1%"}), true, Ok(("faultfs", "a share of time"))),
+        ("disk-errors", json!({"share": "1%", "way": "device-mapper"}), true, Err("whole seconds")),
+        ("lost-writes", json!({"way": "device-mapper"}), false, Err(no_device)),
+        ("lost-writes", json!({"way": "image"}), true, Err("not lie on a disk of the ground")),
+    ] {
+        let bench = Bench::on(class, false, false, device);
+        bench.log.on("db/.schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
+        let mut all = json!({"targets": [["n2"]]});
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let answer = bench.inject(class, all).await;
+        let told = answer.value.to_json();
+        match (expected, answer.error) {
+            (Ok((by, not_by)), None) => {
+                assert_eq!(told["by"], by, "{class} {options}: {told:#}");
+                let reason = told["not_by_device_mapper"].as_str().unwrap_or_default();
+                assert!(
+                    reason.contains(not_by) && not_by.is_empty() == reason.is_empty(),
+                    "{class} {options}: {reason}"
+                );
+            }
+            (Err(part), Some(error)) => {
+                assert!(error.to_json().to_string().contains(part), "{class} {options}: {error}");
+                assert!(
+                    !bench.told().contains("kill -s KILL") && !bench.told().contains("alone\n"),
+                    "{}",
+                    bench.told()
+                );
+            }
+            (expected, error) => panic!("{class} {options}: {expected:?}, but {error:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,16 +524,20 @@ async fn a_database_that_does_not_start_on_harmed_data_is_told() {
 async fn needs_are_asked_before_the_run() {
     let specs = |text: &str| vec![serde_json::from_value::<FaultSpec>(json!(text)).unwrap()];
     let db = |rebuilds| Scripted { down: Arc::default(), rebuilds };
-    for (class, ground, fuse, unmet) in [
-        ("disk-slow", false, false, Some("/dev/fuse cannot be opened")),
-        ("disk-slow", false, true, None),
-        ("disk-readonly", false, false, None),
-        ("lost-writes", false, false, Some("can only be logged in to")),
-        ("lost-writes", true, false, None),
-        ("lost-writes", false, true, None),
-        ("bit-flip", false, false, None),
+    for (class, ground, fuse, device, unmet) in [
+        ("disk-slow", false, false, false, Some("/dev/fuse cannot be opened")),
+        ("disk-slow", false, true, false, None),
+        ("disk-slow", false, false, true, None),
+        ("disk-errors", false, false, true, Some("/dev/fuse cannot be opened")),
+        ("disk-readonly", false, false, false, None),
+        ("lost-writes", false, false, false, Some("can only be logged in to")),
+        ("lost-writes", false, false, false, Some("lies on no device of the device mapper")),
+        ("lost-writes", true, false, false, None),
+        ("lost-writes", false, true, false, None),
+        ("lost-writes", false, false, true, None),
+        ("bit-flip", false, false, false, None),
     ] {
-        let bench = Bench::new(class, ground, false);
+        let bench = Bench::on(class, ground, false, device);
         if !fuse {
             bench.log.on("<>/dev/fuse", said("/dev/fuse cannot be opened\n"));
         }

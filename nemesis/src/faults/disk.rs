@@ -29,7 +29,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(15);
 /// How often what a dying process left behind is looked for and killed too.
 const ROUNDS: u32 = 3;
 /// How long a probe may take, beside what it is known to wait.
-const PROBE_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const PROBE_WITHIN: Duration = Duration::from_secs(60);
 
 /// The option `targets` of faults that destroy data: one node, where the suite says nothing.
 pub(super) const ONE: OptionEntry = OptionEntry {
@@ -236,7 +236,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    fn parse(node: Node, text: &str) -> Probe {
+    pub(super) fn parse(node: Node, text: &str) -> Probe {
         let mut probe = Probe { node, free_bytes: 0, tried: BTreeMap::new() };
         for line in text.lines() {
             let fields: Vec<&str> = line.split_whitespace().collect();

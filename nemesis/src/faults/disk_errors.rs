@@ -3,7 +3,8 @@
 use crate::agent::faultfs::rules::Rule;
 use crate::class::{Family, FaultEntry, plain_label};
 use crate::faults::TARGETS;
-use crate::faults::disk::{FILES, Victims, base_needs, fuse_needs};
+use crate::faults::disk::{FILES, Victims, base_needs};
+use crate::faults::disk_mapper::{self, WAY};
 use crate::faults::disk_rule::{Plain, RuleFault, Sign};
 use crate::faults::disk_slow::{OPERATIONS, operations, paths};
 use crate::option::{OptionEntry, OptionKind};
@@ -27,17 +28,43 @@ pub const ENTRY: FaultEntry = FaultEntry {
         },
         OPERATIONS,
         FILES,
+        WAY,
     ],
-    works: "where nodes have FUSE and run our program: by our file system, on which the database is killed and started",
-    verified: "a probe in the data's folder gets EIO (5), or the file system counts operations that failed; none afterwards",
-    undone: "our file system is taken away and the database started; by the node itself when its lease ends",
-    needs: |_| [base_needs(), fuse_needs()].concat(),
+    works: "where nodes have FUSE and run our program: by our file system, on which the database is killed and started; all \
+            operations, reads (newer kernels) or writes also where the data lies on a device of the device mapper of its own: by \
+            dm-flakey, which restarts nothing, where a share below 100 % is one of time (5 % at least, and only with `way: \
+            device-mapper`), and a file system whose journal met an error takes no writes until it is mounted anew; on nodes with \
+            udev only writes fail so, as udev would lose sight of the device",
+    verified: "a probe in the data's folder (past the page cache for a device) gets EIO (5), or EROFS (30) of a file system that ended \
+               by it, or our file system counts operations that failed; none afterwards",
+    undone: "our file system is taken away, or the device gets its own table back and the file system, where it ended by the errors, \
+             is checked and mounted anew (who has files of it open is killed), and the database started; by the node itself when its \
+             lease ends",
+    needs: |spec| {
+        let files = !spec.values("files").is_empty();
+        let words = |name: &str| spec.values(name).to_vec();
+        let harms = |way: &str| {
+            let each = |operations: &serde_json::Value| {
+                let of_share = |ppm: &serde_json::Value| {
+                    let ppm = ppm.as_u64().unwrap_or(1_000_000);
+                    disk_mapper::errors(ppm, operations.as_str().unwrap_or_default(), files, way)
+                };
+                words("share").iter().map(of_share).collect::<Vec<_>>()
+            };
+            words("operations").iter().flat_map(each).collect()
+        };
+        [base_needs(), disk_mapper::needs(spec, harms, None)].concat()
+    },
     decide: |ask| {
         let ppm = u32::try_from(ask.number("error_ppm")?).unwrap_or(1_000_000);
         let victims = Victims::of(ask)?;
         let rule = Rule { error_ppm: ppm, ops: operations(ask)?, paths: paths(ask), ..Rule::default() };
-        let more = format!("{} % of operations", f64::from(ppm) / 10_000.0);
-        Ok(Box::new(RuleFault::new(victims, rule, Sign::SomeErrors { ppm }, Plain::Never, more)))
+        let way = disk_mapper::way(ask);
+        let harm = disk_mapper::errors(u64::from(ppm), ask.word("operations")?, ask.word("files").is_ok(), &way);
+        let share = if way == disk_mapper::DEVICE_MAPPER { "of the time" } else { "of operations" };
+        let more = format!("{} % {share}", f64::from(ppm) / 10_000.0);
+        let fault = RuleFault::new(victims, rule, Sign::SomeErrors { ppm }, Plain::Never, more);
+        Ok(Box::new(fault.or_by_device(way, harm)))
     },
     label: plain_label,
 };

@@ -6,6 +6,7 @@
 //! taken away; a second disk fault of the same node finds it there and restarts nothing.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schism_cluster::{Cluster, Db};
@@ -16,8 +17,13 @@ use crate::agent::faultfs::rules::{OpKind, Rule};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
 use crate::faults::disk::{Faultfs, Probe, Victims};
+use crate::faults::disk_mapper::{self, DEVICE_MAPPER, FUSE, Harm};
 use crate::faults::told;
-use crate::scripts;
+use crate::scripts::{self, MapperHarm};
+
+const EROFS: i32 = 30;
+/// How soon a device that did not fail yet is tried again.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// What a probe shows while the fault is on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +54,14 @@ enum Means {
     Unknown,
     Fill,
     ReadOnlyMount,
+    Device(MapperHarm),
     Faultfs(Faultfs),
+}
+
+/// How the device below the file system would do it, and whether it is asked to.
+struct ByDevice {
+    way: String,
+    harm: Harm,
 }
 
 /// The fault.
@@ -59,13 +72,22 @@ pub(super) struct RuleFault {
     plain: Plain,
     more: String,
     means: Means,
+    device: Option<ByDevice>,
+    /// Why the device does not do it, where it might have.
+    not_by_device: Option<String>,
     /// What a probe showed before, and how the database started on the harmed disk.
     before: Mutex<(Vec<Probe>, Value)>,
 }
 
 impl RuleFault {
     pub(super) fn new(victims: Victims, rule: Rule, sign: Sign, plain: Plain, more: String) -> RuleFault {
-        RuleFault { victims, rule, sign, plain, more, means: Means::Unknown, before: Mutex::default() }
+        let before = Mutex::default();
+        RuleFault { victims, rule, sign, plain, more, means: Means::Unknown, device: None, not_by_device: None, before }
+    }
+
+    /// Which the device below the file system may do as well.
+    pub(super) fn or_by_device(self, way: String, harm: Harm) -> RuleFault {
+        RuleFault { device: Some(ByDevice { way, harm }), ..self }
     }
 
     fn by(&self) -> &'static str {
@@ -73,7 +95,29 @@ impl RuleFault {
             Means::Unknown => "nothing",
             Means::Fill => "a file that fills the disk",
             Means::ReadOnlyMount => "a read-only mount",
+            Means::Device(_) => "the device mapper",
             Means::Faultfs(_) => "faultfs",
+        }
+    }
+
+    /// The harm of the device, where it can do it and is not asked to leave it; else why not.
+    async fn by_device(&self, cluster: &Cluster) -> Result<Result<MapperHarm, Option<String>>, FaultError> {
+        let Some(ByDevice { way, harm }) = &self.device else { return Ok(Err(None)) };
+        if way == FUSE {
+            return Ok(Err(Some("not asked for".to_owned())));
+        }
+        let harm = match harm {
+            Ok(harm) => harm,
+            Err(reason) if way == DEVICE_MAPPER => {
+                let reason = format!("the device mapper cannot do it: {reason}");
+                return Err(FaultError::Intention { class: self.victims.class.to_owned(), reason });
+            }
+            Err(reason) => return Ok(Err(Some(reason.clone()))),
+        };
+        match disk_mapper::missing(cluster, &self.victims, harm).await? {
+            None => Ok(Ok(harm.clone())),
+            Some((node, reason)) if way == DEVICE_MAPPER => Err(disk_mapper::refused(&self.victims, node, reason)),
+            Some((node, reason)) => Ok(Err(Some(format!("{node}: {reason}")))),
         }
     }
 
@@ -84,7 +128,11 @@ impl RuleFault {
         Ok(free.into_iter().all(|(_, output)| fits(output.text())))
     }
 
-    async fn choose(&self, cluster: &Cluster) -> Result<Means, FaultError> {
+    async fn choose(&mut self, cluster: &Cluster) -> Result<Means, FaultError> {
+        match self.by_device(cluster).await? {
+            Ok(harm) => return Ok(Means::Device(harm)),
+            Err(reason) => self.not_by_device = reason,
+        }
         match self.plain {
             Plain::Fill { leave_bytes, most_bytes } if self.can_fill(cluster, leave_bytes, most_bytes).await? => {
                 Ok(Means::Fill)
@@ -116,11 +164,39 @@ impl RuleFault {
         }
     }
 
+    /// Tries the disk as programs do, or past the page cache where it is the device that is harmed.
+    async fn probe(&self, cluster: &Cluster, (rounds, bytes): (u32, u64)) -> Result<Vec<Probe>, FaultError> {
+        match self.means {
+            Means::Device(_) => disk_mapper::probe(cluster, &self.victims, rounds.min(5)).await,
+            _ => self.victims.probe(cluster, rounds, bytes).await,
+        }
+    }
+
+    /// As [`RuleFault::probe`], until the sign is seen: a device may fail for some seconds of each twenty only.
+    async fn probe_harm(&self, cluster: &Cluster) -> Result<Vec<Probe>, FaultError> {
+        let deadline = tokio::time::Instant::now() + self.patience();
+        loop {
+            let now = self.probe(cluster, self.size()).await?;
+            if now.iter().all(|probe| self.shows(probe)) || tokio::time::Instant::now() >= deadline {
+                return Ok(now);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match (&self.means, self.sign) {
+            (Means::Device(_), Sign::SomeErrors { ppm }) if ppm < 1_000_000 => disk_mapper::PERIOD_MAX,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether a probe shows the sign.
     fn shows(&self, probe: &Probe) -> bool {
         match self.sign {
             Sign::Error(error) => probe.saw(error),
-            Sign::SomeErrors { .. } => probe.saw(5),
+            // A file system whose journal met an error takes no writes any more.
+            Sign::SomeErrors { .. } => probe.saw(5) || (probe.saw(EROFS) && matches!(self.means, Means::Device(_))),
             Sign::Latency { ms } => {
                 let long = |what: &str| probe.mean_ms(what) >= ms as f64 * 0.9;
                 let asked = |kind: OpKind| self.rule.ops.is_empty() || self.rule.ops.contains(&kind);
@@ -147,11 +223,15 @@ impl Fault for RuleFault {
     }
 
     fn details(&self) -> Map<String, Value> {
-        Map::from_iter([
-            ("target".to_owned(), json!(self.victims.target)),
-            ("by".to_owned(), json!(self.by())),
-            ("processes".to_owned(), told(&self.victims.found)),
-        ])
+        Map::from_iter(
+            [
+                ("target".to_owned(), json!(self.victims.target)),
+                ("by".to_owned(), json!(self.by())),
+                ("processes".to_owned(), told(&self.victims.found)),
+            ]
+            .into_iter()
+            .chain(self.not_by_device.iter().map(|reason| ("not_by_device_mapper".to_owned(), json!(reason)))),
+        )
     }
 
     async fn prepare(&mut self, cluster: &Cluster, db: &dyn Db) -> Result<Vec<Undo>, FaultError> {
@@ -160,6 +240,7 @@ impl Fault for RuleFault {
         let name = &self.victims.name;
         let mut undo = match &self.means {
             Means::Faultfs(faultfs) => return faultfs.undos(&self.victims, cluster, db),
+            Means::Device(_) => disk_mapper::undos(&self.victims),
             Means::Fill => self.victims.undos(|_, folder| scripts::disk_unfill(folder, name)),
             _ => self.victims.undos(|_, folder| scripts::read_only_undo(folder, name)),
         };
@@ -169,9 +250,10 @@ impl Fault for RuleFault {
     }
 
     async fn inject(&self, cluster: &Cluster, db: &dyn Db) -> Result<(), FaultError> {
-        let probes = self.victims.probe(cluster, 1, 4096).await?;
+        let probes = self.probe(cluster, (1, 4096)).await?;
         let name = &self.victims.name;
         let started = match (&self.means, self.plain) {
+            (Means::Device(harm), _) => json!({ "tables": disk_mapper::start(cluster, &self.victims, harm).await? }),
             (Means::Faultfs(faultfs), _) => faultfs.put_under(&self.victims, &self.rule, cluster, db).await?,
             (Means::Fill, Plain::Fill { leave_bytes, most_bytes }) => {
                 let fill = |_: &Node, folder: &str| scripts::disk_fill(folder, name, leave_bytes, most_bytes);
@@ -190,8 +272,7 @@ impl Fault for RuleFault {
     }
 
     async fn verify_injected(&self, cluster: &Cluster, _db: &dyn Db) -> Result<Evidence, FaultError> {
-        let (rounds, bytes) = self.size();
-        let now = self.victims.probe(cluster, rounds, bytes).await?;
+        let now = self.probe_harm(cluster).await?;
         let mut proven = now.iter().all(|probe| self.shows(probe));
         let mut measured = Map::new();
         if let Means::Faultfs(faultfs) = &self.means {
@@ -214,14 +295,22 @@ impl Fault for RuleFault {
         measured.insert("by".to_owned(), json!(self.by()));
         measured.insert("before".to_owned(), json!(before));
         measured.insert("probes".to_owned(), json!(now));
-        measured.insert("database".to_owned(), started);
+        match started {
+            // Nothing was restarted: what was started is the harm.
+            Value::Object(device) => measured.extend(device),
+            started => drop(measured.insert("database".to_owned(), started)),
+        }
         Ok(Evidence { proven, measured: Value::Object(measured) })
     }
 
     async fn verify_healed(&self, cluster: &Cluster, db: &dyn Db) -> Result<Evidence, FaultError> {
-        let left = Faultfs::left(&self.victims, cluster).await?;
-        let shared = Faultfs::shared(&self.victims, cluster).await?;
-        let now = self.victims.probe(cluster, 1, 4096).await?;
+        let mut left = Faultfs::left(&self.victims, cluster).await?;
+        let mut shared = Faultfs::shared(&self.victims, cluster).await?;
+        if self.device.is_some() {
+            left.extend(disk_mapper::left(cluster, &self.victims).await?);
+            shared.extend(disk_mapper::shared(cluster, &self.victims).await?);
+        }
+        let now = self.probe(cluster, (1, 4096)).await?;
         let (running, processes) = self.victims.await_running(cluster, db).await?;
         // Where another disk fault is on, its errors and delays are not ours.
         let own = now.iter().filter(|probe| !shared.contains(&probe.node));

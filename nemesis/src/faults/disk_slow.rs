@@ -4,7 +4,8 @@ use crate::agent::faultfs::rules::{OpKind, Rule};
 use crate::class::{Ask, Family, FaultEntry, plain_label};
 use crate::fault::FaultError;
 use crate::faults::TARGETS;
-use crate::faults::disk::{FILES, Victims, base_needs, fuse_needs};
+use crate::faults::disk::{FILES, Victims, base_needs};
+use crate::faults::disk_mapper::{self, WAY};
 use crate::faults::disk_rule::{Plain, RuleFault, Sign};
 use crate::option::{OptionEntry, OptionKind};
 
@@ -36,17 +37,30 @@ pub const ENTRY: FaultEntry = FaultEntry {
         },
         OPERATIONS,
         FILES,
+        WAY,
     ],
-    works: "where nodes have FUSE and run our program: by our file system, on which the database is killed and started",
-    verified: "operations of a probe in the data's folder take at least nine tenths of it, and not afterwards",
-    undone: "our file system is taken away and the database started; by the node itself when its lease ends",
-    needs: |_| [base_needs(), fuse_needs()].concat(),
+    works: "where the data lies on a device of the device mapper of its own (a logical volume, the data disk of a lab's machine): by \
+            dm-delay, which delays what reaches the device and restarts nothing; else, and for single files, where nodes have FUSE \
+            and run our program: by our file system, on which the database is killed and started",
+    verified: "operations of a probe in the data's folder (past the page cache for a device) take at least nine tenths of it, and \
+               not afterwards",
+    undone: "the device gets its own table back, or our file system is taken away and the database started; by the node itself when \
+             its lease ends",
+    needs: |spec| {
+        let files = !spec.values("files").is_empty();
+        let operations = spec.values("operations").iter().filter_map(serde_json::Value::as_str);
+        let operations: Vec<&str> = operations.collect();
+        let harms = |_: &str| operations.iter().map(|operations| disk_mapper::delay(1, operations, files)).collect();
+        [base_needs(), disk_mapper::needs(spec, harms, None)].concat()
+    },
     decide: |ask| {
         let ms = ask.number("latency_ms")?;
         let victims = Victims::of(ask)?;
         let rule = Rule { latency_ms: ms, ops: operations(ask)?, paths: paths(ask), ..Rule::default() };
         let more = format!("{ms} ms an operation");
-        Ok(Box::new(RuleFault::new(victims, rule, Sign::Latency { ms }, Plain::Never, more)))
+        let harm = disk_mapper::delay(ms, ask.word("operations")?, ask.word("files").is_ok());
+        let fault = RuleFault::new(victims, rule, Sign::Latency { ms }, Plain::Never, more);
+        Ok(Box::new(fault.or_by_device(disk_mapper::way(ask), harm)))
     },
     label: plain_label,
 };

@@ -1,6 +1,7 @@
 //! A power cut of the data's disk: the database dies, and what it wrote and did not sync is gone.
 //!
-//! Where the ground has a data disk, that fails and comes back. Elsewhere our file system is put under the database first
+//! Where the ground has a data disk, that fails and comes back. Where the data lies on a device of the device mapper, that
+//! takes no writes any more until the file system is mounted anew. Elsewhere our file system is put under the database first
 //! (which restarts it), remembers for a while what is not synced, and takes it back when the database was killed.
 
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,8 @@ use crate::agent::faultfs::rules::Rule;
 use crate::class::{Family, FaultEntry, plain_label};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
-use crate::faults::disk::{Faultfs, Victims, base_needs, fuse};
+use crate::faults::disk::{Faultfs, Victims, base_needs};
+use crate::faults::disk_mapper::{self, DEVICE_MAPPER, FUSE, IMAGE, WAY_OF_CUT};
 use crate::faults::{TARGETS, told};
 use crate::need::Need;
 use crate::option::{OptionEntry, OptionKind};
@@ -34,7 +36,7 @@ pub(super) const WINDOW: OptionEntry = OptionEntry {
     key: "window_ms",
     kind: OptionKind::Span(0, 20_000),
     default: &["3s"],
-    about: "how long our file system is under the database before the cut (a ground's data disk is cut at once)",
+    about: "how long our file system is under the database before the cut (a ground's data disk and a device are cut at once)",
 };
 
 /// Its line in the table.
@@ -42,21 +44,20 @@ pub const ENTRY: FaultEntry = FaultEntry {
     name: CLASS,
     family: Family::Disk,
     about: "cuts the power of the database's disk: it dies, and what it had not synced is lost",
-    options: &[TARGETS, WINDOW],
-    works: "on grounds with a data disk (for data that lies on it), else where nodes have FUSE and run our program",
+    options: &[TARGETS, WINDOW, WAY_OF_CUT],
+    works: "on grounds with a data disk (for data that lies on it); else where the data lies on a device of the device mapper of its \
+            own, by dm-flakey, which lets every write fail; else where nodes have FUSE and run our program",
     verified: "of two marks of ours on the disk the synced one is there afterwards and the other is not; bytes lost are told where \
-               our file system counts them; on a ground's disk a probe gets EIO while it is away",
+               our file system counts them; on a ground's disk or a device a probe gets EIO while it is away",
     undone: "the disk comes back with what was synced, and the database is started; what was lost stays lost, as a database that \
              syncs before it answers survives",
-    needs: |_| {
-        let mut needs = base_needs();
-        needs.push(Need::AnyOf(vec![Need::Ground(Ability::DataDisk), Need::Agent]));
-        needs.push(Need::AnyOf(vec![Need::Ground(Ability::DataDisk), fuse()]));
-        needs
+    needs: |spec| {
+        let image = Need::Ground(Ability::DataDisk);
+        [base_needs(), disk_mapper::needs(spec, |_| vec![Ok(disk_mapper::cut())], Some(image))].concat()
     },
     decide: |ask| {
         let victims = Victims::of(ask)?;
-        Ok(Box::new(PowerLoss::new(victims, ask.number("window_ms")?, None)))
+        Ok(Box::new(PowerLoss::new(victims, ask.number("window_ms")?, None).by_way(disk_mapper::way(ask))))
     },
     label: plain_label,
 };
@@ -67,6 +68,7 @@ enum Means {
     #[default]
     Unknown,
     Ground,
+    Device,
     Faultfs(Faultfs),
 }
 
@@ -82,6 +84,7 @@ pub(super) struct PowerLoss {
     victims: Victims,
     window_ms: u64,
     tear: Option<Tear>,
+    way: String,
     means: Means,
     seen: Mutex<Map<String, Value>>,
 }
@@ -89,13 +92,20 @@ pub(super) struct PowerLoss {
 impl PowerLoss {
     /// After so many milliseconds under our file system; with a tear it is the next fitting write that cuts.
     pub(super) fn new(victims: Victims, window_ms: u64, tear: Option<Tear>) -> PowerLoss {
-        PowerLoss { victims, window_ms, tear, means: Means::Unknown, seen: Mutex::default() }
+        let way = FUSE.to_owned();
+        PowerLoss { victims, window_ms, tear, way, means: Means::Unknown, seen: Mutex::default() }
+    }
+
+    /// By this way, or by the first that is possible; without it by our file system alone.
+    fn by_way(self, way: String) -> PowerLoss {
+        PowerLoss { way, ..self }
     }
 
     fn by(&self) -> &'static str {
         match self.means {
             Means::Unknown => "nothing",
             Means::Ground => "the ground's data disk",
+            Means::Device => "the device mapper",
             Means::Faultfs(_) => "faultfs",
         }
     }
@@ -109,15 +119,42 @@ impl PowerLoss {
     async fn on_ground(&self, cluster: &Cluster) -> Result<bool, FaultError> {
         let lies = |folder: &String| folder == DATA_DISK || folder.starts_with(&format!("{DATA_DISK}/"));
         Ok(self.tear.is_none()
+            && disk_mapper::allows(&self.way, IMAGE)
             && self.victims.folders.values().all(lies)
             && cluster.ground.can(Ability::DataDisk).await.is_ok()
             && Faultfs::shared(&self.victims, cluster).await?.is_empty())
     }
 
-    async fn inject_by_ground(&self, cluster: &Cluster, db: &dyn Db) -> Result<(), FaultError> {
+    async fn choose(&self, cluster: &Cluster) -> Result<Means, FaultError> {
+        if self.on_ground(cluster).await? {
+            return Ok(Means::Ground);
+        }
+        if self.way == IMAGE {
+            let reason = "the data does not lie on a disk of the ground, or another fault is on it".to_owned();
+            return Err(FaultError::Intention { class: self.victims.class.to_owned(), reason });
+        }
+        if disk_mapper::allows(&self.way, DEVICE_MAPPER) {
+            match disk_mapper::missing(cluster, &self.victims, &disk_mapper::cut()).await? {
+                None => return Ok(Means::Device),
+                Some((node, reason)) if self.way == DEVICE_MAPPER => {
+                    return Err(disk_mapper::refused(&self.victims, node, reason));
+                }
+                Some((node, reason)) => self.saw("not_by_device_mapper", json!(format!("{node}: {reason}"))),
+            }
+        }
+        Faultfs::ready(cluster, &self.victims).await.map(Means::Faultfs)
+    }
+
+    /// By the ground, or by the device mapper: either way the device takes nothing any more.
+    async fn inject_below(&self, cluster: &Cluster, db: &dyn Db) -> Result<(), FaultError> {
         self.victims.stop(cluster, db).await?;
         let mark = self.victims.scripts(|_, folder| scripts::disk_mark(folder, &self.victims.name));
         fanout::run_all(cluster, mark).await?;
+        if let Means::Device = self.means {
+            let tables = disk_mapper::start(cluster, &self.victims, &disk_mapper::cut()).await?;
+            self.saw("tables", json!(tables));
+            return Ok(());
+        }
         for node in &self.victims.nodes {
             cluster.ground.act(&GroundAction::FailDataDisk { node: node.clone() }).await?;
         }
@@ -214,25 +251,23 @@ impl Fault for PowerLoss {
 
     async fn prepare(&mut self, cluster: &Cluster, db: &dyn Db) -> Result<Vec<Undo>, FaultError> {
         self.victims.find(cluster, db).await?;
-        if self.on_ground(cluster).await? {
-            self.means = Means::Ground;
-            let restore = |node: &Node| Undo::OnGround { action: GroundAction::RestoreDataDisk { node: node.clone() } };
-            let mut undo: Vec<Undo> = self.victims.nodes.iter().map(restore).collect();
-            // Counted before the database is started, which may fill the disk or fail it again.
-            undo.extend(self.victims.undos(|_, folder| scripts::disk_marks_count(folder, &self.victims.name)));
-            undo.extend(self.victims.start_undos(cluster, db)?);
-            return Ok(undo);
-        }
-        let faultfs = Faultfs::ready(cluster, &self.victims).await?;
-        let undo = faultfs.undos(&self.victims, cluster, db);
-        self.means = Means::Faultfs(faultfs);
-        undo
+        self.means = self.choose(cluster).await?;
+        let restore = |node: &Node| Undo::OnGround { action: GroundAction::RestoreDataDisk { node: node.clone() } };
+        let mut undo: Vec<Undo> = match &self.means {
+            Means::Faultfs(faultfs) => return faultfs.undos(&self.victims, cluster, db),
+            Means::Device => disk_mapper::undos(&self.victims),
+            _ => self.victims.nodes.iter().map(restore).collect(),
+        };
+        // Counted before the database is started, which may fill the disk or fail it again.
+        undo.extend(self.victims.undos(|_, folder| scripts::disk_marks_count(folder, &self.victims.name)));
+        undo.extend(self.victims.start_undos(cluster, db)?);
+        Ok(undo)
     }
 
     async fn inject(&self, cluster: &Cluster, db: &dyn Db) -> Result<(), FaultError> {
         match &self.means {
             Means::Faultfs(faultfs) => self.inject_by_faultfs(faultfs, cluster, db).await,
-            _ => self.inject_by_ground(cluster, db).await,
+            _ => self.inject_below(cluster, db).await,
         }
     }
 
@@ -251,7 +286,10 @@ impl Fault for PowerLoss {
                 seen.get("torn") == Some(&json!(true))
             }
             _ => {
-                let probes = self.victims.probe(cluster, 1, 4096).await?;
+                let probes = match self.means {
+                    Means::Device => disk_mapper::probe(cluster, &self.victims, 1).await?,
+                    _ => self.victims.probe(cluster, 1, 4096).await?,
+                };
                 let away = probes.iter().all(|probe| probe.saw(EIO));
                 self.saw("probes", json!(probes));
                 away
@@ -264,9 +302,12 @@ impl Fault for PowerLoss {
     }
 
     async fn verify_healed(&self, cluster: &Cluster, db: &dyn Db) -> Result<Evidence, FaultError> {
-        let left = Faultfs::left(&self.victims, cluster).await?;
+        let mut left = Faultfs::left(&self.victims, cluster).await?;
         let (mut kept, mut marks) = (true, Value::Null);
-        if let Means::Ground = self.means {
+        if let Means::Device = self.means {
+            left.extend(disk_mapper::left(cluster, &self.victims).await?);
+        }
+        if let Means::Ground | Means::Device = self.means {
             // Told once: a second look finds what the first one saw.
             let told = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get("marks").cloned();
             (kept, marks) = match told {

@@ -55,9 +55,11 @@ mounts() {
 }
 "#;
 
-/// Why our file system cannot be mounted there; nothing where it can.
+/// Why our file system cannot be mounted there; nothing where it can. Where nothing has made the device's file yet, the kernel's
+/// module does; without it, opening the file would make an empty one.
 pub fn fuse_missing() -> String {
-    "if ! ( : <>/dev/fuse ) 2>/dev/null; then echo '/dev/fuse cannot be opened'; fi
+    "[ -c /dev/fuse ] || PATH=\"$PATH:/usr/sbin:/sbin\" modprobe -q fuse 2>/dev/null
+if ! { [ -c /dev/fuse ] && ( : <>/dev/fuse ); } 2>/dev/null; then echo '/dev/fuse cannot be opened'; fi
 for tool in umount grep timeout; do command -v \"$tool\" >/dev/null 2>&1 || echo \"no $tool\"; done
 true
 "
@@ -384,7 +386,7 @@ pub fn disk_free(folder: &str) -> String {
 /// Why a disk can be filled neither with a file of that size nor, where that is asked too, by our file system; nothing
 /// where it can.
 pub fn fill_missing(usual: &str, most: u64, or_fuse: bool) -> String {
-    let fuse = if or_fuse { " && ! ( : <>/dev/fuse ) 2>/dev/null" } else { "" };
+    let fuse = if or_fuse { " && ! { [ -c /dev/fuse ] && ( : <>/dev/fuse ); } 2>/dev/null" } else { "" };
     format!(
         "folder={}
 [ -d \"$folder\" ] || folder=/var/lib

@@ -7,6 +7,7 @@
 use schism_cluster::shell::PROCESS_FUNCTIONS;
 
 use super::cgroup::groups_remove_all;
+use super::device_mapper::mapper_left_behind;
 use super::disk::{faultfs_remove_all, files_remove_all, read_only_remove_all};
 use super::dns::{KEPT_DIR, names_undo};
 use super::filter::{PULSE_DIR, pulse_undo};
@@ -37,6 +38,7 @@ pub const LEFTOVERS: &[Leftover] = &[
     Leftover { what: "names", script: names },
     Leftover { what: "processes of faults", script: processes },
     Leftover { what: "clocks", script: || format!("{OURS}{}", clock_left()) },
+    Leftover { what: "tables of the device mapper", script: || format!("{OURS}{}", mapper_left_behind(ANY)) },
     Leftover { what: "faulty file systems", script: faultfs_remove_all },
     Leftover { what: "processes of the agent", script: agents },
     Leftover { what: "control groups", script: || format!("{OURS}{}", groups_remove_all()) },

@@ -6,6 +6,7 @@
 mod cgroup;
 mod claim;
 mod clock;
+mod device_mapper;
 mod disk;
 mod dns;
 mod filter;
@@ -20,6 +21,9 @@ pub use cgroup::{Controller, group_available, group_enter, group_leave, group_lo
 pub use claim::{claim_break, claim_look, claim_release, claim_take};
 use clock::clock_left;
 pub use clock::{clock_missing, clock_undo};
+pub use device_mapper::{
+    MAPPER_DIR, MapperHarm, mapper_left, mapper_look, mapper_missing, mapper_probe, mapper_start, mapper_undo,
+};
 pub use disk::{
     COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,
     disk_mark, disk_marks_count, disk_marks_told, disk_probe, disk_unfill, faultfs_left, faultfs_look, faultfs_order,
