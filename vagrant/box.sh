@@ -32,7 +32,7 @@ truncate -s 4G "$work/disk"
 mke2fs -q -F -t ext4 -L schism -O '^64bit,^metadata_csum' -E lazy_itable_init=1 "$work/disk"
 mount -o loop "$work/disk" "$root"
 if command -v mmdebstrap >/dev/null; then
-  mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/tmp --include="$list" bookworm "$work/tree.tar"
+  mmdebstrap --quiet --mode=root --variant=minbase --include="$list" bookworm "$work/tree.tar"
   tar -C "$root" --numeric-owner -xpf "$work/tree.tar"
   rm "$work/tree.tar"
 elif command -v debootstrap >/dev/null; then
