@@ -9,6 +9,8 @@ SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism-lab --test vms
 # Real clocks of machines; controllers that die at every point of every fault, and at 200 moments.
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test vm_clock
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test torture
+# Vagrant machines, where Vagrant and libvirt are.
+scripts/vagrant-run.sh "$schism"
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 

@@ -20,8 +20,6 @@ outside() {
     command -v "$tool" >/dev/null || pass_over "$tool is not on this machine"
   done
   [ -c /dev/net/tun ] || pass_over "/dev/net/tun is not on this machine"
-  VAGRANT_CHECKPOINT_DISABLE=1 vagrant plugin list 2>/dev/null | grep -q vagrant-libvirt || find / -xdev -type d -path '*gems/vagrant-libvirt-*' \
-    -prune 2>/dev/null | grep -q . || pass_over "Vagrant has no vagrant-libvirt"
   if [ -z "${SCHISM_TEST_BOX:-}" ] && ! command -v mmdebstrap >/dev/null && ! command -v debootstrap >/dev/null; then
     pass_over "neither mmdebstrap nor debootstrap is on this machine, and SCHISM_TEST_BOX names no box"
   fi
@@ -31,7 +29,10 @@ outside() {
   work=$(mktemp -d)
   # QEMU's monitors are sockets, whose paths are short; and what is left when all is over is judged.
   trap 'rm -rf "$work"' EXIT
+  trap 'exit 130' INT TERM HUP
   chmod 711 "$work"
+  HOME=$work VAGRANT_HOME=$work/asked VAGRANT_CHECKPOINT_DISABLE=1 vagrant plugin list 2>/dev/null | grep -q vagrant-libvirt ||
+    pass_over "Vagrant has no vagrant-libvirt"
   before=$(traces)
   if [ -n "${SCHISM_TEST_BOX:-}" ]; then
     ln -s "$(realpath "$SCHISM_TEST_BOX")" "$work/box"
@@ -50,8 +51,7 @@ outside() {
 traces() {
   ip -o link show type bridge | grep -c virbr || true
   { iptables-save; nft list tables; } 2>/dev/null | grep -c LIBVIRT || true
-  virtual=/var/lib/libvirt
-  find "$virtual" /etc/libvirt /run/libvirt /var/log/libvirt 2>/dev/null | sort | cksum
+  find /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt /run/libvirt ~/.vagrant.d 2>/dev/null | sort | cksum
   mount | grep -c "${work:-none}" || true
 }
 
@@ -133,7 +133,7 @@ inside() {
   machines halt n3
   grep -aq 'n3: .*[Hh]alting' "$work/said" || fail "halt said something else: $(cat "$work/said")"
   machines destroy -f
-  [ -z "$(virsh -c qemu:///system list --all --name | grep .)" ] || fail "machines are left after \`vagrant destroy\`"
+  ! virsh -c qemu:///system list --all --name | grep . || fail "machines are left after \`vagrant destroy\`"
   say "all good"
 }
 
