@@ -202,6 +202,8 @@ for name in chronyd systemd-timesyn ntpd ntpsec openntpd; do
     read -r found <"$comm" 2>/dev/null && [ "$found" = "$name" ] && daemon=$name
   done
 done
+# The kernel keeps fifteen letters of a name.
+[ "$daemon" != systemd-timesyn ] || daemon=systemd-timesyncd
 say "time daemon" yes "$daemon"
 [ -c /dev/fuse ] && say fuse yes /dev/fuse || say fuse without "no slow or failing files by FUSE: /dev/fuse is missing (modprobe fuse)"
 if dmsetup targets 2>/dev/null | grep -q '^flakey' || modprobe -n dm-flakey >/dev/null 2>&1; then
