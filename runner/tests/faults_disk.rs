@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use schism_cluster::daemon::stop_script;
+use schism_cluster::daemon::{start_script, stop_script};
 use schism_cluster::{Ability, Cluster, Command, DATA_DISK, Db, Kill, NoGround, ProcessId, packages};
 use schism_generators::Invocation;
 use schism_history::{F, Process, Value};

@@ -492,6 +492,7 @@ pub fn hostile() -> Told {
         schism_version: h(),
         environment: vec![(h(), h())],
         cleanup_trouble: vec![h()],
+        left_out: vec![(h(), h())],
         run: h(),
     };
     told.facts.plan_digest = h();
