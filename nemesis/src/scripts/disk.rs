@@ -230,13 +230,15 @@ if [ "$want" -gt "$most" ]; then
 fi
 umask 077
 : >>"$file" || exit 1
+# Through one descriptor: where the file is removed meanwhile, as the lease has run out, it must not come into being again.
+exec 3>>"$file" || exit 1
 if [ "$want" -gt 8388608 ]; then
-  fallocate -l "$((want - 4194304))" "$file" 2>/dev/null ||
-    dd if=/dev/zero of="$file" bs=1048576 count="$((want / 1048576 - 4))" 2>/dev/null
+  fallocate -l "$((want - 4194304))" /proc/self/fd/3 2>/dev/null ||
+    dd if=/dev/zero bs=1048576 count="$((want / 1048576 - 4))" >&3 2>/dev/null
 fi
 for size in 1048576 65536 4096 512; do
-  while [ "$(free)" -ge "$((leave + size))" ]; do
-    dd if=/dev/zero of="$file" bs="$size" count=1 oflag=append conv=notrunc 2>/dev/null || break
+  while [ -e "$file" ] && [ "$(free)" -ge "$((leave + size))" ]; do
+    dd if=/dev/zero bs="$size" count=1 >&3 2>/dev/null || break
   done
 done
 true

@@ -34,9 +34,9 @@ const LANES: [&str; 2] = ["cables", "switch"];
 /// So many lanes with each in the long run.
 const LONG_TIMES: usize = 2;
 /// In the short run nothing is begun after this time.
-const SHORT: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(75);
 /// How many points of random classes the short run tries.
-const SHORT_POINTS: u64 = 8;
+const SHORT_POINTS: u64 = 6;
 
 fn main() -> ExitCode {
     schism_lab::holder_main_if_asked();
@@ -200,7 +200,7 @@ fn jobs(possible: &BTreeMap<String, BTreeSet<&'static str>>, long: bool, seed: u
             jobs.push(job(class, format!("point {class} {point}")));
         }
         let some = [fails[draw(fails.len())].clone(), fails[draw(fails.len())].clone(), ssh[4].clone()];
-        jobs = [some.to_vec(), jobs, moments].concat();
+        jobs = [some.to_vec(), moments, jobs].concat();
     }
     if let Ok(word) = std::env::var("SCHISM_TORTURE") {
         jobs.retain(|job| job.text.split(' ').any(|one| one == word));
