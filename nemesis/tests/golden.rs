@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
 use schism_cluster::{Cluster, Output};

@@ -263,7 +263,7 @@ impl Place {
         }
         let mut wrong: Vec<String> = diff(&expected, &found).into_iter().map(|line| format!("{node} {line}")).collect();
         if wrong.is_empty() {
-            wrong.push(format!("{node}: the same lines in another number or order"));
+            wrong.push(format!("{node}: the same lines in another order"));
         }
         wrong
     }

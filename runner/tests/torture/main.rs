@@ -4,9 +4,9 @@
 //! or lose power in the middle of a fault, and SSH that is cut, hangs or breaks then.
 //!
 //! The test program is its own controller, holder and agent. Without more a random part of it, bounded in time: ten moments,
-//! some points, nodes and SSH. With `SCHISM_TEST_LONG=1` 200 moments and all of the others. `SCHISM_TORTURE=pause` takes the
-//! jobs with that word (a class, `point`, `moment`, `ground`, `ssh`, `killed`...) and no others. A fault that is not possible
-//! on either ground is named. Needs root and what a lab needs; says so and passes without where that is missing.
+//! some points, nodes and SSH. With `SCHISM_TEST_LONG=1` 200 moments and all of the others. `SCHISM_TORTURE=pause` takes of
+//! these the jobs with that word (a class, `point`, `moment`, `ground`, `ssh`, `killed`...) and no others. A fault that is
+//! not possible on either ground is named. Needs root and what a lab needs; says so and passes without where that is missing.
 
 // Clippy allows these in tests, but does not know a test program without the harness for one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -55,7 +55,8 @@ fn main() -> ExitCode {
         println!("torture skipped: {error}");
         return ExitCode::SUCCESS;
     }
-    torture(std::env::var_os("SCHISM_TEST_LONG").is_some())
+    let asked = |name: &str| std::env::var_os(name).is_some();
+    torture(asked("SCHISM_TEST_LONG") || asked("SCHISM_TORTURE"))
 }
 
 /// Something to be done in a lane.
