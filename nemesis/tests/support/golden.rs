@@ -22,9 +22,12 @@ pub fn compare(name: &str, found: &str) {
 
 /// A database that can do everything, and runs on every node or on none.
 pub struct StandIn {
-    processes: u32,
-    down: Mutex<bool>,
-    members: Mutex<Vec<Node>>,
+    /// How many processes it has on a node.
+    pub processes: u32,
+    /// See [`StandIn::down`].
+    pub down: Mutex<bool>,
+    /// Who belongs to it.
+    pub members: Mutex<Vec<Node>>,
     /// Who leads; where it knows of nobody, it cannot tell who leads.
     pub primaries: Vec<Node>,
     /// Whether it can be rebuilt from its other members.

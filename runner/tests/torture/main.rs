@@ -33,8 +33,8 @@ use schism_nemesis::nemesis::DIE_POINTS;
 const LANES: [&str; 2] = ["cables", "switch"];
 /// So many lanes with each in the long run.
 const LONG_TIMES: usize = 2;
-/// In the short run nothing is begun after this time.
-const SHORT: Duration = Duration::from_secs(75);
+/// In the short run nothing is begun when the labs are up for so long.
+const SHORT: Duration = Duration::from_secs(60);
 /// How many points of random classes the short run tries.
 const SHORT_POINTS: u64 = 6;
 
@@ -145,10 +145,10 @@ fn torture(long: bool) -> ExitCode {
     println!("{} lanes ready after {:.1?}; chance with the seed {seed}", lanes.len(), begun.elapsed());
     let jobs = jobs(&possible, long, seed);
     let (count, queue) = (jobs.len(), Mutex::new(jobs.into_iter().enumerate().collect::<VecDeque<_>>()));
-    let outcomes = Mutex::new(Vec::new());
+    let (outcomes, until) = (Mutex::new(Vec::new()), (!long).then(|| Instant::now() + SHORT));
     std::thread::scope(|scope| {
         for lane in lanes {
-            scope.spawn(|| go_on(lane, &queue, &outcomes, (!long).then(|| begun + SHORT)));
+            scope.spawn(|| go_on(lane, &queue, &outcomes, until));
         }
     });
     let outcomes = outcomes.into_inner().unwrap();
@@ -201,7 +201,7 @@ fn jobs(possible: &BTreeMap<String, BTreeSet<&'static str>>, long: bool, seed: u
             jobs.push(job(class, format!("point {class} {point}")));
         }
         let some = [fails[draw(fails.len())].clone(), fails[draw(fails.len())].clone(), ssh[4].clone()];
-        jobs = [some.to_vec(), moments, jobs].concat();
+        jobs = [moments, some.to_vec(), jobs].concat();
     }
     if let Ok(word) = std::env::var("SCHISM_TORTURE") {
         jobs.retain(|job| job.text.split(' ').any(|one| one == word));
