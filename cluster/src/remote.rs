@@ -1,5 +1,6 @@
 //! The waist between schism and a node: run a command, upload, download.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub enum User {
 pub struct Command {
     /// The script. Quote what you put in with [`crate::shell`].
     pub script: String,
+    /// What is run before it in the same shell, and may end that: whether the script may be run at all. Mostly empty.
+    pub before: String,
     /// What it reads from standard input.
     pub stdin: Vec<u8>,
     /// As whom.
@@ -34,7 +37,22 @@ pub struct Command {
 impl Command {
     /// As root, with nothing on standard input, within 30 seconds.
     pub fn new(script: impl Into<String>) -> Command {
-        Command { script: script.into(), stdin: Vec::new(), user: User::Root, deadline: Duration::from_secs(30) }
+        let (before, stdin, deadline) = (String::new(), Vec::new(), Duration::from_secs(30));
+        Command { script: script.into(), before, stdin, user: User::Root, deadline }
+    }
+
+    /// With this before the script.
+    pub fn before(mut self, before: &str) -> Command {
+        self.before = before.to_owned();
+        self
+    }
+
+    /// Everything that the node's shell is to run.
+    pub fn whole(&self) -> Cow<'_, str> {
+        match self.before.as_str() {
+            "" => Cow::Borrowed(&self.script),
+            before => Cow::Owned(format!("{before}\n{}", self.script)),
+        }
     }
 
     /// With this on standard input.

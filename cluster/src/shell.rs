@@ -82,7 +82,8 @@ tree() {
 
 /// Starts a command that outlives its shell: a session of its own, in `/`, with no input, output added to `log`, no
 /// other descriptor left open. Writes `PID START` (start time in clock ticks, see [`ProcessId`]) to `pidfile` before
-/// the command begins, waits for that, and prints it.
+/// the command begins, waits for that, and prints it. What does not begin in time is killed: it would begin beside the next
+/// that is started.
 ///
 /// `command` is shell text (use [`words`]); what it `exec`s keeps the number, so say `exec` where it is one program.
 pub fn detached(command: &str, log: &str, pidfile: &str) -> String {
@@ -97,9 +98,9 @@ pub fn detached(command: &str, log: &str, pidfile: &str) -> String {
          rm -f {pid_q}\n\
          : >> {log_q} || exit 1\n\
          setsid sh -c {} </dev/null >>{log_q} 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &\n\
-         _n=0\n\
+         _child=$! _n=0\n\
          until [ -s {pid_q} ]; do\n  \
-         _n=$((_n + 1)); [ $_n -le 250 ] || {{ echo 'the command did not begin within 5 s' >&2; exit 1; }}\n  \
+         _n=$((_n + 1)); [ $_n -le 250 ] || {{ kill -s KILL \"$_child\" 2>/dev/null; echo 'the command did not begin within 5 s' >&2; exit 1; }}\n  \
          sleep 0.02\ndone\n\
          cat {pid_q}\n",
         quote_path(parent(log)),
@@ -209,6 +210,19 @@ mod tests {
         assert_eq!(text(&signal_script("KILL", &[id])), format!("{pid}\n"));
         assert_eq!(text(&signal_script("KILL", &[id, id])).lines().count(), 0, "gone, or a zombie");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "began\n/\n");
+    }
+
+    #[test]
+    fn a_detached_command_that_does_not_begin_in_time_never_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        // Time flies, and what shall begin takes long.
+        let slow = format!("setsid() {{ command sleep 1; : >{}; }}\nsleep() {{ :; }}\n", path("begun"));
+        let output = sh(&(slow + &detached("exec sleep 60", &path("log"), &path("pid"))));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("did not begin within 5 s"));
+        std::thread::sleep(std::time::Duration::from_millis(1_300));
+        assert!(!folder.path().join("begun").exists());
     }
 
     #[test]

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fanout;
 use crate::fault::Undo;
+use crate::guarded::guarded;
 use crate::scripts::{self, Places};
 
 /// Where leases live on a node.
@@ -141,6 +142,13 @@ impl Leases {
             (node, command)
         };
         fanout::run_all(cluster, per_node(undo).into_iter().map(command).collect()).await.map(|_| ())
+    }
+
+    /// The cluster for an injection: on nodes that have a lease of this undo, nothing is run once it is gone.
+    pub fn guarding(&self, cluster: &Cluster, name: &str, undo: &[Undo]) -> Cluster {
+        let leased: Vec<Node> = per_node(undo).into_iter().map(|(node, _)| node).collect();
+        let question = |node: &Node| scripts::lease_needed(&self.places, &on_node(name, node));
+        guarded(cluster, |node| leased.contains(node).then(|| question(node)))
     }
 
     /// Runs these undos, each on its node, and cancels the lease where it succeeded. Answers for each node.

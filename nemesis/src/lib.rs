@@ -26,6 +26,7 @@ pub mod fanout;
 pub mod fault;
 pub mod faults;
 pub mod grudge;
+mod guarded;
 pub mod heal;
 pub mod intention;
 pub mod lease;

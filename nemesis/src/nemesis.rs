@@ -316,7 +316,8 @@ impl Nemesis {
             self.cluster.ground.arm(&GroundLease { name, class, label, lease_s, undo }).await?;
         }
         die_at("after-arm", class);
-        fault.inject(&self.cluster, &*self.db).await?;
+        let leased = self.options.leases.guarding(&self.cluster, &lease, &entry.undo);
+        fault.inject(&leased, &*self.db).await?;
         die_at("after-inject", class);
         if let Err(error) = self.ledger.append_async(entry.now(State::Injected)).await {
             // The undo is on disk already; only the progress is not.

@@ -3,85 +3,24 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, Output, Pause, Primaries, ProcessId};
+use schism_cluster::{Cluster, Output};
 use schism_generators::Invocation;
 use schism_history::{F, Node, Process, Value};
 use schism_nemesis::{
     Actor, Answer, FaultSpec, LeaseInfo, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, check_needs, heal_all,
 };
 use serde_json::{Value as Json, json};
-
-/// A database of two processes a node, which runs until it is told otherwise.
-#[derive(Default)]
-struct Scripted {
-    down: Mutex<bool>,
-    primaries: Vec<Node>,
-}
-
-#[async_trait]
-impl Db for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
-        Ok("1".to_owned())
-    }
-    fn kill(&self) -> Option<&dyn Kill> {
-        Some(self)
-    }
-    fn pause(&self) -> Option<&dyn Pause> {
-        Some(self)
-    }
-    fn primaries(&self) -> Option<&dyn Primaries> {
-        (!self.primaries.is_empty()).then_some(self)
-    }
-}
-
-#[async_trait]
-impl Kill for Scripted {
-    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        let running = [ProcessId { pid: 41, start_ticks: 700 }, ProcessId { pid: 42, start_ticks: 701 }];
-        Ok(if *self.down.lock().expect("the set-up of a test") { Vec::new() } else { running.to_vec() })
-    }
-    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
-        format!("start-scripted --name {}\n", on.node)
-    }
-}
-
-#[async_trait]
-impl Pause for Scripted {
-    async fn processes(&self, on: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        Kill::processes(self, on).await
-    }
-}
-
-#[async_trait]
-impl Primaries for Scripted {
-    async fn primaries(&self, _: &Cluster) -> Vec<Node> {
-        self.primaries.clone()
-    }
-}
+use support::golden::{StandIn, compare};
 
 /// A scripted cluster with a nemesis and its ledger.
 struct Bench {
     folder: tempfile::TempDir,
     cluster: Cluster,
     log: Arc<Log>,
-    db: Arc<Scripted>,
+    db: Arc<StandIn>,
     nemesis: Arc<Nemesis>,
 }
 
@@ -90,7 +29,7 @@ impl Bench {
         let folder = tempfile::tempdir().expect("the set-up of a test");
         let (cluster, log) = scripted_cluster(names);
         let primaries = primaries.iter().map(|name| Node::new(name)).collect();
-        let db = Arc::new(Scripted { primaries, ..Scripted::default() });
+        let db = Arc::new(StandIn { primaries, ..StandIn::of(2) });
         let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let options = NemesisOptions::new(RunTag::new("k3f9"));
         let classes = ["kill", "partition", "pause"];
@@ -136,12 +75,7 @@ impl Bench {
 }
 
 fn golden(name: &str, found: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::write(&path, found).expect("the set-up of a test");
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+    compare(name, found);
 }
 
 #[test]
@@ -156,7 +90,7 @@ async fn kill() {
     let db = Arc::clone(&bench.db);
     bench.log.with(move |_, command| {
         let started = command.script.contains("undo=$(cat)");
-        let mut down = db.down.lock().unwrap();
+        let mut down = db.down();
         *down = !started && (*down || command.script.contains("kill -s KILL"));
         None
     });

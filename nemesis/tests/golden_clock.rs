@@ -1,55 +1,21 @@
 //! The exact commands of the clock faults, against nodes that only remember what they were told, by either mechanism; and
 //! what is said when a node refuses. `SCHISM_BLESS=1` writes the golden files anew.
 
-use std::path::PathBuf;
+mod support;
+
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
+use schism_cluster::Cluster;
 use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{Cluster, Db, DbError, Kill, NodeHandle, ProcessId};
 use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
 use schism_nemesis::agent::clock_real::boot_id;
 use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
 use serde_json::{Value as Json, json};
+use support::golden::{StandIn, compare};
 
 const SECOND_NS: i64 = 1_000_000_000;
-
-/// A database of one process a node.
-struct Scripted;
-
-#[async_trait]
-impl Db for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
-        Ok("1".to_owned())
-    }
-    fn kill(&self) -> Option<&dyn Kill> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Kill for Scripted {
-    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        Ok(vec![ProcessId { pid: 41, start_ticks: 700 }])
-    }
-    fn start_script(&self, _: &Cluster, _: &NodeHandle) -> String {
-        "start-scripted\n".to_owned()
-    }
-}
 
 struct Bench {
     cluster: Cluster,
@@ -76,7 +42,7 @@ impl Bench {
         let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let options = NemesisOptions::new(RunTag::new("k3f9"));
         let classes = ["clock-jump", "clock-strobe", "clock-drift"];
-        let nemesis = Nemesis::new(cluster.clone(), Arc::new(Scripted), ledger, options, &classes);
+        let nemesis = Nemesis::new(cluster.clone(), Arc::new(StandIn::of(1)), ledger, options, &classes);
         Bench { cluster, log, nemesis, _folder: folder }
     }
 
@@ -116,12 +82,7 @@ impl Bench {
 }
 
 fn golden(name: &str, found: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clock").join(name);
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::write(&path, found).expect("the set-up of a test");
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+    compare(&format!("clock/{name}"), found);
 }
 
 fn state(canary: Json, real: Json, processes: Json, leftover: Json) -> Json {
@@ -210,7 +171,7 @@ async fn needs_are_asked_before_the_run() {
     let bench = Bench::new(&["n1", "n2"], |_| None);
     bench.log.on_node("n2", "skew can", said("the clocks of processes: /proc/9/mem takes no writes\n"));
     let spec = |value: Json| serde_json::from_value::<FaultSpec>(value).expect("a spec");
-    let unmet = check_needs(&[spec(json!("clock-jump"))], &bench.cluster, &Scripted).await.unwrap_err();
+    let unmet = check_needs(&[spec(json!("clock-jump"))], &bench.cluster, &StandIn::of(1)).await.unwrap_err();
     assert_eq!(unmet.len(), 1, "{unmet:?}");
     let text = unmet[0].to_string();
     assert!(text.contains("n2") && text.contains("takes no writes"), "{text}");

@@ -1,73 +1,18 @@
 //! The exact commands of each disk fault, against nodes that only remember what they were told, and a ground that does.
 //! `SCHISM_BLESS=1` writes the golden files anew.
 
-use std::path::PathBuf;
+mod support;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{
-    Ability, Cluster, Command, DATA_DISK, DataFiles, Db, DbError, Ground, GroundAction, GroundError, GroundLease, Kill,
-    NodeHandle, ProcessId,
-};
+use schism_cluster::{Ability, Cluster, Command, Ground, GroundAction, GroundError, GroundLease};
 use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
 use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
 use serde_json::{Value as Json, json};
-
-/// A database of one process a node, which runs until it is killed and once it is started.
-struct Scripted {
-    down: Arc<Mutex<bool>>,
-    rebuilds: bool,
-}
-
-#[async_trait]
-impl Db for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
-        Ok("1".to_owned())
-    }
-    fn kill(&self) -> Option<&dyn Kill> {
-        Some(self)
-    }
-    fn data_files(&self) -> Option<&dyn DataFiles> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Kill for Scripted {
-    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        let down = *self.down.lock().expect("the set-up of a test");
-        Ok(if down { Vec::new() } else { vec![ProcessId { pid: 41, start_ticks: 700 }] })
-    }
-    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
-        format!("start-scripted --name {}\n", on.node)
-    }
-}
-
-impl DataFiles for Scripted {
-    fn data_dir(&self, _: &NodeHandle) -> String {
-        format!("{DATA_DISK}/db")
-    }
-    fn patterns(&self) -> Vec<&'static str> {
-        vec!["wal/*.wal", "db"]
-    }
-    fn rebuild_script(&self, _: &Cluster, on: &NodeHandle) -> Option<String> {
-        self.rebuilds.then(|| format!("rebuild-scripted --name {} && start-scripted\n", on.node))
-    }
-}
+use support::golden::{StandIn, compare};
 
 /// A ground with data disks that remembers what it was told.
 #[derive(Default)]
@@ -133,16 +78,16 @@ impl Bench {
         if with_ground {
             cluster.ground = Arc::clone(&ground) as _;
         }
-        let down = Arc::new(Mutex::new(false));
-        let db = Scripted { down: Arc::clone(&down), rebuilds };
+        let db = Arc::new(StandIn { rebuilds, ..StandIn::of(1) });
+        let runs = Arc::clone(&db);
         let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let options = NemesisOptions::new(RunTag::new("k3f9"));
-        let nemesis = Nemesis::new(cluster.clone(), Arc::new(db), ledger, options, &[class]);
+        let nemesis = Nemesis::new(cluster.clone(), db, ledger, options, &[class]);
         log.with(move |_, command| {
             let text = format!("{}{}", command.script, String::from_utf8_lossy(&command.stdin));
             // A lease holds the undo, but does not do it.
             let armed = command.script.contains("setsid sh -c");
-            let mut down = down.lock().expect("the set-up of a test");
+            let mut down = runs.down();
             *down = (*down || command.script.starts_with("failed=0")) && (armed || !text.contains("start-scripted"));
             None
         });
@@ -197,12 +142,7 @@ impl Bench {
 }
 
 fn golden(name: &str, found: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/disk").join(format!("{name}.txt"));
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::write(&path, found).expect("the set-up of a test");
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+    compare(&format!("disk/{name}.txt"), found);
 }
 
 const WELL: &str = "free 5000000 0\nopen 0 100\nwrite 0 100\nfsync 0 100\nread 0 100\nunlink 0 100\n";
@@ -523,7 +463,7 @@ async fn a_database_that_does_not_start_on_harmed_data_is_told() {
 #[tokio::test(start_paused = true)]
 async fn needs_are_asked_before_the_run() {
     let specs = |text: &str| vec![serde_json::from_value::<FaultSpec>(json!(text)).unwrap()];
-    let db = |rebuilds| Scripted { down: Arc::default(), rebuilds };
+    let db = |rebuilds| StandIn { rebuilds, ..StandIn::of(1) };
     for (class, ground, fuse, device, unmet) in [
         ("disk-slow", false, false, false, Some("/dev/fuse cannot be opened")),
         ("disk-slow", false, true, false, None),

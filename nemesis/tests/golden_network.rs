@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -15,15 +14,10 @@ use schism_history::{Node, Value};
 use schism_nemesis::{Fault, FaultError, Intention, RunTag, Undo, View, scripts};
 use serde_json::{Value as Json, json};
 use support::Sleepers;
+use support::golden::compare;
 
 fn golden(name: &str, found: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/network").join(name);
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().expect("it has one")).expect("the set-up of a test");
-        std::fs::write(&path, found).expect("the set-up of a test");
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+    compare(&format!("network/{name}"), found);
 }
 
 /// A ground that can shape links and remembers what it was told.

@@ -4,87 +4,22 @@
 // Clippy allows these in tests, but does not know the helpers of an integration test for one.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod support;
 
-use async_trait::async_trait;
+use std::sync::Arc;
+
 use schism_cluster::script::{Deed, Log, ScriptedGround, ended, said, scripted_cluster};
-use schism_cluster::{Ability, Cluster, Db, DbError, Kill, Membership, NodeHandle, ProcessId};
-use schism_history::{Node, Value};
+use schism_cluster::{Ability, Cluster};
+use schism_history::Value;
 use schism_nemesis::{Evidence, Fault, FaultError, FaultSpec, Intention, Leases, RunTag, Undo, View, check_needs};
 use serde_json::{Value as Json, json};
-
-/// A database of two processes a node.
-struct Scripted {
-    down: AtomicBool,
-    members: std::sync::Mutex<Vec<&'static str>>,
-}
-
-impl Default for Scripted {
-    fn default() -> Scripted {
-        Scripted { down: AtomicBool::new(false), members: std::sync::Mutex::new(vec!["n1", "n2", "n3"]) }
-    }
-}
-
-#[async_trait]
-impl Db for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
-        Ok("1".to_owned())
-    }
-    fn kill(&self) -> Option<&dyn Kill> {
-        Some(self)
-    }
-    fn membership(&self) -> Option<&dyn Membership> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Kill for Scripted {
-    async fn processes(&self, _: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        let running = [ProcessId { pid: 41, start_ticks: 700 }, ProcessId { pid: 42, start_ticks: 701 }];
-        Ok(if self.down.load(Ordering::SeqCst) { Vec::new() } else { running.to_vec() })
-    }
-    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
-        format!("start-scripted --name {}\n", on.node)
-    }
-    fn processes_script(&self, _: &NodeHandle) -> Option<String> {
-        Some("find-scripted\n".to_owned())
-    }
-}
-
-#[async_trait]
-impl Membership for Scripted {
-    async fn members(&self, _: &Cluster) -> Result<Vec<Node>, DbError> {
-        Ok(self.members.lock().unwrap().iter().map(|name| Node::new(name)).collect())
-    }
-    async fn remove(&self, _: &Cluster, node: &Node) -> Result<(), DbError> {
-        self.members.lock().unwrap().retain(|name| *name != node.as_str());
-        Ok(())
-    }
-    fn rejoin_scripts(&self, _: &Cluster, node: &Node, through: &Node) -> (String, String) {
-        (format!("announce {node}\n"), format!("join {node} through {through}\n"))
-    }
-}
+use support::golden::{StandIn, compare};
 
 struct Bench {
     cluster: Cluster,
     log: Arc<Log>,
     ground: Arc<ScriptedGround>,
-    db: Scripted,
+    db: StandIn,
 }
 
 impl Bench {
@@ -94,7 +29,7 @@ impl Bench {
         cluster.ground = ground.clone();
         // Every program is there, and every agent runs.
         log.on("agent hello", said("/run/schism/agent/schism\n"));
-        Bench { cluster, log, ground, db: Scripted::default() }
+        Bench { cluster, log, ground, db: StandIn::of(2) }
     }
 
     fn fault(&self, class: &str, intention: Json) -> Box<dyn Fault> {
@@ -151,13 +86,7 @@ fn told_undo(undo: &Undo) -> String {
 }
 
 fn golden(name: &str, found: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/processes").join(name);
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, found).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "commands changed: {name} (SCHISM_BLESS=1 takes them over)");
+    compare(&format!("processes/{name}"), found);
 }
 
 /// One node, the database's two processes seen as gone or stopped or running by the answers that a case gives.
@@ -324,7 +253,7 @@ async fn what_cannot_be_done_is_refused_before_anything_is_done() {
         assert!(error.contains("refused, nothing was harmed") && error.contains(expected), "{error}");
     }
     let bench = Bench::new(&["n1"], &[]);
-    bench.db.down.store(true, Ordering::SeqCst);
+    *bench.db.down() = true;
     for (class, intention) in [
         ("terminate", json!({ "target": ["n1"], "grace_ms": 1 })),
         ("crash-loop", json!({ "target": ["n1"], "every_ms": 100 })),

@@ -253,6 +253,23 @@ async fn an_undo_that_was_cut_off_is_neither_run_nor_taken_for_done() {
 }
 
 #[tokio::test]
+async fn what_comes_after_the_end_of_its_lease_harms_no_more() {
+    let bench = Bench::new();
+    let undo = bench.undo("undone");
+    bench.arm("t-1", 2, &undo).await;
+    let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
+    let harm = Command::new(format!("echo harm >>{}", bench.path("harmed").display()));
+    leased.nodes[0].remote.run(&harm).await.expect("the lease stands");
+    until("the lease runs out", Duration::from_secs(12), || !bench.path("leases/t-1-n1.undo").exists()).await;
+    let error = leased.nodes[0].remote.run(&harm).await.expect_err("it came too late").to_string();
+    assert!(error.contains("the lease of this fault has run out"), "{error}");
+    assert_eq!(std::fs::read_to_string(bench.path("harmed")).expect("it was done once"), "harm\n");
+    // Where a fault has no lease, nothing is asked.
+    let free = bench.leases.guarding(&bench.cluster, "t-1", &[Undo::Irreversible { reason: "none".to_owned() }]);
+    free.nodes[0].remote.run(&harm).await.expect("it has none");
+}
+
+#[tokio::test]
 async fn two_controllers_exclude_each_other() {
     let bench = Bench::new();
     let claim = |tag: &str, lease_s| Claim::new(&RunTag::new(tag), lease_s);

@@ -40,10 +40,11 @@ pub(crate) enum WrapError {
 
 /// Wraps a command for a target. `token` must be a word that occurs nowhere else.
 pub(crate) fn wrap(target: &SshTarget, command: &Command, token: &str) -> Result<Wrapped, WrapError> {
-    if command.script.contains('\0') {
+    let whole = command.whole();
+    if whole.contains('\0') {
         return Err(WrapError::Nul);
     }
-    let (script, body) = carried(&command.script);
+    let (script, body) = carried(&whole);
     let other = match &command.user {
         User::Login => None,
         User::Root if target.user == "root" => None,

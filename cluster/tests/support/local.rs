@@ -22,7 +22,7 @@ impl Remote for Local {
     }
 
     async fn output(&self, command: &Command) -> Result<Output, RemoteError> {
-        let argv = [&self.prefix[..], &["sh".to_owned(), "-c".to_owned(), command.script.clone()]].concat();
+        let argv = [&self.prefix[..], &["sh".to_owned(), "-c".to_owned(), command.whole().into_owned()]].concat();
         let mut process = tokio::process::Command::new(&argv[0]);
         let output = process.args(&argv[1..]).stdin(Stdio::null()).output().await.unwrap();
         let status = output.status.code().unwrap_or(-1);

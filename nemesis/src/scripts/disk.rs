@@ -340,24 +340,26 @@ fi
 umask 077
 mkdir -p /var/lib/schism/filled && printf '%s\n' "$file" >"/var/lib/schism/filled/$name" || exit 1
 : >>"$file" || exit 1
-if [ "$want" -gt 8388608 ] && fallocate -l 4096 "$file" 2>/dev/null; then
+# Through one descriptor: where the file is removed meanwhile, as the lease has run out, it must not come into being again.
+exec 3>>"$file" || exit 1
+if [ "$want" -gt 8388608 ] && fallocate -l 4096 /proc/self/fd/3 2>/dev/null; then
   # Blocks that are taken and not written take no time. A file system may keep some for itself: then half as much, and so on.
   at=0 chunk=$((want - 4194304))
   while [ "$chunk" -ge 65536 ]; do
-    if fallocate -o "$at" -l "$chunk" "$file" 2>/dev/null; then
+    if fallocate -o "$at" -l "$chunk" /proc/self/fd/3 2>/dev/null; then
       at=$((at + chunk))
       [ "$at" -ne "$((want - 4194304))" ] || break
     else
-      truncate -s "$at" "$file" || break
+      truncate -s "$at" /proc/self/fd/3 || break
     fi
     chunk=$((chunk / 2))
   done
 elif [ "$want" -gt 8388608 ]; then
-  dd if=/dev/zero of="$file" bs=1048576 count="$((want / 1048576 - 4))" 2>/dev/null
+  dd if=/dev/zero bs=1048576 count="$((want / 1048576 - 4))" >&3 2>/dev/null
 fi
 for size in 1048576 65536 4096 512; do
-  while [ "$(free)" -ge "$((leave + size))" ]; do
-    dd if=/dev/zero of="$file" bs="$size" count=1 oflag=append conv=notrunc 2>/dev/null || break
+  while [ -e "$file" ] && [ "$(free)" -ge "$((leave + size))" ]; do
+    dd if=/dev/zero bs="$size" count=1 >&3 2>/dev/null || break
   done
 done
 true

@@ -299,6 +299,12 @@ cancel \"$name\"
     )
 }
 
+/// Ends the shell where a lease is not there, or not any more.
+pub fn lease_needed(places: &Places, name: &str) -> String {
+    let file = format!("{}/{name}.undo", places.dir);
+    format!("[ -e {} ] || {{ echo 'the lease of this fault has run out' >&2; exit 1; }}", quote(&file))
+}
+
 /// Lists leases, a line each: name, uptime now, uptime when what waits was last seen, how long it was silent then, and the
 /// line of [`lease_arm`].
 pub fn lease_list(places: &Places) -> String {

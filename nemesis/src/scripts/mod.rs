@@ -34,7 +34,7 @@ pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
     nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
-pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list, whole};
+pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list, lease_needed, whole};
 pub use leftovers::{LEFTOVERS, Leftover, leftovers_remove};
 pub use netem::{
     HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
@@ -168,6 +168,20 @@ mod tests {
             let output = child.wait_with_output().unwrap();
             assert!(output.status.success(), "{}\n{script}", String::from_utf8_lossy(&output.stderr));
         }
+    }
+
+    #[test]
+    fn a_filler_that_was_removed_meanwhile_does_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display().to_string();
+        // A disk with room for a while, and an undo that comes before each piece.
+        let stand_ins = format!(
+            "stat() {{ echo x >>{path}/asked; [ \"$(wc -l <{path}/asked)\" -gt 5 ] && echo '0 1' || echo '70000 1'; }}\n\
+             dd() {{ rm -f \"$file\"; command dd \"$@\"; }}\n"
+        );
+        testing::run(&format!("{stand_ins}{}", disk_fill(&path, "t-1", 0, 1 << 20)));
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|one| one.file_name()).collect();
+        assert_eq!(left, ["asked"]);
     }
 
     #[test]

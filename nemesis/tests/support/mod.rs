@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod golden;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -26,7 +28,8 @@ impl Remote for LocalRemote {
     }
 
     async fn output(&self, command: &Command) -> Result<Output, RemoteError> {
-        let mut words = self.prefix.iter().map(String::as_str).chain(["sh", "-c", &command.script]);
+        let script = command.whole();
+        let mut words = self.prefix.iter().map(String::as_str).chain(["sh", "-c", &script]);
         let trouble = |reason: std::io::Error| RemoteError::Unreachable {
             node: self.node.clone(),
             address: "here".to_owned(),

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use schism_cluster::GroundAction;
+use schism_cluster::{Command, GroundAction};
 use schism_history::Node;
 use schism_nemesis::{FaultEntry, Leases};
 
@@ -33,7 +33,7 @@ impl Place {
             std::thread::sleep(if killed { LEASE * 2 } else { Duration::from_secs(1) });
             self.act(&GroundAction::PowerOn { node: node.clone() });
         }
-        assert!(self.leases(run).contains(&node), "the lease on {node} does not survive");
+        assert!(self.survives(run, &node), "the lease on {node} does not survive");
         if !killed {
             self.heals_and_ends(&mut child, run);
             let said = self.said(run);
@@ -55,6 +55,14 @@ impl Place {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(value["evidence"]["proven"], true, "{said}");
         self.leases(run).into_iter().next().unwrap()
+    }
+
+    /// Whether a node that was booted has the lease of a run still, or has healed itself by it since: what tells that is gone
+    /// with a boot.
+    fn survives(&self, run: &str, node: &Node) -> bool {
+        let look = format!("ls /var/lib/schism/leases/{run}-*.undo /run/schism/{run}-*.expired 2>/dev/null; true");
+        let remote = &self.cluster.get(node).unwrap().remote;
+        !self.runtime.block_on(remote.run(&Command::new(look))).unwrap().text().is_empty()
     }
 
     /// Nodes on which leases of a run are, and something that waits for their end.

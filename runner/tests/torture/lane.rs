@@ -15,11 +15,9 @@ use schism_cluster::{Cluster, Command, GroundAction, packages};
 use schism_history::Node;
 use schism_lab::{Lab, LabSpec, NetworkKind};
 use schism_nemesis::fanout::{self, Part};
-use schism_nemesis::{
-    FAULTS, FaultEntry, FaultSpec, Intention, Leases, RunTag, Undo, check_needs, claim, heal_all, ledger,
-};
+use schism_nemesis::{FAULTS, FaultEntry, FaultSpec, Leases, check_needs, claim, heal_all, ledger};
 
-use crate::controller::{self, intention};
+use crate::controller;
 use crate::database::{self, Sleeper};
 use crate::snapshot::{self, FOREIGN, Seen, diff, without_database};
 
@@ -161,23 +159,8 @@ impl Place {
     fn obstacle(&self, entry: &'static FaultEntry) -> Option<String> {
         let spec = FaultSpec::of(entry).resolved(3, true);
         let db = Sleeper { rebuilds: true };
-        if let Err(unmet) = self.runtime.block_on(check_needs(&[spec], &self.cluster, &db)) {
-            return Some(unmet[0].reason.clone());
-        }
-        let intention = Intention::from_value(entry.name, &intention(entry, "probe")).unwrap();
-        let nodes = self.cluster.names();
-        let view = schism_nemesis::View { primaries: vec![nodes[0].clone()], nodes, ..Default::default() };
-        let mut fault = match intention.decide(&view, &RunTag::new("probe"), 1) {
-            Ok(fault) => fault,
-            Err(error) => return Some(error.to_string()),
-        };
-        match self.runtime.block_on(fault.prepare(&self.cluster, &db)) {
-            Ok(undo) => undo.into_iter().find_map(|one| match one {
-                Undo::Irreversible { reason } => Some(format!("it cannot be undone: {reason}")),
-                _ => None,
-            }),
-            Err(error) => Some(error.to_string()),
-        }
+        let met = self.runtime.block_on(check_needs(&[spec], &self.cluster, &db));
+        met.err().map(|unmet| unmet[0].reason.clone())
     }
 
     /// Starts a controller; what it says goes into a file of its folder.
@@ -280,7 +263,7 @@ impl Place {
         }
         let mut wrong: Vec<String> = diff(&expected, &found).into_iter().map(|line| format!("{node} {line}")).collect();
         if wrong.is_empty() {
-            wrong.push(format!("{node}: the same lines in another number or order"));
+            wrong.push(format!("{node}: the same lines in another order"));
         }
         wrong
     }

@@ -99,10 +99,18 @@ pub fn without_database(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with("db: ")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Lines that only one of two texts has.
+/// Lines that one of two texts has oftener than the other.
 pub fn diff(before: &str, after: &str) -> Vec<String> {
     let missing = |from: &str, of: &str, sign: char| -> Vec<String> {
-        of.lines().filter(|line| !from.lines().any(|one| one == *line)).map(|line| format!("{sign} {line}")).collect()
+        let mut left: Vec<&str> = from.lines().collect();
+        let is_new = |line: &&str| match left.iter().position(|one| one == line) {
+            Some(at) => {
+                left.swap_remove(at);
+                false
+            }
+            None => true,
+        };
+        of.lines().filter(is_new).map(|line| format!("{sign} {line}")).collect()
     };
     [missing(after, before, '-'), missing(before, after, '+')].concat()
 }

@@ -57,7 +57,7 @@ impl Remote for LocalRemote {
     async fn output(&self, command: &Command) -> Result<Output, RemoteError> {
         let child = tokio::process::Command::new("sh")
             .arg("-c")
-            .arg(self.rooted(&command.script))
+            .arg(self.rooted(&command.whole()))
             .env("PATH", &self.path)
             .stdin(Stdio::null())
             .output();
