@@ -203,7 +203,7 @@ fn a_matrix_is_shown_without_running_it() {
     assert_eq!(code(&shown), 0, "{}", stderr(&shown));
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     for part in
-        ["4/4  etcd/stale-reads  register  kill  seed 2", "schism run etcd/register --faults kill --seed 1", "4 runs"]
+        ["4/4  etcd/stale-reads  register  kill    seed 2", "schism run etcd/register --faults kill --seed 1", "4 runs"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
