@@ -41,6 +41,12 @@ pub struct RunInfo {
     pub seed: u64,
     /// The command that repeats the run.
     pub repeat_command: String,
+    /// The stretches of its schedule, where it has such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PlannedPhase>,
+    /// Which sequence of faults the run went through, in words, where its schedule is systematic.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sequence: String,
     /// When the run began, UTC, RFC 3339.
     pub started_utc: String,
     /// Client workers.
@@ -56,6 +62,19 @@ pub struct RunInfo {
     pub cleanup_trouble: Vec<String>,
     /// Name of the run folder.
     pub run: String,
+}
+
+/// A stretch of a schedule, as it was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct PlannedPhase {
+    /// Its name.
+    pub name: String,
+    /// Whether nothing was to be harmed in it.
+    pub quiet: bool,
+    /// When it begins, milliseconds since the start of the run.
+    pub start_ms: u64,
+    /// When it ends.
+    pub end_ms: u64,
 }
 
 /// Everything there is to tell.

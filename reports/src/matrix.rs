@@ -173,15 +173,20 @@ pub fn junit(story: &MatrixStory) -> Result<String, JunitError> {
         let rows = story.rows.iter().filter(|row| row.suite == name);
         let took_ms = rows.clone().map(|row| row.duration_ms).fold(0, u64::saturating_add);
         suite.set_time(Duration::from_millis(took_ms));
-        rows.for_each(|row| {
-            suite.add_test_case(case(row));
-        });
+        let mut names = std::collections::BTreeSet::new();
+        for row in rows {
+            // Some readers keep only the first of a name.
+            let name = format!("{}/seed {}", row.harm, row.seed);
+            let is_new = names.insert((row.workload.as_str(), name.clone()));
+            let name = if is_new { name } else { format!("{name} (run {})", row.number) };
+            suite.add_test_case(case(row, name));
+        }
         report.add_test_suite(suite);
     }
     Ok(report.to_string()?)
 }
 
-fn case(row: &MatrixRow) -> TestCase {
+fn case(row: &MatrixRow, name: String) -> TestCase {
     let notes = row.notes.join("\n");
     let kind = match row.mark {
         Mark::Pass => None,
@@ -196,7 +201,7 @@ fn case(row: &MatrixRow) -> TestCase {
             status
         }
     };
-    let mut case = TestCase::new(format!("{}/seed {}", row.harm, row.seed), status);
+    let mut case = TestCase::new(name, status);
     case.set_classname(format!("{}.{}", row.suite.replace('/', "."), row.workload));
     case.set_time(Duration::from_millis(row.duration_ms));
     let run = row.run.as_deref().map_or_else(String::new, |run| format!("Run {run}\n"));
@@ -260,8 +265,10 @@ mod tests {
     fn junit_has_a_case_for_each_run() {
         let mut story = story(&[Mark::Pass, Mark::Fail, Mark::Unsure]);
         story.rows[2].suite = "etcd/stale-reads".to_owned();
+        story.rows.push(MatrixRow { number: 4, ..story.rows[0].clone() });
         let text = junit(&story).unwrap();
-        assert_eq!((text.matches("<testsuite ").count(), text.matches("<testcase ").count()), (2, 3));
+        assert_eq!((text.matches("<testsuite ").count(), text.matches("<testcase ").count()), (2, 4));
+        assert!(text.contains("name=\"kill,pause/seed 1 (run 4)\""), "names are unique: {text}");
         assert_eq!((text.matches("<failure ").count(), text.matches("<error ").count()), (1, 1));
         assert!(text.contains("name=\"kill,pause/seed 2\"") && text.contains("classname=\"etcd.register.register\""));
         assert!(text.contains("time=\"61.000\""), "{text}");

@@ -8,7 +8,7 @@ use schism_checkers::table::{self, TableError};
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::tail::Tail;
 use schism_history::{History, Kind, RunFacts};
-use schism_reports::{RunInfo, Story};
+use schism_reports::{PlannedPhase, RunInfo, Story};
 use schism_workloads::Workload;
 
 use crate::error::RunnerError;
@@ -132,11 +132,35 @@ pub fn info_of_plan(plan: &Plan, dir: &RunDir) -> RunInfo {
         ground: plan.ground.name().to_owned(),
         seed: plan.seed.0,
         repeat_command: plan.repeat_command.clone(),
+        phases: phases_of_plan(plan),
+        sequence: sequences_of_plan(plan),
         concurrency: plan.concurrency,
         schism_version: env!("CARGO_PKG_VERSION").to_owned(),
         left_out: plan.left_out.iter().map(|one| (one.class.clone(), one.reason.clone())).collect(),
         run: dir.name(),
         ..RunInfo::default()
+    }
+}
+
+fn phases_of_plan(plan: &Plan) -> Vec<PlannedPhase> {
+    let placed = schism_nemesis::stretch::placed(&plan.phases, plan.time_limit_ms).into_iter();
+    let phase = |one: schism_nemesis::stretch::PlacedStretch| PlannedPhase {
+        name: one.title,
+        quiet: one.quiet,
+        start_ms: one.start_ms,
+        end_ms: one.end_ms,
+    };
+    placed.map(phase).collect()
+}
+
+/// `9 of 12: kill one, then pause one`, or the numbers of several.
+fn sequences_of_plan(plan: &Plan) -> String {
+    let Some(systematic) = &plan.systematic else { return String::new() };
+    let count = systematic.sequences_count;
+    match &systematic.sequences[..] {
+        [] => String::new(),
+        [one] => format!("{} of {count}: {}", one.number, one.label()),
+        [first, .., last] => format!("{} to {} of {count}", first.number, last.number),
     }
 }
 

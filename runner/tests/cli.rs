@@ -107,7 +107,23 @@ fn wrong_usage_says_what_to_do_and_ends_with_64() {
     write("empty.yaml", "# nothing\n\n");
     write("tab.yaml", "database:\n\tetcd: {}\n");
     write("number.yaml", "database:\n  etcd: {}\nworkload:\n  register: {}\nrate_hz: fast\n");
+    write("expect.yaml", "- {suite: etcd/register, verdict: unknwon, reason: x}\n");
+    write("nobody.yaml", "- {suite: etcd/register, seed: 9, verdict: valid, reason: x}\n");
+    let phases = "database: {etcd: {}}\nworkload: {register: {}}\nschedule: {kind: phases, phases: [";
+    write("phase.yaml", &format!("{phases}{{for: 9s, falts: [kill]}}]}}\n"));
+    write("phases.yaml", &format!("{phases}{{for: 9s, faults: [kill]}}, {{for: 9s}}]}}\n"));
     let cases: &[(&[&str], &[&str])] = &[
+        (&["plan", "phase.yaml"], &["phase.yaml:3:", "unknown field `falts`", "Did you mean `faults`?"]),
+        (&["plan", "phases.yaml"], &["stretch 2 (faults 2): it needs `faults`", "`quiet: true`"]),
+        (&["plan", "etcd/register", "--set", "schedule.index=3"], &["`index` is for `kind: systematic` only"]),
+        (&["plan", "etcd/register", "--set", "schedule.kind=systemtic"], &["Did you mean `systematic`?"]),
+        (&["matrix", "etcd/registre"], &["Did you mean `etcd/register`?"]),
+        (&["matrix", "etcd/register", "--seeds", "1-5"], &["write 7, 1..5"]),
+        (&["matrix", "etcd/register", "--expect", "nowhere.yaml"], &["--expect nowhere.yaml"]),
+        (&["matrix", "etcd/register", "--expect", "expect.yaml"], &["expect.yaml:1:", "Did you mean `unknown`?"]),
+        (&["matrix", "etcd/register", "--expect", "nobody.yaml"], &["speaks of no run of this matrix"]),
+        (&["matrix", "etcd/register", "--jobs", "2", "--inventory", "nowhere.yaml"], &["nowhere.yaml"]),
+        (&["matrix", "--resume", "nowhere"], &["no folder of a matrix"]),
         (&["run", "etcd/registre"], &["Did you mean `etcd/register`?"]),
         (&["plan", "suite.yaml"], &["suite.yaml:5:1", "unknown field `fautls`", "Did you mean `faults`?"]),
         (&["plan", "etcd/register", "--faults", "partitoin"], &["Did you mean `partition`?"]),
@@ -180,6 +196,24 @@ fn a_plan_for_virtual_machines_has_their_patience() {
 }
 
 #[test]
+fn a_matrix_is_shown_without_running_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = ["matrix", "etcd/register", "etcd/stale-reads", "--faults", "kill", "--seeds", "1..2", "--dry-run"];
+    let shown = schism(folder.path(), &line);
+    assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for part in
+        ["4/4  etcd/stale-reads  register  kill    seed 2", "schism run etcd/register --faults kill --seed 1", "4 runs"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = schism(folder.path(), &[&line[..], &["--json"]].concat());
+    let matrix: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(matrix["runs"].as_array().map(Vec::len), Some(4));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+}
+
+#[test]
 fn lists_come_from_the_tables() {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, name) in [
@@ -203,10 +237,15 @@ fn lists_come_from_the_tables() {
 fn what_the_readme_shows_is_accepted() {
     let readme = include_str!("../../README.md");
     let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [suite, script, inventory] = blocks[..] else { panic!("the README shows two suites and an inventory") };
+    let [expect, suite, script, phases, inventory] = blocks[..] else { panic!("the README shows five files") };
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("inventory.yaml"), inventory).expect("a file");
-    for suite in [suite, script] {
+    std::fs::write(folder.path().join("expect.yaml"), expect).expect("a file");
+    let line = ["matrix", "etcd/stale-reads", "--seeds", "1..5", "--expect", "expect.yaml", "--dry-run"];
+    let matrix = schism(folder.path(), &line);
+    assert_eq!(code(&matrix), 0, "{}", stderr(&matrix));
+    assert_eq!(String::from_utf8_lossy(&matrix.stdout).matches("expected invalid").count(), 5);
+    for suite in [suite, script, phases] {
         std::fs::write(folder.path().join("suite.yaml"), suite).expect("a file");
         let plan = schism(folder.path(), &["plan", "suite.yaml"]);
         assert_eq!(code(&plan), 0, "{}", stderr(&plan));

@@ -11,6 +11,7 @@ mod drawing;
 pub(crate) mod frame;
 mod plots;
 mod scale;
+mod stretches;
 mod tables;
 pub(crate) use tables::{head, table};
 mod verdict;
@@ -79,6 +80,7 @@ pub fn page(story: &Story<'_>) -> String {
                     @if outcome == Outcome::Invalid { (verdict::gaps(&page)) }
                     (plots::plots(&page, &series))
                     (tables::faults(&page))
+                    (stretches::section(&page))
                     (coverage::section(&page))
                     (tables::availability(&page))
                     (tables::operations(&page))

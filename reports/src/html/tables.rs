@@ -331,6 +331,7 @@ pub(super) fn environment(page: &Page<'_>) -> Markup {
     row("Began (UTC)", info.started_utc.clone());
     row("Load", if facts.load_ns > 0 { words::span(facts.load_ns) } else { String::new() });
     row("Clients", if info.concurrency > 0 { count(u64::from(info.concurrency)) } else { String::new() });
+    row("Sequence", info.sequence.clone());
     row("Seed", if run { info.seed.to_string() } else { String::new() });
     row("Plan (SHA-256)", facts.plan_digest.clone());
     row("schism", info.schism_version.clone());
