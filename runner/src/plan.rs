@@ -157,7 +157,8 @@ pub fn resolve(
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
     let (faults, script) = resolve_faults(suite, overrides, nodes.len())?;
-    let (faults, left_out) = if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
+    let (faults, left_out) =
+        if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
     // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
     // for real ones. Where all classes have their turn, once each is enough.
     let of_suite = |key: &str, text: Option<DurationText>, default_ms: u64, (mix_s, turn_s): (u64, u64)| {
