@@ -57,7 +57,7 @@ mounts() {
 
 /// Why our file system cannot be mounted there; nothing where it can.
 pub fn fuse_missing() -> String {
-    "if ! ( : <>/dev/fuse ) 2>/dev/null; then echo '/dev/fuse cannot be opened'; fi
+    "if ! [ -c /dev/fuse ] || ! ( : <>/dev/fuse ) 2>/dev/null; then echo '/dev/fuse cannot be opened'; fi
 for tool in umount grep timeout; do command -v \"$tool\" >/dev/null 2>&1 || echo \"no $tool\"; done
 true
 "
@@ -270,7 +270,7 @@ pub fn disk_free(folder: &str) -> String {
 /// Why a disk can be filled neither with a file of that size nor, where that is asked too, by our file system; nothing
 /// where it can.
 pub fn fill_missing(usual: &str, most: u64, or_fuse: bool) -> String {
-    let fuse = if or_fuse { " && ! ( : <>/dev/fuse ) 2>/dev/null" } else { "" };
+    let fuse = if or_fuse { " && ! { [ -c /dev/fuse ] && ( : <>/dev/fuse ) 2>/dev/null; }" } else { "" };
     format!(
         "folder={}
 [ -d \"$folder\" ] || folder=/var/lib
