@@ -156,7 +156,10 @@ pub fn resolve(
         )));
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
-    let (faults, script) = resolve_faults(suite, overrides, nodes.len())?;
+    let (mut faults, mut script) = resolve_faults(suite, overrides, nodes.len())?;
+    for fault in faults.iter_mut().chain(script.iter_mut().map(|step| &mut step.fault)) {
+        *fault = possible::fitted(fault.clone(), &ground);
+    }
     let (faults, left_out) =
         if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
     // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
