@@ -48,6 +48,15 @@ fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
 }
 
 #[test]
+fn what_a_ground_cannot_do_is_told() {
+    let mut told = common::stale();
+    let words = "<code>hold</code>: a ground of virtual machines cannot shape single links";
+    assert!(html::page(&told.story()).contains(words));
+    told.info.left_out.clear();
+    assert!(!html::page(&told.story()).contains("Left out"));
+}
+
+#[test]
 fn an_invalid_page_tells_its_proof_in_order() {
     let page = html::page(&common::stale().story());
     in_order(

@@ -162,8 +162,12 @@ pub fn resolve(
         )));
     }
     let ms = |text: Option<DurationText>, default_ms: u64| text.map_or(default_ms, |text| text.ms);
-    let (faults, script) = schedule::resolve_faults(suite, overrides, nodes.len())?;
-    let (faults, left_out) = if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
+    let (mut faults, mut script) = schedule::resolve_faults(suite, overrides, nodes.len())?;
+    for fault in faults.iter_mut().chain(script.iter_mut().map(|step| &mut step.fault)) {
+        *fault = possible::fitted(fault.clone(), &ground);
+    }
+    let (faults, left_out) =
+        if overrides.faults_all { possible::sorted(faults, &ground) } else { (faults, Vec::new()) };
     // On emulated machines a fault takes seconds to be injected and seen, and an election longer: what the suite says is
     // for real ones. Where all classes have their turn, once each is enough.
     let of_suite = |key: &str, text: Option<DurationText>, default_ms: u64, (mix_s, turn_s): (u64, u64)| {

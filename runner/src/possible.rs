@@ -27,6 +27,17 @@ pub fn sorted(faults: Vec<FaultSpec>, ground: &GroundPlan) -> (Vec<FaultSpec>, V
     (possible, left_out)
 }
 
+/// With the usual amounts made to fit: a lab's machine has less memory than `memory-pressure` usually leaves. What a suite says
+/// otherwise stays.
+pub fn fitted(fault: FaultSpec, ground: &GroundPlan) -> FaultSpec {
+    let usual =
+        |name: &str| FaultSpec::named(fault.class()).is_some_and(|usual| usual.values(name) == fault.values(name));
+    if ground.is_of_machines() && fault.class() == "memory-pressure" && usual("leave") {
+        return fault.clone().with("leave", &[serde_json::json!("128MiB")]).unwrap_or(fault);
+    }
+    fault
+}
+
 /// Whether this ground may be able to do a fault.
 ///
 /// # Errors
@@ -84,6 +95,18 @@ mod tests {
         let (possible, left_out) = sorted(all, ground);
         assert_eq!(possible.len() + left_out.len(), schism_nemesis::FAULTS.len());
         (possible.len(), left_out.into_iter().map(|one| one.class).collect())
+    }
+
+    #[test]
+    fn machines_have_less_memory() {
+        let spec = |text: serde_json::Value| -> FaultSpec { serde_json::from_value(text).expect("a fault") };
+        let (usual, told) = (
+            spec(serde_json::json!("memory-pressure")),
+            spec(serde_json::json!({"memory-pressure": {"leave": "64MiB"}})),
+        );
+        assert_eq!(fitted(usual.clone(), &GroundPlan::Namespaces), usual);
+        assert_eq!(fitted(usual.clone(), &GroundPlan::Vms).values("leave"), [serde_json::json!(128 << 20)]);
+        assert_eq!(fitted(told.clone(), &GroundPlan::Vms), told);
     }
 
     #[test]

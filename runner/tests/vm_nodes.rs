@@ -19,7 +19,9 @@ use schism_cluster::{Cluster, Command, DATA_DISK, Db, packages};
 use schism_generators::Invocation;
 use schism_history::{F, Node, Process, Value};
 use schism_lab::{Lab, LabSpec, up, vms};
-use schism_nemesis::{FAULTS, FaultSpec, Lease, Leases, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, heal_all};
+use schism_nemesis::{
+    FAULTS, FaultSpec, Lease, Leases, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, heal_all,
+};
 use schism_tests_suites::DatabaseSpec;
 use schism_tests_suites::etcd::EtcdOptions;
 use serde_json::{Value as Json, json};

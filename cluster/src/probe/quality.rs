@@ -40,7 +40,7 @@ pub struct QualityOptions {
 }
 
 impl Default for QualityOptions {
-    /// 100 datagrams of 256 bytes over 500 ms, echoed, 500 ms to arrive, 10 s beyond that.
+    /// 100 datagrams of 256 bytes over 500 ms, echoed, 500 ms to arrive, 20 s beyond that (machines may be emulated).
     fn default() -> QualityOptions {
         QualityOptions {
             count: 100,
@@ -48,7 +48,7 @@ impl Default for QualityOptions {
             payload_bytes: 256,
             drain_ms: 500,
             echo: true,
-            deadline: Duration::from_secs(10),
+            deadline: Duration::from_secs(20),
         }
     }
 }

@@ -60,13 +60,17 @@ pub(super) fn coverage(facts: &RunFacts) -> (Vec<String>, BTreeMap<String, Vec<H
 
 /// Whether there is anything to tell.
 pub(super) fn is_told(page: &Page<'_>) -> bool {
-    coverage(page.story.facts).0.iter().any(|role| role != "unknown")
+    has_roles(&coverage(page.story.facts).0) || !page.story.info.left_out.is_empty()
 }
 
-/// The table; nothing where no fault has a node in a known role.
+fn has_roles(columns: &[String]) -> bool {
+    columns.iter().any(|role| role != "unknown")
+}
+
+/// The table, where a fault has a node in a known role, and what could not be done there; nothing where there is neither.
 pub(super) fn section(page: &Page<'_>) -> Markup {
     let (columns, rows) = coverage(page.story.facts);
-    if columns.iter().all(|role| role == "unknown") {
+    if !is_told(page) {
         return html! {};
     }
     let titles: Vec<String> = columns.iter().map(|role| format!("#{role}")).collect();
@@ -74,25 +78,27 @@ pub(super) fn section(page: &Page<'_>) -> Markup {
     html! {
         section id="coverage" {
             h2 { "Coverage" }
-            p class="dim" {
-                "How often faults of each class were seen to hit a node in each role. An empty field was not tested in this run."
-            }
-            (table("Faults by class and role of the node", html! {
-                (head(&titles))
-                tbody {
-                    @for (class, hits) in &rows {
-                        tr {
-                            th scope="row" { (class) }
-                            @for hit in hits {
-                                td class="number" {
-                                    @if hit.landed > 0 { (hit.landed) }
-                                    @if hit.unproven > 0 { span class="dim" { " +" (hit.unproven) " unproven" } }
+            @if has_roles(&columns) {
+                p class="dim" {
+                    "How often faults of each class were seen to hit a node in each role. An empty field was not tested in this run."
+                }
+                (table("Faults by class and role of the node", html! {
+                    (head(&titles))
+                    tbody {
+                        @for (class, hits) in &rows {
+                            tr {
+                                th scope="row" { (class) }
+                                @for hit in hits {
+                                    td class="number" {
+                                        @if hit.landed > 0 { (hit.landed) }
+                                        @if hit.unproven > 0 { span class="dim" { " +" (hit.unproven) " unproven" } }
+                                    }
                                 }
                             }
                         }
                     }
-                }
-            }))
+                }))
+            }
             @if !page.story.info.left_out.is_empty() {
                 p { "Left out, as they cannot be done there:" }
                 ul {

@@ -495,6 +495,7 @@ pub fn hostile() -> Told {
         concurrency: u32::MAX,
         schism_version: h(),
         environment: vec![(h(), h())],
+        left_out: vec![(h(), h())],
         cleanup_trouble: vec![h()],
         left_out: vec![(h(), h())],
         run: h(),

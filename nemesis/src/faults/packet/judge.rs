@@ -271,7 +271,9 @@ fn delay(ask: &Question<'_>, rule: &LinkRule, sample: &LinkSample, row: &mut Val
     row["added_ms_asked"] = json!(asked_us / 1000.0);
     let told = |what: &str| {
         let (median_ms, least_ms) = (extra_us / 1e3, least_extra_us / 1e3);
-        Err(format!("from {from} to {to} and back {what}, {median_ms:.1} ms (at least {least_ms:.1} ms) more than before"))
+        Err(format!(
+            "from {from} to {to} and back {what}, {median_ms:.1} ms (at least {least_ms:.1} ms) more than before"
+        ))
     };
     // A Pareto distribution has its median below its mean.
     let slack_us = if rule.shape.distribution == schism_cluster::Distribution::Uniform { 0.1 } else { 0.5 } * jitter_us;
