@@ -8,6 +8,7 @@ schism="${CARGO_TARGET_DIR:-target}/release/schism"
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism-lab --test vms
 # Real clocks of machines; controllers that die at every point of every fault, and at 200 moments.
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test vm_clock
+SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test vm_disk
 SCHISM_TEST_LONG=1 "${CARGO:-cargo}" test --locked -p schism --test torture
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT

@@ -138,6 +138,15 @@ pub fn mapper_missing(folder: &str, harm: &MapperHarm) -> String {
     format!("{}find_device && may && try\ntrue\n", harm.head(folder))
 }
 
+/// Why the device of a folder can neither be slow nor fail, for `schism doctor`; nothing where it can.
+pub fn mapper_doctor(folder: &str) -> String {
+    let harm = |target: &str, remount| {
+        let harm = MapperHarm { target: target.to_owned(), reads_fail: false, remount };
+        format!("(\n{})\n", mapper_missing(folder, &harm))
+    };
+    harm(r"delay \2 1 \2 1 \2 1", false) + &harm(r"flakey \2 0 1 1 error_writes", true)
+}
+
 /// Exchanges the table of the device of a folder; prints the new one. Ends with status 3 where it may not.
 pub fn mapper_start(folder: &str, name: &str, harm: &MapperHarm) -> String {
     format!("name={}\n{}{START}", quote(name), harm.head(folder))
@@ -378,6 +387,7 @@ mod tests {
             mapper_missing("/var/a b", &slow()),
             mapper_start("/var/a b", "t-1", &slow()),
             mapper_undo("t-1"),
+            mapper_doctor("/var/a b"),
             mapper_left("/var/a b", "t-1"),
             mapper_look("/var/a b"),
             mapper_probe("/var/a b", "t-1", 3),
