@@ -38,9 +38,9 @@ pub const ENTRY: FaultEntry = FaultEntry {
             udev only writes fail so, as udev would lose sight of the device",
     verified: "a probe in the data's folder (past the page cache for a device) gets EIO (5), or EROFS (30) of a file system that ended \
                by it, or our file system counts operations that failed; none afterwards",
-    undone: "our file system is taken away, or the device gets its own table back and the file system, where it ended by the errors, \
-             is checked and mounted anew (who has files of it open is killed), and the database started; by the node itself when its \
-             lease ends",
+    undone: "our file system is taken away, or the device gets its own table back and the file system, where writes failed or it \
+             ended by the errors, is checked and mounted anew (who has files of it open is killed), and the database started; by the \
+             node itself when its lease ends",
     needs: |spec| [base_needs(), disk_mapper::needs(spec, |way| harms(spec, way), None)].concat(),
     decide: |ask| {
         let ppm = u32::try_from(ask.number("error_ppm")?).unwrap_or(1_000_000);

@@ -171,8 +171,8 @@ fi
 dmsetup table "$device"
 "#;
 
-/// Puts the table back, and, where the file system ended by the harm, kills who has files of it open, checks it and
-/// mounts it anew. A table that somebody else has changed since stays.
+/// Puts the table back. Where writes failed, or the file system ended by the harm, kills who has files of it open, checks it
+/// and mounts it anew. A table that somebody else has changed since stays.
 pub fn mapper_undo(name: &str) -> String {
     format!("name={}\n{HEAD}alone\n{UNDO}", quote(name))
 }
@@ -248,7 +248,13 @@ for place in "$all"/*:*; do
       point=$(printf '%b' "$raw") rest=${rest##*- }
       type=${rest%% *} source=${rest#* } above=${rest##* }
       source=$(printf '%b' "${source%% *}") options=$(printf '%s' "$options,$above" | sed 's/,seclabel//g')
-      well || mount_anew || exit 1
+      # After writes that failed nothing is well, whatever it says: it finds out when it writes its metadata back, and what
+      # was not synced is still in memory.
+      case $(cat "$place/harm") in
+        *error_writes*) mount_anew ;;
+        *error_reads* | *delay*) well || mount_anew ;;
+        *) mount_anew ;;
+      esac || exit 1
     fi
   fi
   rm -rf "$place" || exit 1
