@@ -51,6 +51,7 @@ pub use beat::Beats;
 pub use claim::{Claim, ClaimError, Controller, FoundClaim};
 pub use class::{Ask, FAULTS, Family, FaultEntry};
 pub use fault::{Evidence, Fault, FaultError, Undo};
+pub use faults::disk_mapper::way_in_words as disk_way;
 pub use grudge::{Direction, Grudge, Shape};
 pub use heal::{ended_with_lab, heal_all};
 pub use intention::Intention;

@@ -263,6 +263,14 @@ pub fn describe(plan: &Plan) -> String {
         seconds(plan.recovery_ms)
     ));
     line(format!("lease        faults heal themselves {} s after the controller is gone", seconds(plan.lease_ms)));
+    for spec in &plan.faults {
+        // Machines of an inventory are asked when the run begins.
+        let asked = matches!(plan.ground, GroundPlan::Machines { .. });
+        let has_device = (!asked).then_some(plan.ground.is_of_machines());
+        if let Some(way) = schism_nemesis::disk_way(spec, has_device) {
+            line(format!("{:12} by {way}", spec.class()));
+        }
+    }
     line(format!("to run this  {}", plan.repeat_command));
     for one in &plan.left_out {
         line(format!("left out     {}: {}", one.class, one.reason));

@@ -23,12 +23,15 @@ use schism_generators::Invocation;
 use schism_history::{F, Process, Value};
 use schism_lab::{LabSpec, up, vms};
 use schism_nemesis::scripts::{MapperHarm, mapper_missing, mapper_start, mapper_undo};
-use schism_nemesis::{FaultSpec, Leases, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
+use schism_nemesis::{Beats, FaultSpec, Leases, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
 use serde_json::{Value as Json, json};
 use writer::{ANSWERED, Writer, daemon, folder};
 
-/// None may take longer, so that a hanging one is named.
-const CASE_MAX: Duration = Duration::from_secs(180);
+/// None may take longer, so that a hanging one is named; on a busy machine the upload of the agent alone takes a minute.
+const CASE_MAX: Duration = Duration::from_secs(400);
+
+/// How long a controller may be silent.
+const LEASE: Duration = Duration::from_secs(15);
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 type Case = (&'static str, for<'a> fn(&'a Bench) -> Running<'a>);
@@ -45,6 +48,7 @@ const CASES: &[Case] = cases!(
     all_fails_for_a_share_of_time,
     writes_alone_fail,
     what_was_not_synced_is_lost,
+    a_cut_that_nobody_notices_is_one,
     a_second_fault_takes_the_other_way,
     the_node_heals_itself,
     what_lost_its_lease_is_found,
@@ -132,6 +136,11 @@ impl Bench {
         let opened = Ledger::open(&ledger).unwrap();
         let db = Arc::new(Writer { rebuilds: false });
         Work { nemesis: Nemesis::new(self.cluster().clone(), db, opened, options, classes) }
+    }
+
+    /// Signs of life of its controller.
+    fn beats(&self) -> Beats {
+        Beats::start(self.cluster(), &Leases::default(), &RunTag::new("mapper"), LEASE, None, |_| {})
     }
 
     async fn on(&self, script: &str) -> String {
@@ -342,6 +351,18 @@ async fn what_was_not_synced_is_lost(bench: &Bench) {
     bench.nothing_answered_is_lost(answered).await;
 }
 
+/// Where nothing was written while the device took no writes, the file system goes on as if nothing had been: what was not
+/// synced must be gone all the same.
+async fn a_cut_that_nobody_notices_is_one(bench: &Bench) {
+    let cut = MapperHarm { target: r"flakey \2 0 1 1 error_writes".to_owned(), reads_fail: false, remount: true };
+    bench.on(&stop_script(&daemon(), 0)).await;
+    let place = folder();
+    bench.on(&format!("echo kept >{place}/kept && : >{place}/lost && sync && echo lost >{place}/lost")).await;
+    bench.on(&mapper_start(&place, "t-1", &cut)).await;
+    bench.on(&mapper_undo("t-1")).await;
+    assert_eq!(bench.on(&format!("cd {place} && wc -c <kept && wc -c <lost && rm kept lost")).await, "5\n0");
+}
+
 async fn a_second_fault_takes_the_other_way(bench: &Bench) {
     let before = bench.snapshot().await;
     let work = bench.work(&["disk-slow", "disk-errors"], Duration::from_secs(60));
@@ -359,11 +380,13 @@ async fn a_second_fault_takes_the_other_way(bench: &Bench) {
 async fn the_node_heals_itself(bench: &Bench) {
     let before = bench.snapshot().await;
     for (class, options) in [("disk-errors", json!({"share": "100%"})), ("disk-slow", json!({"latency": "300ms"}))] {
+        let work = bench.work(&[class], LEASE);
         // An emulated machine takes seconds to be looked at.
-        let work = bench.work(&[class], Duration::from_secs(25));
+        let beats = bench.beats();
         work.inject(class, options).await;
         assert_ne!(bench.snapshot().await, before);
         // No sign of life comes from a controller that is dead.
+        beats.end().await;
         bench.await_snapshot(&before).await;
         bench.await_progress().await;
         work.heal(class).await;
@@ -458,8 +481,10 @@ async fn what_stands_goes_on_and_what_is_foreign_stays(bench: &Bench) {
 
 async fn a_reboot_in_mid_fault(bench: &Bench) {
     let before = bench.snapshot().await;
-    let work = bench.work(&["disk-errors"], Duration::from_secs(25));
+    let work = bench.work(&["disk-errors"], LEASE);
+    let beats = bench.beats();
     work.inject("disk-errors", json!({"share": "100%", "operations": "write"})).await;
+    beats.end().await;
     let node = bench.cluster().nodes[0].node.clone();
     bench.cluster().ground.act(&GroundAction::Reboot { node }).await.unwrap();
     // Its lease is run out or kept by what starts at boot; the tables went with the boot.

@@ -4,10 +4,11 @@ use crate::agent::faultfs::rules::Rule;
 use crate::class::{Family, FaultEntry, plain_label};
 use crate::faults::TARGETS;
 use crate::faults::disk::{FILES, Victims, base_needs};
-use crate::faults::disk_mapper::{self, WAY};
+use crate::faults::disk_mapper::{self, Harm, WAY};
 use crate::faults::disk_rule::{Plain, RuleFault, Sign};
 use crate::faults::disk_slow::{OPERATIONS, operations, paths};
 use crate::option::{OptionEntry, OptionKind};
+use crate::spec::FaultSpec;
 
 /// The class.
 pub const CLASS: &str = "disk-errors";
@@ -37,24 +38,10 @@ pub const ENTRY: FaultEntry = FaultEntry {
             udev only writes fail so, as udev would lose sight of the device",
     verified: "a probe in the data's folder (past the page cache for a device) gets EIO (5), or EROFS (30) of a file system that ended \
                by it, or our file system counts operations that failed; none afterwards",
-    undone: "our file system is taken away, or the device gets its own table back and the file system, where it ended by the errors, \
-             is checked and mounted anew (who has files of it open is killed), and the database started; by the node itself when its \
-             lease ends",
-    needs: |spec| {
-        let files = !spec.values("files").is_empty();
-        let words = |name: &str| spec.values(name).to_vec();
-        let harms = |way: &str| {
-            let each = |operations: &serde_json::Value| {
-                let of_share = |ppm: &serde_json::Value| {
-                    let ppm = ppm.as_u64().unwrap_or(1_000_000);
-                    disk_mapper::errors(ppm, operations.as_str().unwrap_or_default(), files, way)
-                };
-                words("share").iter().map(of_share).collect::<Vec<_>>()
-            };
-            words("operations").iter().flat_map(each).collect()
-        };
-        [base_needs(), disk_mapper::needs(spec, harms, None)].concat()
-    },
+    undone: "our file system is taken away, or the device gets its own table back and the file system, where writes failed or it \
+             ended by the errors, is checked and mounted anew (who has files of it open is killed), and the database started; by the \
+             node itself when its lease ends",
+    needs: |spec| [base_needs(), disk_mapper::needs(spec, |way| harms(spec, way), None)].concat(),
     decide: |ask| {
         let ppm = u32::try_from(ask.number("error_ppm")?).unwrap_or(1_000_000);
         let victims = Victims::of(ask)?;
@@ -68,3 +55,15 @@ pub const ENTRY: FaultEntry = FaultEntry {
     },
     label: plain_label,
 };
+
+/// What the device below would be told, for every alternative of the options.
+pub(super) fn harms(spec: &FaultSpec, way: &str) -> Vec<Harm> {
+    let files = !spec.values("files").is_empty();
+    let mut harms = Vec::new();
+    for ppm in spec.values("share").iter().filter_map(serde_json::Value::as_u64) {
+        for operations in spec.values("operations").iter().filter_map(serde_json::Value::as_str) {
+            harms.push(disk_mapper::errors(ppm, operations, files, way));
+        }
+    }
+    harms
+}

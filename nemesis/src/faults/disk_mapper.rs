@@ -14,6 +14,7 @@ use crate::class::Ask;
 use crate::fanout;
 use crate::fault::{FaultError, Undo};
 use crate::faults::disk::{PROBE_WITHIN, Probe, Victims, fuse_needs};
+use crate::faults::{disk_errors, disk_slow, lost_writes};
 use crate::need::Need;
 use crate::option::{OptionEntry, OptionKind};
 use crate::scripts::{self, MapperHarm};
@@ -136,6 +137,34 @@ pub(super) fn needs(spec: &FaultSpec, harms: impl Fn(&str) -> Vec<Harm>, image: 
         }
     }
     needs
+}
+
+/// In words, how disk faults of a suite are done: `has_device` says whether the nodes' data lies on a device of the device
+/// mapper, where that is known. Nothing for classes that know one way only.
+pub fn way_in_words(spec: &FaultSpec, has_device: Option<bool>) -> Option<String> {
+    let ours = "our own file system (FUSE)";
+    let (harms, image): (fn(&FaultSpec, &str) -> Vec<Harm>, bool) = match spec.class() {
+        disk_slow::CLASS => (disk_slow::harms, false),
+        disk_errors::CLASS => (disk_errors::harms, false),
+        lost_writes::CLASS => (lost_writes::harms, true),
+        _ => return None,
+    };
+    let words = spec.values("way").iter().filter_map(|way| way.as_str()).map(|way| {
+        let all = harms(spec, way);
+        let unable = all.iter().find_map(|harm| harm.as_ref().err());
+        match (way, unable, has_device) {
+            (FUSE, ..) => ours.to_owned(),
+            (IMAGE, ..) => "the ground's image of the disk".to_owned(),
+            (DEVICE_MAPPER, ..) => "the device mapper".to_owned(),
+            (_, _, Some(false)) if image => format!("the ground's image of the disk, or {ours} where it has none"),
+            (_, _, Some(false)) => format!("{ours}: a lab of namespaces has no device mapper"),
+            (_, Some(reason), _) if all.iter().all(Result::is_err) => format!("{ours}: {reason}"),
+            (_, Some(reason), _) => format!("the device mapper, or {ours} where {reason}"),
+            (_, None, Some(true)) => "the device mapper".to_owned(),
+            (_, None, None) => format!("the device mapper where the data lies on a device of its own, else {ours}"),
+        }
+    });
+    Some(words.collect::<Vec<_>>().join("; or "))
 }
 
 /// A need that no node meets.
@@ -270,6 +299,46 @@ mod tests {
         }
         let some = errors(100_000, "read", false, DEVICE_MAPPER).unwrap();
         assert_eq!(some.target, r"flakey \2 9 1 1 error_reads");
+    }
+
+    #[test]
+    fn the_way_is_told() {
+        for (fault, has_device, expected) in [
+            (json!("disk-slow"), Some(true), Some("the device mapper")),
+            (
+                json!("disk-slow"),
+                Some(false),
+                Some("our own file system (FUSE): a lab of namespaces has no device mapper"),
+            ),
+            (
+                json!("disk-slow"),
+                None,
+                Some("the device mapper where the data lies on a device of its own, else our own"),
+            ),
+            (
+                json!({"disk-slow": {"files": "*.wal"}}),
+                Some(true),
+                Some("our own file system (FUSE): a device knows no files"),
+            ),
+            (
+                json!({"disk-slow": {"way": ["fuse", "device-mapper"]}}),
+                None,
+                Some("our own file system (FUSE); or the device mapper"),
+            ),
+            (
+                json!("disk-errors"),
+                Some(true),
+                Some("the device mapper, or our own file system (FUSE) where a device fails for"),
+            ),
+            (json!("lost-writes"), Some(false), Some("the ground's image")),
+            (json!("lost-writes"), Some(true), Some("the device mapper")),
+            (json!("disk-full"), Some(true), None),
+        ] {
+            let spec: FaultSpec = serde_json::from_value(fault.clone()).unwrap();
+            let told = way_in_words(&spec, has_device);
+            assert_eq!(told.is_some(), expected.is_some(), "{fault}");
+            assert!(told.as_deref().unwrap_or_default().starts_with(expected.unwrap_or_default()), "{fault}: {told:?}");
+        }
     }
 
     /// Which needs there are, by the words that tell them apart.

@@ -5,9 +5,10 @@ use crate::class::{Ask, Family, FaultEntry, plain_label};
 use crate::fault::FaultError;
 use crate::faults::TARGETS;
 use crate::faults::disk::{FILES, Victims, base_needs};
-use crate::faults::disk_mapper::{self, WAY};
+use crate::faults::disk_mapper::{self, Harm, WAY};
 use crate::faults::disk_rule::{Plain, RuleFault, Sign};
 use crate::option::{OptionEntry, OptionKind};
+use crate::spec::FaultSpec;
 
 /// The class.
 pub const CLASS: &str = "disk-slow";
@@ -46,13 +47,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
                not afterwards",
     undone: "the device gets its own table back, or our file system is taken away and the database started; by the node itself when \
              its lease ends",
-    needs: |spec| {
-        let files = !spec.values("files").is_empty();
-        let operations = spec.values("operations").iter().filter_map(serde_json::Value::as_str);
-        let operations: Vec<&str> = operations.collect();
-        let harms = |_: &str| operations.iter().map(|operations| disk_mapper::delay(1, operations, files)).collect();
-        [base_needs(), disk_mapper::needs(spec, harms, None)].concat()
-    },
+    needs: |spec| [base_needs(), disk_mapper::needs(spec, |way| harms(spec, way), None)].concat(),
     decide: |ask| {
         let ms = ask.number("latency_ms")?;
         let victims = Victims::of(ask)?;
@@ -64,6 +59,13 @@ pub const ENTRY: FaultEntry = FaultEntry {
     },
     label: plain_label,
 };
+
+/// What the device below would be told, for every alternative of the options but the latency.
+pub(super) fn harms(spec: &FaultSpec, _way: &str) -> Vec<Harm> {
+    let files = !spec.values("files").is_empty();
+    let operations = spec.values("operations").iter().filter_map(serde_json::Value::as_str);
+    operations.map(|operations| disk_mapper::delay(1, operations, files)).collect()
+}
 
 /// The operations of an intention; none for all.
 pub(super) fn operations(ask: &Ask<'_>) -> Result<Vec<OpKind>, FaultError> {

@@ -17,11 +17,12 @@ use crate::class::{Family, FaultEntry, plain_label};
 use crate::fanout;
 use crate::fault::{Evidence, Fault, FaultError, Undo};
 use crate::faults::disk::{Faultfs, Victims, base_needs};
-use crate::faults::disk_mapper::{self, DEVICE_MAPPER, FUSE, IMAGE, WAY_OF_CUT};
+use crate::faults::disk_mapper::{self, DEVICE_MAPPER, FUSE, Harm, IMAGE, WAY_OF_CUT};
 use crate::faults::{TARGETS, told};
 use crate::need::Need;
 use crate::option::{OptionEntry, OptionKind};
 use crate::scripts;
+use crate::spec::FaultSpec;
 
 /// The class.
 pub const CLASS: &str = "lost-writes";
@@ -53,7 +54,7 @@ pub const ENTRY: FaultEntry = FaultEntry {
              syncs before it answers survives",
     needs: |spec| {
         let image = Need::Ground(Ability::DataDisk);
-        [base_needs(), disk_mapper::needs(spec, |_| vec![Ok(disk_mapper::cut())], Some(image))].concat()
+        [base_needs(), disk_mapper::needs(spec, |way| harms(spec, way), Some(image))].concat()
     },
     decide: |ask| {
         let victims = Victims::of(ask)?;
@@ -61,6 +62,11 @@ pub const ENTRY: FaultEntry = FaultEntry {
     },
     label: plain_label,
 };
+
+/// What the device below would be told.
+pub(super) fn harms(_: &FaultSpec, _way: &str) -> Vec<Harm> {
+    vec![Ok(disk_mapper::cut())]
+}
 
 /// Who cuts.
 #[derive(Debug, Clone, Default)]

@@ -29,7 +29,7 @@ mod disk;
 mod disk_corrupt;
 pub mod disk_errors;
 pub mod disk_full;
-mod disk_mapper;
+pub(crate) mod disk_mapper;
 pub mod disk_readonly;
 mod disk_rule;
 pub mod disk_slow;

@@ -138,6 +138,15 @@ pub fn mapper_missing(folder: &str, harm: &MapperHarm) -> String {
     format!("{}find_device && may && try\ntrue\n", harm.head(folder))
 }
 
+/// Why the device of a folder can neither be slow nor fail, for `schism doctor`; nothing where it can.
+pub fn mapper_doctor(folder: &str) -> String {
+    let harm = |target: &str, remount| {
+        let harm = MapperHarm { target: target.to_owned(), reads_fail: false, remount };
+        format!("(\n{})\n", mapper_missing(folder, &harm))
+    };
+    harm(r"delay \2 1 \2 1 \2 1", false) + &harm(r"flakey \2 0 1 1 error_writes", true)
+}
+
 /// Exchanges the table of the device of a folder; prints the new one. Ends with status 3 where it may not.
 pub fn mapper_start(folder: &str, name: &str, harm: &MapperHarm) -> String {
     format!("name={}\n{}{START}", quote(name), harm.head(folder))
@@ -162,8 +171,8 @@ fi
 dmsetup table "$device"
 "#;
 
-/// Puts the table back, and, where the file system ended by the harm, kills who has files of it open, checks it and
-/// mounts it anew. A table that somebody else has changed since stays.
+/// Puts the table back. Where writes failed, or the file system ended by the harm, kills who has files of it open, checks it
+/// and mounts it anew. A table that somebody else has changed since stays.
 pub fn mapper_undo(name: &str) -> String {
     format!("name={}\n{HEAD}alone\n{UNDO}", quote(name))
 }
@@ -239,7 +248,13 @@ for place in "$all"/*:*; do
       point=$(printf '%b' "$raw") rest=${rest##*- }
       type=${rest%% *} source=${rest#* } above=${rest##* }
       source=$(printf '%b' "${source%% *}") options=$(printf '%s' "$options,$above" | sed 's/,seclabel//g')
-      well || mount_anew || exit 1
+      # After writes that failed nothing is well, whatever it says: it finds out when it writes its metadata back, and what
+      # was not synced is still in memory.
+      case $(cat "$place/harm") in
+        *error_writes*) mount_anew ;;
+        *error_reads* | *delay*) well || mount_anew ;;
+        *) mount_anew ;;
+      esac || exit 1
     fi
   fi
   rm -rf "$place" || exit 1
@@ -378,6 +393,7 @@ mod tests {
             mapper_missing("/var/a b", &slow()),
             mapper_start("/var/a b", "t-1", &slow()),
             mapper_undo("t-1"),
+            mapper_doctor("/var/a b"),
             mapper_left("/var/a b", "t-1"),
             mapper_look("/var/a b"),
             mapper_probe("/var/a b", "t-1", 3),

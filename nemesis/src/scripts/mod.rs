@@ -22,7 +22,8 @@ pub use claim::{claim_break, claim_look, claim_release, claim_take};
 use clock::clock_left;
 pub use clock::{clock_missing, clock_undo};
 pub use device_mapper::{
-    MAPPER_DIR, MapperHarm, mapper_left, mapper_look, mapper_missing, mapper_probe, mapper_start, mapper_undo,
+    MAPPER_DIR, MapperHarm, mapper_doctor, mapper_left, mapper_look, mapper_missing, mapper_probe, mapper_start,
+    mapper_undo,
 };
 pub use disk::{
     COPIES_DIR, FAULTFS_DIR, FaultfsPlace, copy_keep, copy_put, copy_remove, disk_clean, disk_fill, disk_free,

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command as Process;
 
-use schism_cluster::Command;
+use schism_cluster::{Command, DATA_DISK};
+use schism_nemesis::scripts;
 
 use crate::cli::DoctorArgs;
 use crate::commands::print;
@@ -206,10 +207,11 @@ done
 [ "$daemon" != systemd-timesyn ] || daemon=systemd-timesyncd
 say "time daemon" yes "$daemon"
 [ -c /dev/fuse ] && say fuse yes /dev/fuse || say fuse without "no slow or failing files by FUSE: /dev/fuse is missing (modprobe fuse)"
-if dmsetup targets 2>/dev/null | grep -q '^flakey' || modprobe -n dm-flakey >/dev/null 2>&1; then
-  say "device mapper" yes "dm-flakey"
+below=$(mapper | sort -u | tr '\n' ' ')
+if [ -z "$below" ]; then
+  say "device mapper" yes "the device under $DATA can be slow and fail (dm-delay, dm-flakey)"
 else
-  say "device mapper" without "no dm-flakey (module dm-flakey, package dmsetup): no disk faults below the file system"
+  say "device mapper" without "disk faults go by FUSE: $below"
 fi
 [ -d /run/systemd/system ] && say boot yes systemd || say boot without "no systemd: leases come back after a reboot only by cron"
 if [ -r /sys/fs/cgroup/cgroup.controllers ]; then say cgroups yes "$(cat /sys/fs/cgroup/cgroup.controllers)"
@@ -225,7 +227,10 @@ fn look_at_nodes(path: &Path) -> Result<Vec<Look>, RunnerError> {
         .map_err(|error| RunnerError::Internal(format!("the runtime did not start: {error}")))?;
     let mut looks = Vec::new();
     for handle in &ready.cluster.nodes {
-        let command = Command::new(format!("OURS={}\n{NODE_SCRIPT}", std::env::consts::ARCH));
+        let mapper = scripts::mapper_doctor(DATA_DISK);
+        let script =
+            format!("OURS={} DATA={DATA_DISK}\nmapper() {{\n{mapper}}}\n{NODE_SCRIPT}", std::env::consts::ARCH);
+        let command = Command::new(script);
         let answer = runtime.block_on(handle.remote.run(&command));
         let of = |what: &str| format!("{}: {what}", handle.node);
         let output = match answer {
