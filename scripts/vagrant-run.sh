@@ -165,8 +165,8 @@ faults() {
   status=0
   # shellcheck disable=SC2086
   "$schism" run etcd/register --inventory vagrant --vagrant-up --nodes 3 --faults partition,kill,clock-jump --seed 1140197242 \
-    --concurrency 1n --rate 10 --time-limit 150s $slow --lease 120s \
-    --set 'schedule={kind: cycle, quiet_start: 10s, interval: 15s, duration: 15s, recovery: 30s}' >"$work/told" 2>"$work/errors" || status=$?
+    --concurrency 1n --rate 10 --time-limit 300s $slow --lease 120s \
+    --set 'schedule={kind: cycle, quiet_start: 5s, interval: 8s, duration: 12s, recovery: 30s}' >"$work/told" 2>"$work/errors" || status=$?
   ledger=$folder_runs/latest/faults.jsonl
   if [ "$status" != 0 ]; then
     cat "$work/told" >&2
