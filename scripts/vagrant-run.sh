@@ -93,10 +93,10 @@ machines() {
   [ "$status" = 0 ] || { tail -n 30 "$work/said" >&2; fail "\`vagrant $*\` ended with $status"; }
 }
 
-on() { # NODE COMMAND
+on() { # NODE COMMAND, whose standard input is this one's
   node=$1
   shift
-  ssh -n -F "$work/ssh" -o ConnectTimeout=20 "$node" "$@"
+  ssh -F "$work/ssh" -o ConnectTimeout=60 "$node" "$@"
 }
 
 # Waits until a command succeeds: SECONDS WHAT COMMAND ...
@@ -127,6 +127,7 @@ inside() {
     machines destroy -f
     return
   fi
+  exec </dev/null
   provisioned
   faults
   leases
@@ -183,11 +184,12 @@ faults() {
 
 # Of ours nothing is on the node: no lease, no unit of systemd, no table.
 clean() {
-  on "$1" 'set -e
-    ! ls /var/lib/schism/leases/*.undo >/dev/null 2>&1
-    [ ! -e /etc/systemd/system/schism-leases.service ] && [ ! -L /etc/systemd/system/multi-user.target.wants/schism-leases.service ]
-    ! systemctl list-units --plain --no-legend "schism-lease-*" | grep -q .
-    ! sudo nft list tables | grep -q schism' 2>/dev/null
+  on "$1" sudo sh -s <<'REMOTE' >/dev/null 2>&1
+[ ! -e /var/lib/schism/leases ] || exit 1
+[ ! -e /etc/systemd/system/schism-leases.service ] && [ ! -L /etc/systemd/system/multi-user.target.wants/schism-leases.service ] || exit 1
+[ -z "$(systemctl list-units --plain --no-legend 'schism-lease-*')" ] || exit 1
+[ -z "$(nft list tables | grep schism)" ]
+REMOTE
 }
 harmed() {
   [ "$(grep -c '"state":"injected"' "$folder_runs/latest/faults.jsonl" 2>/dev/null)" = 2 ]
