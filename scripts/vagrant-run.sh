@@ -160,14 +160,14 @@ provisioned() {
 }
 
 # What each fault needs of slow machines: members that do not take slowness for death.
-slow="--set database.etcd.heartbeat_ms=500 --set database.etcd.election_ms=5000 --set database.etcd.ready_timeout_ms=180000"
+slow="--set database.etcd.heartbeat_ms=400 --set database.etcd.election_ms=3000 --set database.etcd.operation_timeout_ms=4000 --set database.etcd.ready_timeout_ms=180000"
 
 faults() {
   status=0
   # shellcheck disable=SC2086
   "$schism" run etcd/register --inventory vagrant --vagrant-up --nodes 3 --faults partition,kill,clock-jump --seed 1140197242 \
-    --concurrency 1n --rate 10 --time-limit 300s $slow --lease 120s \
-    --set 'schedule={kind: cycle, quiet_start: 5s, interval: 8s, duration: 12s, recovery: 30s}' >"$work/told" 2>"$work/errors" || status=$?
+    --concurrency 1n --rate 10 --time-limit 420s $slow --lease 120s \
+    --set 'schedule={kind: cycle, quiet_start: 5s, interval: 8s, duration: 12s, recovery: 60s}' >"$work/told" 2>"$work/errors" || status=$?
   ledger=$folder_runs/latest/faults.jsonl
   if [ "$status" != 0 ]; then
     cat "$work/told" >&2
@@ -192,7 +192,7 @@ clean() {
 REMOTE
 }
 harmed() {
-  [ "$(grep -c '"state":"injected"' "$folder_runs/latest/faults.jsonl" 2>/dev/null)" = 2 ]
+  [ "$(grep -c '"state":"injected"' "$work/lease-runs/latest/faults.jsonl" 2>/dev/null)" = 2 ]
 }
 woke() { [ "$(on n1 cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot")" != "$boot" ]; }
 
@@ -216,9 +216,9 @@ SUITE
   before=$(on n1 sha256sum /etc/hosts)
   boot=$(on n1 cat /proc/sys/kernel/random/boot_id)
   # shellcheck disable=SC2086
-  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 60s --seed 1 >"$work/told" 2>&1 &
+  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 60s --seed 1 --runs "$work/lease-runs" >"$work/told" 2>&1 &
   controller=$!
-  await 300 "two faults are on" harmed
+  await 600 "two faults are on" harmed
   kill -KILL "$controller"
   [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || fail "names are as they were, though the fault is on"
   on n1 'test -e /etc/systemd/system/schism-leases.service && systemctl list-units --plain --no-legend "schism-lease-*" | grep -q running' ||
@@ -226,11 +226,11 @@ SUITE
   "$schism" status --inventory vagrant >"$work/status" || fail "status ended with $?"
   grep -q 'survives a restart (systemd)' "$work/status" || { cat "$work/status" >&2; fail "no lease of systemd"; }
   on n1 sudo systemctl reboot || true
-  await 300 "n1 is in another boot" woke
+  await 600 "n1 is in another boot" woke
   [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || say "names were already as before when n1 was seen again"
   on n1 'systemctl is-active --quiet schism-leases.service' || say "the unit of the leases was already gone when n1 was seen again"
   for node in n2 n3 n1; do
-    await 300 "$node is clean by itself" clean "$node"
+    await 600 "$node is clean by itself" clean "$node"
   done
   [ "$(on n1 sha256sum /etc/hosts)" = "$before" ] || fail "names are not as before"
   on n1 'journalctl -b -q -u schism-leases.service | grep -q Finished' || fail "systemd did not go on with the lease after the restart"
