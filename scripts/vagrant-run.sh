@@ -216,7 +216,7 @@ SUITE
   boot=$(on n1 cat /proc/sys/kernel/random/boot_id)
   rm -rf "$work/lease-runs"
   # shellcheck disable=SC2086
-  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 60s --seed 1 --runs "$work/lease-runs" >"$work/told" 2>&1 &
+  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 150s --seed 1 --runs "$work/lease-runs" >"$work/told" 2>&1 &
   controller=$!
   await 600 "two faults are on" harmed
   kill -KILL "$controller"
