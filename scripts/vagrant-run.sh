@@ -93,10 +93,10 @@ machines() {
   [ "$status" = 0 ] || { tail -n 30 "$work/said" >&2; fail "\`vagrant $*\` ended with $status"; }
 }
 
-on() { # NODE COMMAND
+on() { # NODE COMMAND, whose standard input is this one's
   node=$1
   shift
-  ssh -n -F "$work/ssh" -o ConnectTimeout=20 "$node" "$@"
+  ssh -F "$work/ssh" -o ConnectTimeout=60 "$node" "$@"
 }
 
 # Waits until a command succeeds: SECONDS WHAT COMMAND ...
@@ -127,6 +127,7 @@ inside() {
     machines destroy -f
     return
   fi
+  exec </dev/null
   provisioned
   faults
   leases
@@ -144,25 +145,29 @@ provisioned() {
     expected="192.168.56.1$at systemd-timesyncd systemd n$at /usr/bin/etcd ls: cannot access '/usr/sbin/policy-rc.d': No such file or directory"
     [ "$(echo "$said" | paste -sd' ')" = "$expected" ] || fail "n$at is provisioned otherwise: $said"
   done
-  "$schism" doctor --inventory vagrant >"$work/doctor" || { cat "$work/doctor"; fail "doctor ended with $?"; }
+  # A machine that has just been made may be slower than the time that doctor gives it.
+  tries=0
+  until "$schism" doctor --inventory vagrant >"$work/doctor"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 3 ] || { cat "$work/doctor" >&2; fail "doctor finds something missing"; }
+  done
   for at in 1 2 3; do
     for line in 'root  *root' 'nft  */' 'netem  *delay' 'clock  *it may be set' 'time daemon  *systemd-timesyn' 'boot  *systemd' 'agent  *x86_64'; do
-      grep -Eq "^good  *n$at: $line" "$work/doctor" || { cat "$work/doctor"; fail "doctor does not say of n$at: $line"; }
+      grep -Eq "^good  *n$at: $line" "$work/doctor" || { cat "$work/doctor" >&2; fail "doctor does not say of n$at: $line"; }
     done
   done
   say "provisioned; doctor agrees"
 }
 
 # What each fault needs of slow machines: members that do not take slowness for death.
-slow="--set database.etcd.heartbeat_ms=500 --set database.etcd.election_ms=5000 --set database.etcd.ready_timeout_ms=180000"
+slow="--set database.etcd.heartbeat_ms=400 --set database.etcd.election_ms=3000 --set database.etcd.operation_timeout_ms=4000 --set database.etcd.ready_timeout_ms=180000"
 
 faults() {
   status=0
   # shellcheck disable=SC2086
   "$schism" run etcd/register --inventory vagrant --vagrant-up --nodes 3 --faults partition,kill,clock-jump --seed 1140197242 \
-    --concurrency 1n --rate 10 --time-limit 150s $slow --lease 120s \
-    --set 'schedule={kind: cycle, quiet_start: 10s, interval: 15s, duration: 15s, recovery: 30s}' >"$work/told" 2>"$work/errors" || status=$?
-  ledger=$folder_runs/latest/faults.jsonl
+    --concurrency 1n --rate 10 --time-limit 420s $slow --lease 120s \
+    --set 'schedule={kind: cycle, quiet_start: 5s, interval: 8s, duration: 12s, recovery: 60s}' >"$work/told" 2>"$work/errors" || status=$?
   if [ "$status" != 0 ]; then
     cat "$work/told" >&2
     tail -n 20 "$work/errors" >&2
@@ -170,7 +175,7 @@ faults() {
   fi
   for class in partition kill clock-jump; do
     for state in injected healed; do
-      grep "\"class\":\"$class\"" "$ledger" | grep -q "\"state\":\"$state\"" || { cat "$work/told" >&2; fail "$class was not $state"; }
+      landed "$class" "$state" "$folder_runs" || { cat "$work/told" >&2; fail "$class was not $state"; }
     done
   done
   say "etcd/register is valid under partition, kill and clock-jump, each landed and healed"
@@ -178,15 +183,17 @@ faults() {
 
 # Of ours nothing is on the node: no lease, no unit of systemd, no table.
 clean() {
-  on "$1" 'set -e
-    ! ls /var/lib/schism/leases/*.undo >/dev/null 2>&1
-    [ ! -e /etc/systemd/system/schism-leases.service ] && [ ! -L /etc/systemd/system/multi-user.target.wants/schism-leases.service ]
-    ! systemctl list-units --plain --no-legend "schism-lease-*" | grep -q .
-    ! sudo nft list tables | grep -q schism' 2>/dev/null
+  on "$1" sudo sh -s <<'REMOTE' >/dev/null 2>&1
+[ ! -e /var/lib/schism/leases ] || exit 1
+[ ! -e /etc/systemd/system/schism-leases.service ] && [ ! -L /etc/systemd/system/multi-user.target.wants/schism-leases.service ] || exit 1
+[ -z "$(systemctl list-units --plain --no-legend 'schism-lease-*')" ] || exit 1
+[ -z "$(nft list tables | grep schism)" ]
+REMOTE
 }
-harmed() {
-  [ "$(grep -c '"state":"injected"' "$folder_runs/latest/faults.jsonl" 2>/dev/null)" = 2 ]
+landed() { # CLASS STATE RUNS
+  grep "\"class\":\"$1\"" "$3/latest/faults.jsonl" 2>/dev/null | grep -q "\"state\":\"$2\""
 }
+harmed() { landed dns injected "$work/lease-runs" && landed partition injected "$work/lease-runs"; }
 woke() { [ "$(on n1 cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo "$boot")" != "$boot" ]; }
 
 # A controller that dies while two faults are on, and a machine that is booted again under one of them: each node undoes by itself.
@@ -199,19 +206,19 @@ nodes: 3
 concurrency: 1n
 rate_hz: 5
 time_limit: 20m
-schedule:
-  kind: script
-  recovery: 0s
-  script:
-    - { at: 1s, fault: { dns: { targets: [[n1]], modes: wrong } }, for: 19m }
-    - { at: 1s, fault: { partition: {} }, for: 19m }
+# What fails to begin on slow machines is tried again.
+schedule: { quiet_start: 1s, interval: 4s, duration: 60m }
+faults:
+  - dns: { targets: [[n1]], modes: wrong }
+  - partition: {}
 SUITE
   before=$(on n1 sha256sum /etc/hosts)
   boot=$(on n1 cat /proc/sys/kernel/random/boot_id)
+  rm -rf "$work/lease-runs"
   # shellcheck disable=SC2086
-  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 60s --seed 1 >"$work/told" 2>&1 &
+  "$schism" run "$work/lease.yaml" --inventory vagrant $slow --lease 150s --seed 1 --runs "$work/lease-runs" >"$work/told" 2>&1 &
   controller=$!
-  await 300 "two faults are on" harmed
+  await 600 "two faults are on" harmed
   kill -KILL "$controller"
   [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || fail "names are as they were, though the fault is on"
   on n1 'test -e /etc/systemd/system/schism-leases.service && systemctl list-units --plain --no-legend "schism-lease-*" | grep -q running' ||
@@ -219,11 +226,11 @@ SUITE
   "$schism" status --inventory vagrant >"$work/status" || fail "status ended with $?"
   grep -q 'survives a restart (systemd)' "$work/status" || { cat "$work/status" >&2; fail "no lease of systemd"; }
   on n1 sudo systemctl reboot || true
-  await 300 "n1 is in another boot" woke
+  await 600 "n1 is in another boot" woke
   [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || say "names were already as before when n1 was seen again"
   on n1 'systemctl is-active --quiet schism-leases.service' || say "the unit of the leases was already gone when n1 was seen again"
   for node in n2 n3 n1; do
-    await 300 "$node is clean by itself" clean "$node"
+    await 600 "$node is clean by itself" clean "$node"
   done
   [ "$(on n1 sha256sum /etc/hosts)" = "$before" ] || fail "names are not as before"
   on n1 'journalctl -b -q -u schism-leases.service | grep -q Finished' || fail "systemd did not go on with the lease after the restart"

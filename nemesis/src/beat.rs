@@ -34,6 +34,12 @@ pub fn interval(lease: Duration) -> Duration {
     (lease / 4).clamp(Duration::from_millis(500), Duration::from_secs(5))
 }
 
+/// How long a beat may take. A connection that is made anew takes seconds on slow machines, and one that is given up is begun
+/// from nothing: long leases leave time for it, and at least five beats before they end.
+fn patience(lease: Duration) -> Duration {
+    lease.clamp(Duration::from_secs(2), Duration::from_secs(5)).max(lease / 6)
+}
+
 impl Beats {
     /// Begins, on every node of the cluster and its ground. `claim`: what is kept on the nodes; without one, nobody is kept
     /// out. `on_lost` is called when another took the claim of a node, once. Must be called within a runtime.
@@ -110,7 +116,7 @@ struct Beating {
 
 impl Beating {
     async fn go_on(self, mut stop: watch::Receiver<bool>) {
-        let deadline = self.lease.clamp(Duration::from_secs(2), Duration::from_secs(5));
+        let deadline = patience(self.lease);
         let mut count = 0;
         while *stop.borrow() {
             count += 1;
@@ -146,6 +152,13 @@ impl Beating {
 mod tests {
     use super::*;
     use schism_cluster::script::{said, scripted_cluster};
+
+    #[test]
+    fn long_leases_are_patient_with_slow_machines() {
+        for (lease_s, expected_s) in [(1, 2), (4, 4), (30, 5), (60, 10), (120, 20)] {
+            assert_eq!(patience(Duration::from_secs(lease_s)), Duration::from_secs(expected_s), "{lease_s}");
+        }
+    }
 
     #[test]
     fn leases_are_renewed_often_enough() {
