@@ -8,7 +8,7 @@
 #     SCHISM_TEST_SEEDS=2                 takes at most so many seeds of a suite, and asks for as much less
 set -u
 CARGO="${CARGO:-cargo}"
-steps="lab_vms vm_clock vm_nodes vm_disk vm_network torture stale_reads registers all_namespaces crash_3_5_1 vm_registers vm_all vagrant"
+steps="lab_vms vm_clock vm_nodes vm_disk vm_groups vm_network torture stale_reads registers all_namespaces crash_3_5_1 vm_registers vm_all vagrant"
 profile="${SCHISM_TEST_PROFILE:-release}"
 case $profile in
     dev) folder=debug ;;
@@ -82,6 +82,8 @@ vm_network() {
     "$schism" lab down "$lab" && lab=""
     return "$status"
 }
+# Limits and throttling by control groups of version 2 on a machine.
+vm_groups() { long -p schism --test vm_groups; }
 # Device mapper faults on machines.
 vm_disk() { long -p schism --test vm_disk; }
 # Controllers that die at every point of every fault, and at 200 moments; nodes that boot and SSH that fails in mid-fault.

@@ -172,7 +172,7 @@ fn parse_cpu(text: &str) -> CpuUse {
 }
 
 /// Lines of `key number`, the last of a key counts.
-pub(crate) fn numbers(text: &str) -> BTreeMap<String, i64> {
+pub fn numbers(text: &str) -> BTreeMap<String, i64> {
     let pair = |line: &str| {
         let (key, value) = line.split_once(' ')?;
         Some((key.to_owned(), value.trim().parse().ok()?))

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::RunnerError;
 use crate::plan::{Overrides, Plan};
+use crate::possible;
 use crate::suite::{ScheduleKind, Suite};
 
 /// How many faults a sequence has at most where the suite does not say.
@@ -161,7 +162,7 @@ fn with_phases(mut plan: Plan, suite: &Suite, overrides: &Overrides) -> Result<P
     if !plan.faults.is_empty() {
         let resolve = resolver(suite, plan.nodes.len())?;
         plan.phases.clone_from(&suite.schedule.phases);
-        plan.phases.iter_mut().flat_map(|one| &mut one.faults).for_each(|fault| *fault = resolve(fault));
+        plan.phases.iter_mut().flat_map(|one| &mut one.faults).for_each(|fault| *fault = possible::fitted(resolve(fault), &plan.ground));
     }
     Ok(plan)
 }

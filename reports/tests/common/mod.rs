@@ -497,7 +497,6 @@ pub fn hostile() -> Told {
         environment: vec![(h(), h())],
         left_out: vec![(h(), h())],
         cleanup_trouble: vec![h()],
-        left_out: vec![(h(), h())],
         run: h(),
     };
     told.facts.plan_digest = h();
