@@ -198,10 +198,10 @@ impl Model for Register {
         let answered = call.completion.filter(|_| call.outcome == Kind::Ok);
         match history.f(call.invoke) {
             // The argument of a read means nothing; a read without an answer told nothing.
-            F::Read => Ok(answered.map(|completion| RegisterAction::Read(history.value(completion).into()))),
-            F::Write => Ok(Some(RegisterAction::Write(history.value(call.invoke).into()))),
+            F::Read => Ok(answered.map(|completion| RegisterAction::Read((&*history.value(completion)).into()))),
+            F::Write => Ok(Some(RegisterAction::Write((&*history.value(call.invoke)).into()))),
             F::Cas if self.cas => {
-                let (old, new) = cas_arguments(history.value(call.invoke))?;
+                let (old, new) = cas_arguments(&history.value(call.invoke))?;
                 let missed = answered.is_some_and(|completion| history.matched(completion) == Some(false));
                 Ok(Some(if missed { RegisterAction::Miss(old) } else { RegisterAction::Cas(old, new) }))
             }

@@ -195,8 +195,8 @@ impl Model for Sum {
     fn action(&self, history: &History, call: Call) -> Result<Option<Added>, String> {
         let number = |value: &Value| value.as_int().ok_or_else(|| "no number".to_owned());
         match (history.f(call.invoke), call.completion) {
-            (F::Add, _) => Ok(Some(Added::Add(number(history.value(call.invoke))?))),
-            (_, Some(end)) => Ok(Some(Added::Read(number(history.value(end))?))),
+            (F::Add, _) => Ok(Some(Added::Add(number(&history.value(call.invoke))?))),
+            (_, Some(end)) => Ok(Some(Added::Read(number(&history.value(end))?))),
             (_, None) => Ok(None),
         }
     }
