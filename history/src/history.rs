@@ -172,6 +172,11 @@ impl History {
         self.values.of(id)
     }
 
+    /// The numbers of the two values of a list of two (`[old, new]` of a compare-and-set).
+    pub fn parts_of(&self, id: ValueId) -> Option<[ValueId; 2]> {
+        self.values.parts(id)
+    }
+
     /// Node of an event.
     pub fn node(&self, index: OpIndex) -> Option<&Node> {
         self.nodes.get(self.node[index as usize] as usize)

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 use hashbrown::HashTable;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::value::Value;
 
@@ -20,6 +20,11 @@ pub struct ValueId(u32);
 impl ValueId {
     /// Nothing.
     pub const NIL: ValueId = ValueId(TABLE);
+
+    /// The number of an integer from 0 to 2^31 - 1, which is the same in every history.
+    pub fn of_small(number: u32) -> Option<ValueId> {
+        (number < TABLE).then_some(ValueId(number))
+    }
 
     /// The number itself, to sort and to hash by.
     pub fn number(self) -> u32 {
@@ -52,11 +57,13 @@ impl Deref for ValueRef<'_> {
 pub(super) struct Values {
     ids: Vec<ValueId>,
     table: Vec<Value>,
+    /// Of lists of two values, by their place in the table: the values' numbers. Not of two small integers.
+    parts: FxHashMap<u32, [ValueId; 2]>,
 }
 
 impl Default for Values {
     fn default() -> Values {
-        Values { ids: Vec::new(), table: vec![Value::Nil] }
+        Values { ids: Vec::new(), table: vec![Value::Nil], parts: FxHashMap::default() }
     }
 }
 
@@ -72,9 +79,25 @@ impl Values {
         }
     }
 
+    /// The numbers of the two values of a list of two.
+    pub(super) fn parts(&self, id: ValueId) -> Option<[ValueId; 2]> {
+        let place = id.0.checked_sub(TABLE)?;
+        if let Value::Pair([a, b]) = self.table[place as usize]
+            && let (Some(a), Some(b)) = (small(a), small(b))
+        {
+            return Some([a, b]);
+        }
+        self.parts.get(&place).copied()
+    }
+
+    /// Whether a further event finds room: its value may be a list of two new ones.
+    pub(super) fn has_room(&self) -> bool {
+        self.table.len() < TABLE as usize - 3
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         let heap: usize = self.table.iter().map(Value::heap_bytes).sum();
-        self.ids.len() * size_of::<ValueId>() + self.table.len() * size_of::<Value>() + heap
+        self.ids.len() * size_of::<ValueId>() + self.table.len() * size_of::<Value>() + self.parts.len() * 16 + heap
     }
 
     pub(super) fn shrink(&mut self) {
@@ -94,18 +117,43 @@ impl Interner {
     /// Adds a value to the column. It is likely to be the one of the event `like`, its invocation.
     pub(super) fn push(&mut self, values: &mut Values, value: Value, like: Option<u32>) {
         let id = match value {
-            Value::Nil => ValueId::NIL,
-            Value::Int(number @ 0..0x8000_0000) => ValueId(number as u32),
+            value @ (Value::Nil | Value::Int(_)) => self.number(values, value),
             value => match like.map(|place| values.ids[place as usize]) {
                 Some(id) if is_same(&values.of(id), &value) => id,
-                _ => self.number(&mut values.table, value),
+                _ => self.number(values, value),
             },
         };
         values.ids.push(id);
     }
 
-    fn number(&mut self, table: &mut Vec<Value>, value: Value) -> ValueId {
+    fn number(&mut self, values: &mut Values, value: Value) -> ValueId {
+        match value {
+            Value::Nil => return ValueId::NIL,
+            Value::Int(number) => {
+                if let Some(id) = small(number) {
+                    return id;
+                }
+            }
+            _ => {}
+        }
         // There is room: a history has fewer than 2^32 events, half of them completions.
+        let parts = match &value {
+            Value::Pair([a, b]) if small(*a).is_none() || small(*b).is_none() => Some([Value::Int(*a), Value::Int(*b)]),
+            Value::List(items) => <&[Value; 2]>::try_from(items.as_slice()).ok().cloned(),
+            _ => None,
+        };
+        let before = values.table.len();
+        let id = self.place(&mut values.table, value);
+        if let Some(parts) = parts
+            && values.table.len() > before
+        {
+            let parts = parts.map(|part| self.number(values, part));
+            values.parts.insert(id.0 - TABLE, parts);
+        }
+        id
+    }
+
+    fn place(&mut self, table: &mut Vec<Value>, value: Value) -> ValueId {
         let next = table.len() as u32;
         if matches!(value, Value::Txn(_)) {
             table.push(value);
@@ -119,6 +167,10 @@ impl Interner {
         table.push(value);
         ValueId(TABLE + next)
     }
+}
+
+fn small(number: i64) -> Option<ValueId> {
+    u32::try_from(number).ok().and_then(ValueId::of_small)
 }
 
 fn hash(value: &Value) -> u64 {
@@ -164,8 +216,7 @@ fn is_same(a: &Value, b: &Value) -> bool {
         }
         (Value::Txn(a), Value::Txn(b)) => {
             let mops = a.iter().zip(b.iter());
-            a.len() == b.len()
-                && { mops }.all(|(a, b)| a.f == b.f && a.key == b.key && is_same(&a.value, &b.value))
+            a.len() == b.len() && { mops }.all(|(a, b)| a.f == b.f && a.key == b.key && is_same(&a.value, &b.value))
         }
         (a, b) => a == b,
     }
@@ -225,9 +276,32 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_two_know_their_parts() {
+        let list = |items: &[Value]| Value::list(items.to_vec());
+        let inner = list(&[Value::str("x"), Value::Nil]);
+        let cases = [
+            (Value::Pair([1, 2]), Some([Value::Int(1), Value::Int(2)])),
+            (Value::Pair([-1, i64::MAX]), Some([Value::Int(-1), Value::Int(i64::MAX)])),
+            (inner.clone(), Some([Value::str("x"), Value::Nil])),
+            (list(&[inner.clone(), Value::Int(3)]), Some([inner, Value::Int(3)])),
+            (list(&[Value::str("x")]), None),
+            (Value::Nil, None),
+            (Value::Int(7), None),
+        ];
+        let values: Vec<Value> = cases.iter().map(|(value, _)| value.clone()).collect();
+        let (column, _) = of(&[values.clone(), values].concat());
+        for (place, (value, parts)) in cases.iter().chain(&cases).enumerate() {
+            let found = column.parts(column.id(place)).map(|parts| parts.map(|part| (*column.of(part)).clone()));
+            assert_eq!(found, *parts, "{value:?}");
+        }
+    }
+
+    #[test]
     fn a_completion_with_its_invocations_value_takes_its_number() {
         let (mut column, mut interner) = (Values::default(), Interner::default());
-        let txn = |text: &str| crate::json::shaped(&crate::op::F::Txn, crate::Value::from_json(&serde_json::from_str(text).unwrap()));
+        let txn = |text: &str| {
+            crate::json::shaped(&crate::op::F::Txn, crate::Value::from_json(&serde_json::from_str(text).unwrap()))
+        };
         let first = txn(r#"[["append",1,2]]"#);
         assert!(matches!(first, Value::Txn(_)));
         interner.push(&mut column, first.clone(), None);
