@@ -16,9 +16,9 @@
 //! - **Doubt.** An operation in doubt whose value nobody observed can as well not have happened. If somebody observed it,
 //!   it has happened, at any time after its invocation; and so, for a compare-and-set, has whoever wrote what it needed.
 //! - **Values that nobody observed** may be written as often as one likes: each such write is a block.
-//! - **"No match"** tells only that the state was another one at some moment. It is *idle* if that is so in every order:
-//!   nobody wrote the value (or nobody whose write counts); or its writer began later than the compare-and-set; or something that must follow the
-//!   writer ended before the compare-and-set did. If one is not idle, the history is not for this algorithm.
+//! - **"No match"** tells only that the state was another one at some moment. Without these the history must have an
+//!   order; with them it is looked whether one certain order, in which everything happens as early as it can, explains them
+//!   too. If it does not, another one might: then the history is not for this algorithm.
 //!
 //! Cost: O(n log n) time, about 60 bytes for each value.
 
@@ -54,6 +54,18 @@ struct Cluster {
 
 const UNTOUCHED: Cluster =
     Cluster { writer: NONE, writers: 0, consumer: NONE, end_min: u32::MAX, begin_max: 0, observed: false };
+
+/// A block as the others see it.
+#[derive(Debug, Clone, Copy)]
+struct Zone {
+    /// The earliest completion in it.
+    f: u32,
+    /// The latest invocation in it.
+    s: u32,
+    /// The number of its first value, and the writer of that; none for the first value of all.
+    first: u32,
+    writer: u32,
+}
 
 /// Why it ends early.
 enum Early {
@@ -120,9 +132,12 @@ impl Blocks<'_> {
         self.gather();
         self.follow_doubt();
         self.check_writers()?;
-        self.check_misses()?;
-        let zones = self.zones()?;
-        order(zones, self.mutation)
+        let mut zones = self.zones()?;
+        let forward_count = check(&mut zones, self.mutation)?;
+        if self.misses.is_empty() || self.misses_fit(zones, forward_count) {
+            return Ok(());
+        }
+        Err(Early::Unfit("a compare-and-set that did not match needs an order to be looked for"))
     }
 
     fn number(&mut self, value: ValueId) -> usize {
@@ -228,64 +243,15 @@ impl Blocks<'_> {
         }
     }
 
-    /// That every "no match" is idle.
-    fn check_misses(&self) -> Result<(), Early> {
-        if self.misses.is_empty() || self.mutation.is(Mutant::MissesIdle) {
-            return Ok(());
-        }
-        // The earliest completion among changes that begin at or after a place.
-        let mut soonest = vec![u32::MAX; self.operations.len() + 1];
-        for (place, operation) in self.operations.iter().enumerate().rev() {
-            let end = match deed(operation) {
-                Deed::Write(_) | Deed::Cas(..) => span(operation).1,
-                _ => u32::MAX,
-            };
-            soonest[place] = soonest[place + 1].min(end);
-        }
-        let idle = |place: u32| {
-            let miss = &self.operations[place as usize];
-            let Deed::Miss(value) = deed(miss) else { return true };
-            let Some(&number) = self.numbers.get(&value) else { return true };
-            let cluster = &self.clusters[number as usize];
-            let (begin, end) = span(miss);
-            let in_doubt = cluster.writer != NONE && self.operations[cluster.writer as usize].in_doubt();
-            if !cluster.observed && cluster.writers == 1 && in_doubt {
-                return true;
-            }
-            // Where nobody observed the value, several may have written it.
-            if cluster.writers == 0 || (cluster.writers == 1 && self.begins(cluster.writer) > begin) {
-                return true;
-            }
-            if cluster.writers > 1 {
-                return false;
-            }
-            if cluster.consumer != NONE && span(&self.operations[cluster.consumer as usize]).1 < end {
-                return true;
-            }
-            let written =
-                if cluster.writer == NONE { BEFORE_ALL } else { span(&self.operations[cluster.writer as usize]).1 };
-            let after = self.operations.partition_point(|operation| span(operation).0 < written);
-            soonest[after] < end
-        };
-        match self.misses.iter().all(|&place| idle(place)) {
-            true => Ok(()),
-            false => Err(Early::Unfit("a compare-and-set that did not match is more than idle")),
-        }
-    }
-
-    fn begins(&self, writer: u32) -> u32 {
-        if writer == NONE { BEFORE_ALL } else { span(&self.operations[writer as usize]).0 }
-    }
-
     /// The zones of all blocks, each of which has an order.
-    fn zones(&self) -> Result<Vec<(u32, u32)>, Early> {
+    fn zones(&self) -> Result<Vec<Zone>, Early> {
         let mut zones = Vec::with_capacity(self.clusters.len());
         let mut chained = 0;
         if self.clusters[INITIAL].observed && !self.mutation.is(Mutant::InitialForgotten) {
-            zones.push(self.block(INITIAL, (BEFORE_ALL, BEFORE_ALL), &mut chained)?);
+            zones.push(self.block(INITIAL, NONE, &mut chained)?);
         }
         let mut compared = 0;
-        for operation in self.operations {
+        for (place, operation) in self.operations.iter().enumerate() {
             let happened = |value: &ValueId| {
                 let number = self.numbers.get(value).copied();
                 number.filter(|&number| !operation.in_doubt() || self.clusters[number as usize].observed)
@@ -293,7 +259,7 @@ impl Blocks<'_> {
             match deed(operation) {
                 Deed::Write(value) => {
                     if let Some(number) = happened(&value) {
-                        zones.push(self.block(number as usize, span(operation), &mut chained)?);
+                        zones.push(self.block(number as usize, place as u32, &mut chained)?);
                     }
                 }
                 Deed::Cas(_, new) => compared += u32::from(happened(&new).is_some()),
@@ -305,70 +271,122 @@ impl Blocks<'_> {
         if all { Ok(zones) } else { Err(Early::Bad(self.last())) }
     }
 
-    /// The zone (`f`, `s`) of the block that a write of a value begins. Counts its compare-and-sets.
-    fn block(&self, first: usize, (begin, end): (u32, u32), chained: &mut u32) -> Result<(u32, u32), Early> {
-        let (mut f, mut s) = (end, begin);
+    /// When an operation began and ended; the first value was written before all.
+    fn span_of(&self, writer: u32) -> (u32, u32) {
+        self.operations.get(writer as usize).map_or((BEFORE_ALL, BEFORE_ALL), span)
+    }
+
+    /// The compare-and-set that must follow the reads of a value, and the number of what it leaves.
+    fn next(&self, number: usize) -> Option<(u32, usize)> {
+        // What nobody observed may have been written more than once, so nothing follows it.
+        let cluster = &self.clusters[number];
+        let consumer = self.operations.get(cluster.consumer as usize).filter(|_| cluster.observed)?;
+        let Deed::Cas(_, new) = deed(consumer) else { return None };
+        Some((cluster.consumer, *self.numbers.get(&new)? as usize))
+    }
+
+    /// The zone of the block that a writer begins. Counts its compare-and-sets.
+    fn block(&self, first: usize, writer: u32, chained: &mut u32) -> Result<Zone, Early> {
+        let (begin, end) = self.span_of(writer);
+        let mut zone = Zone { f: end, s: begin, first: first as u32, writer };
         let mut number = first;
         // Each step goes to another compare-and-set.
         for _ in 0..=self.operations.len() {
             let cluster = &self.clusters[number];
-            // What nobody observed may have been written more than once, so nothing follows it.
             if !cluster.observed {
-                return Ok((f, s));
+                break;
             }
-            if cluster.end_min < s && !self.mutation.is(Mutant::InnerOrderIgnored) {
+            if cluster.end_min < zone.s && !self.mutation.is(Mutant::InnerOrderIgnored) {
                 return Err(Early::Bad(cluster.end_min - 1));
             }
-            f = f.min(cluster.end_min);
-            s = s.max(cluster.begin_max);
-            if cluster.consumer == NONE {
-                return Ok((f, s));
-            }
-            let consumer = &self.operations[cluster.consumer as usize];
-            let (begin, end) = span(consumer);
-            if end < s && !self.mutation.is(Mutant::InnerOrderOfCasIgnored) {
+            zone.f = zone.f.min(cluster.end_min);
+            zone.s = zone.s.max(cluster.begin_max);
+            let Some((consumer, next)) = self.next(number) else { break };
+            let (begin, end) = self.span_of(consumer);
+            if end < zone.s && !self.mutation.is(Mutant::InnerOrderOfCasIgnored) {
                 return Err(Early::Bad(end - 1));
             }
-            f = f.min(end);
-            s = s.max(begin);
+            zone.f = zone.f.min(end);
+            zone.s = zone.s.max(begin);
             *chained += 1;
-            let Deed::Cas(_, new) = deed(consumer) else { return Ok((f, s)) };
-            let Some(&next) = self.numbers.get(&new) else { return Ok((f, s)) };
-            number = next as usize;
+            number = next;
         }
-        Ok((f, s))
+        Ok(zone)
+    }
+
+    /// Whether every "no match" finds a moment at which the state was another one, in the order in which forward zones
+    /// stand as they do and each backward one as early as it can between them.
+    fn misses_fit(&self, mut zones: Vec<Zone>, forward_count: usize) -> bool {
+        if self.mutation.is(Mutant::MissesFit) {
+            return true;
+        }
+        let (forwards, backwards) = zones.split_at_mut(forward_count);
+        // From here on `f` is the place in that order: behind the forward zone that the latest invocation stands in.
+        for zone in backwards {
+            let before = forwards.partition_point(|forward| forward.f < zone.s);
+            zone.f = before.checked_sub(1).map_or(zone.s, |place| zone.s.max(forwards[place].s));
+        }
+        zones.sort_by_key(|zone| zone.f);
+        let changes = self.changes(&zones);
+        self.misses.iter().all(|&place| {
+            let miss = &self.operations[place as usize];
+            let Deed::Miss(value) = deed(miss) else { return true };
+            let (begin, end) = span(miss);
+            let number = self.numbers.get(&value);
+            let before = changes.partition_point(|&(moment, _)| moment < begin) - 1;
+            let during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
+            { during }.any(|(_, state)| Some(state) != number)
+        })
+    }
+
+    /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be.
+    fn changes(&self, zones: &[Zone]) -> Vec<(u32, u32)> {
+        let mut changes = vec![(BEFORE_ALL, INITIAL as u32)];
+        let mut moment = BEFORE_ALL;
+        for zone in zones {
+            let (mut number, mut writer) = (zone.first as usize, zone.writer);
+            for _ in 0..=self.operations.len() {
+                moment = moment.max(self.span_of(writer).0);
+                changes.push((moment, number as u32));
+                if self.clusters[number].observed {
+                    moment = moment.max(self.clusters[number].begin_max);
+                }
+                let Some(next) = self.next(number) else { break };
+                (writer, number) = next;
+            }
+        }
+        changes
     }
 }
 
-/// Whether zones (`f`, `s`) can be ordered.
-fn order(mut zones: Vec<(u32, u32)>, mutation: Mutation) -> Result<(), Early> {
-    let forward = |&(f, s): &(u32, u32)| f < s;
-    // Forward zones to the front, the others behind.
+/// Whether zones can be ordered. Puts forward ones to the front, in order, and counts them.
+fn check(zones: &mut [Zone], mutation: Mutation) -> Result<usize, Early> {
     let mut count = 0;
     for place in 0..zones.len() {
-        if forward(&zones[place]) {
+        if zones[place].f < zones[place].s {
             zones.swap(place, count);
             count += 1;
         }
     }
     let (forwards, backwards) = zones.split_at_mut(count);
-    forwards.sort_unstable();
-    let bad = |events: [u32; 4]| {
-        Err(Early::Bad(events.into_iter().filter(|&event| event != u32::MAX).max().unwrap_or(1) - 1))
+    forwards.sort_unstable_by_key(|zone| zone.f);
+    let bad = |a: Zone, b: Zone| {
+        let known = [a.f, a.s, b.f, b.s].into_iter().filter(|&event| event != u32::MAX);
+        Err(Early::Bad(known.max().unwrap_or(1) - 1))
     };
     for pair in forwards.windows(2) {
-        if pair[0].1 > pair[1].0 && !mutation.is(Mutant::ForwardsOverlap) {
-            return bad([pair[0].0, pair[0].1, pair[1].0, pair[1].1]);
+        if pair[0].s > pair[1].f && !mutation.is(Mutant::ForwardsOverlap) {
+            return bad(pair[0], pair[1]);
         }
     }
-    for &(f, s) in backwards.iter() {
-        let before = forwards.partition_point(|zone| zone.0 < s);
-        if let Some(zone) = before.checked_sub(1).map(|place| forwards[place])
-            && zone.1 > f
+    for &zone in backwards.iter() {
+        let before = forwards.partition_point(|forward| forward.f < zone.s);
+        if let Some(forward) = before.checked_sub(1).map(|place| forwards[place])
+            && forward.s > zone.f
             && !mutation.is(Mutant::BackwardInside)
         {
-            return bad([zone.0, zone.1, f, s]);
+            return bad(forward, zone);
         }
     }
-    Ok(())
+    Ok(count)
 }

@@ -64,7 +64,7 @@ pub(crate) enum Mutant {
     /// Blocks: a value that was written twice is taken for the last of these.
     WritersUncounted,
     /// Blocks: "no match" never tells anything.
-    MissesIdle,
+    MissesFit,
     /// Blocks: what a compare-and-set in doubt needed is not looked at further.
     DoubtNotFollowed,
 }

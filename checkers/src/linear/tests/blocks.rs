@@ -54,7 +54,7 @@ fn every_mutant_is_noticed() {
         InitialForgotten,
         CyclesAllowed,
         WritersUncounted,
-        MissesIdle,
+        MissesFit,
         DoubtNotFollowed,
     ];
     let mut random = ChaCha8Rng::seed_from_u64(29);
@@ -79,7 +79,7 @@ fn every_mutant_is_noticed() {
 #[test]
 fn pitfalls() {
     let twice = "an observed value was written twice";
-    let miss = "a compare-and-set that did not match is more than idle";
+    let miss = "a compare-and-set that did not match needs an order to be looked for";
     let cases = [
         ("", "good"),
         ("0:rnil", "good"),
@@ -109,7 +109,7 @@ fn pitfalls() {
         ("0:w1 1:w2( 2:r1 1) 2:r2 2:r1", "bad"),
         ("0:w1 1:w2( 1) 0:r1", "bad"),
         ("0:w1( 1:w2( 0) 2:r1 1) 2:r2", "good"),
-        // "No match" that is idle, and that is not.
+        // "No match" that the order explains, and that it does not.
         ("0:w1 0:c5>6~", "good"),
         ("0:w1 0:w2 0:c1>6~", "good"),
         ("0:w1 1:c1>3( 0:c1>2 1)~", "good"),
