@@ -74,14 +74,14 @@ impl RunFacts {
             let window = match place {
                 Some(place) => &mut windows[place],
                 None if injects => {
-                    windows.push(FaultWindow::begin(fault_id, class, history.value(index), history.time_ns(index)));
+                    windows.push(FaultWindow::begin(fault_id, class, &history.value(index), history.time_ns(index)));
                     let last = windows.len() - 1;
                     &mut windows[last]
                 }
                 None => continue,
             };
             if history.kind(index) != Kind::Invoke {
-                window.complete(injects, history.value(index), history.error(index), history.time_ns(index));
+                window.complete(injects, &history.value(index), history.error(index), history.time_ns(index));
             } else if !injects {
                 window.heal_start_ns.get_or_insert(history.time_ns(index));
             }

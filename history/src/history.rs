@@ -1,8 +1,11 @@
 //! The checked history: columns of events, paired into calls.
 
 mod builder;
+mod times;
+mod values;
 
 pub use builder::{HistoryBuilder, HistoryError};
+pub use values::{ValueId, ValueRef};
 
 use std::mem::size_of;
 
@@ -10,6 +13,8 @@ use rustc_hash::FxHashMap;
 
 use crate::op::{F, Fields, Kind, Node, Op, OpIndex, Process};
 use crate::value::{Key, Value};
+use times::Times;
+use values::Values;
 
 const NONE: u32 = u32::MAX;
 const NO_NODE: u16 = u16::MAX;
@@ -27,24 +32,47 @@ pub struct Call {
 
 /// A checked history. Every completion has its invocation, a process has one operation at a time, indices are dense.
 ///
-/// Columnar: 54 bytes an event, and a value's own memory where it is no number. Rare fields (error, fault id, session,
-/// extra) stand apart. Two histories are equal if their events are, in order.
+/// Columnar: 25 bytes an event, and each different value that is no integer from 0 to 2^31 - 1 once. Rare fields
+/// (error, fault id, session, extra) stand apart. Two histories are equal if their events are, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
-    time_ns: Vec<u64>,
+    times: Times,
     process: Vec<u32>,
-    kind: Vec<Kind>,
+    /// Kind, and whether a compare-and-set matched.
+    marks: Vec<Marks>,
     f: Vec<u16>,
     key: Vec<u32>,
-    value: Vec<Value>,
+    values: Values,
     node: Vec<u16>,
-    matched: Vec<u8>,
     pair: Vec<u32>,
     rare: FxHashMap<u32, Rare>,
     processes: Vec<Process>,
     functions: Vec<F>,
     keys: Vec<Key>,
     nodes: Vec<Node>,
+}
+
+/// A kind and a three-valued flag in one byte: the kind in the lower two bits, then whether the flag is there, then the flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marks(u8);
+
+impl Marks {
+    fn new(kind: Kind, matched: Option<bool>) -> Marks {
+        Marks(kind as u8 | matched.map_or(0, |matched| 4 | u8::from(matched) << 3))
+    }
+
+    fn kind(self) -> Kind {
+        match self.0 & 3 {
+            0 => Kind::Invoke,
+            1 => Kind::Ok,
+            2 => Kind::Fail,
+            _ => Kind::Info,
+        }
+    }
+
+    fn matched(self) -> Option<bool> {
+        (self.0 & 4 != 0).then_some(self.0 & 8 != 0)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,17 +98,17 @@ impl History {
 
     /// Number of events.
     pub fn len(&self) -> usize {
-        self.kind.len()
+        self.marks.len()
     }
 
     /// Whether there is no event.
     pub fn is_empty(&self) -> bool {
-        self.kind.is_empty()
+        self.marks.is_empty()
     }
 
     /// Time of an event.
     pub fn time_ns(&self, index: OpIndex) -> u64 {
-        self.time_ns[index as usize]
+        self.times.get(index as usize)
     }
 
     /// Who caused an event.
@@ -100,7 +128,7 @@ impl History {
 
     /// Kind of an event.
     pub fn kind(&self, index: OpIndex) -> Kind {
-        self.kind[index as usize]
+        self.marks[index as usize].kind()
     }
 
     /// Function of an event.
@@ -130,8 +158,23 @@ impl History {
     }
 
     /// Value of an event.
-    pub fn value(&self, index: OpIndex) -> &Value {
-        &self.value[index as usize]
+    pub fn value(&self, index: OpIndex) -> ValueRef<'_> {
+        self.values.of(self.value_id(index))
+    }
+
+    /// The number of an event's value: equal values have equal numbers.
+    pub fn value_id(&self, index: OpIndex) -> ValueId {
+        self.values.id(index as usize)
+    }
+
+    /// The value of that number.
+    pub fn value_of(&self, id: ValueId) -> ValueRef<'_> {
+        self.values.of(id)
+    }
+
+    /// The numbers of the two values of a list of two (`[old, new]` of a compare-and-set).
+    pub fn parts_of(&self, id: ValueId) -> Option<[ValueId; 2]> {
+        self.values.parts(id)
     }
 
     /// Node of an event.
@@ -146,11 +189,7 @@ impl History {
 
     /// Whether a compare-and-set matched, where the event says so.
     pub fn matched(&self, index: OpIndex) -> Option<bool> {
-        match self.matched[index as usize] {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
+        self.marks[index as usize].matched()
     }
 
     /// Fault that an event belongs to.
@@ -227,26 +266,24 @@ impl History {
     /// About how many bytes of memory it takes, its values' own included. Texts that values share are counted each
     /// time. One pass.
     pub fn memory_bytes(&self) -> usize {
-        let event = size_of::<u64>() + size_of::<Value>() + 4 * size_of::<u32>() + 2 * size_of::<u16>();
-        let columns = self.len() * (event + size_of::<Kind>() + size_of::<u8>());
-        let values: usize = self.value.iter().map(Value::heap_bytes).sum();
+        let event = 3 * size_of::<u32>() + 2 * size_of::<u16>() + size_of::<Marks>();
+        let columns = self.len() * event + self.times.memory_bytes() + self.values.memory_bytes();
         let rare: usize = self.rare.values().map(Rare::memory_bytes).sum();
         let names = self.processes.len() * size_of::<Process>()
             + self.functions.len() * size_of::<F>()
             + self.nodes.len() * size_of::<Node>();
         let keys: usize = self.keys.iter().map(|key| size_of::<Key>() + key.heap_bytes()).sum();
-        columns + values + rare + names + keys
+        columns + rare + names + keys
     }
 
     fn shrink(&mut self) {
-        self.time_ns.shrink_to_fit();
+        self.times.shrink();
         self.process.shrink_to_fit();
-        self.kind.shrink_to_fit();
+        self.marks.shrink_to_fit();
         self.f.shrink_to_fit();
         self.key.shrink_to_fit();
-        self.value.shrink_to_fit();
+        self.values.shrink();
         self.node.shrink_to_fit();
-        self.matched.shrink_to_fit();
         self.pair.shrink_to_fit();
     }
 }

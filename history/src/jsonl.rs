@@ -79,7 +79,7 @@ pub enum JsonlError {
     },
 }
 
-/// Reads a history as far as it is whole, line by line: about 54 bytes of memory an event, never the file. Give it a
+/// Reads a history as far as it is whole, line by line: about 25 bytes of memory an event, never the file. Give it a
 /// reader with a large buffer (a megabyte).
 ///
 /// The last line may be torn: the beginning of an event, or zeros that a crashed machine left. That is no error; the

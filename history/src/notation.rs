@@ -338,8 +338,8 @@ fn write_head(text: &mut String, history: &History, index: OpIndex) {
 }
 
 fn write_call(text: &mut String, history: &History, invoke: OpIndex, completion: Option<OpIndex>) {
-    let (f, argument) = (history.f(invoke), history.value(invoke));
-    let result = completion.map_or(argument, |index| history.value(index));
+    let (f, argument) = (history.f(invoke), &*history.value(invoke));
+    let result = &*history.value(completion.unwrap_or(invoke));
     let kind = completion.map_or(Kind::Invoke, |index| history.kind(index));
     text.push(':');
     match (f, argument) {
@@ -376,8 +376,8 @@ fn write_completion(text: &mut String, history: &History, index: OpIndex) {
     });
     let value = history.value(index);
     let argument = history.pair(index).map(|open| history.value(open));
-    if argument != Some(value) || (kind == Kind::Ok && *history.f(index) == F::Read) {
-        text.push_str(&value_text(value));
+    if argument.as_ref() != Some(&value) || (kind == Kind::Ok && *history.f(index) == F::Read) {
+        text.push_str(&value_text(&value));
     }
     if kind == Kind::Ok {
         text.push_str(history.matched(index).map_or("", |matched| if matched { "+" } else { "~" }));

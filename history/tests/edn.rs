@@ -48,7 +48,7 @@ fn maps_are_read_and_written_to_the_byte() {
     assert_eq!((history.pair(0), history.pair(1), history.kind(1)), (Some(3), Some(2), Kind::Invoke));
     assert_eq!((history.matched(9), history.session(5), history.fault_id(10)), (Some(false), Some(7), Some(3)));
     assert_eq!(history.node(0).map(|node| node.as_str()), Some("n2"));
-    assert!(matches!(history.value(5), Value::Txn(mops)
+    assert!(matches!(&*history.value(5), Value::Txn(mops)
         if mops[1].key == Key::Str(":x".into()) && mops[2].key == Key::Str("x".into())));
     assert_eq!(history.keys(), []);
 }

@@ -34,8 +34,8 @@ fn lines_are_read_and_written_to_the_byte() {
     let (history, tail) = read(LINES.as_bytes()).expect("a history");
     assert_eq!(tail, Tail { whole_bytes: LINES.len() as u64, ..Tail::default() });
     assert_eq!(String::from_utf8_lossy(&written(&history)), LINES);
-    assert!(matches!(history.value(0), Value::Pair([1, 2])));
-    assert!(matches!(history.value(2), Value::Txn(mops) if mops[1].value == Value::Pair([1, 2])));
+    assert!(matches!(&*history.value(0), Value::Pair([1, 2])));
+    assert!(matches!(&*history.value(2), Value::Txn(mops) if mops[1].value == Value::Pair([1, 2])));
     assert_eq!((history.matched(4), history.session(2), history.fault_id(6)), (Some(false), Some(12), Some(3)));
     assert_eq!(history.node(5).map(|node| node.as_str()), Some("n2"));
     assert_eq!(history.extra(7), [("op-index".into(), Value::Int(9)), ("type".into(), Value::str("x"))]);

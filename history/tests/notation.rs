@@ -80,7 +80,7 @@ fn overlap_and_time_follow_the_order_of_tokens() {
 #[test]
 fn transactions_are_micro_operations() {
     let history = notation::parse("0:txn=[[\"append\",5,1],[\"r\",\"x\",null]]").expect("a history");
-    let schism_history::Value::Txn(mops) = history.value(0) else { panic!("no transaction: {:?}", history.value(0)) };
+    let schism_history::Value::Txn(mops) = &*history.value(0) else { panic!("no transaction: {:?}", history.value(0)) };
     assert_eq!(mops.iter().map(|mop| format!("{} {}", mop.f, mop.key)).collect::<Vec<_>>(), ["append 5", "r x"]);
 }
 

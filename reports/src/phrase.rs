@@ -1,6 +1,6 @@
 //! One operation in words: `process 3 wrote 7 to key 5 on n2`, and short, for a drawing: `write 7`.
 
-use schism_history::{Call, F, History, Kind, OpIndex, Process, Value};
+use schism_history::{Call, F, History, Kind, OpIndex, Process, Value, ValueRef};
 
 use crate::words;
 
@@ -20,7 +20,7 @@ pub fn actor(process: &Process) -> String {
 }
 
 /// What a call observed or wrote: the value of its `ok` completion for reads, of its invocation otherwise.
-pub fn told<'a>(history: &'a History, call: &Call) -> &'a Value {
+pub fn told<'a>(history: &'a History, call: &Call) -> ValueRef<'a> {
     match call.completion {
         Some(completion) if call.outcome == Kind::Ok && *history.f(call.invoke) == F::Read => history.value(completion),
         Some(completion) if call.outcome == Kind::Ok && *history.f(call.invoke) == F::Txn => history.value(completion),
@@ -36,7 +36,7 @@ pub fn cas_matched(history: &History, call: &Call) -> bool {
 /// The call as a label: `write 7`, `read → 6`, `cas 1 → 2`, `cas 1 → 2 no match`, `read ?`.
 pub fn label(history: &History, call: &Call) -> String {
     let value = words::cut(&told(history, call).to_string(), 24);
-    match (history.f(call.invoke), told(history, call)) {
+    match (history.f(call.invoke), &*told(history, call)) {
         (F::Read, _) if call.outcome == Kind::Ok => format!("read → {value}"),
         (F::Read, _) => "read ?".to_owned(),
         (F::Cas, Value::Pair([old, new])) => {
@@ -54,9 +54,9 @@ pub fn deed(history: &History, call: &Call) -> String {
     let key = history.key(call.invoke).map(|key| format!("key {}", words::name(&key.to_string())));
     let object = key.as_deref().unwrap_or("the register");
     let node = history.node(call.invoke).map_or_else(String::new, |node| format!(" on {}", words::name(node.as_str())));
-    let value = words::value(told(history, call));
+    let value = words::value(&told(history, call));
     let nothing = told(history, call).is_nil();
-    match (history.f(call.invoke), told(history, call), call.outcome) {
+    match (history.f(call.invoke), &*told(history, call), call.outcome) {
         (F::Read, _, Kind::Ok) if nothing => format!("{who} read {object}{node} and found nothing (nil)"),
         (F::Read, _, Kind::Ok) => format!("{who} read {value} from {object}{node}"),
         (F::Read, _, _) => format!("{who} asked to read {object}{node}"),

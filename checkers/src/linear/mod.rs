@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `model` | sequential specifications: [`Model`], registers |
 //! | `split` | a history's operations by key |
+//! | `blocks`, `ruling` | registers whose values are unique: decided without a search |
 //! | `problem` | operations made ready: classes, events |
 //! | `search`, `window`, `frontier`, `lookahead` | is there an order? |
 //! | `reduce` | the smallest set of operations without one |
@@ -16,6 +17,7 @@
 //! | `verify` | proves a witness again by plain means |
 //! | `mutant` | defects that the tests must notice |
 
+pub(crate) mod blocks;
 pub(crate) mod frontier;
 pub(crate) mod lookahead;
 pub mod model;
@@ -23,6 +25,7 @@ pub(crate) mod mutant;
 pub(crate) mod paths;
 pub(crate) mod problem;
 pub(crate) mod reduce;
+mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
 #[cfg(test)]
@@ -30,11 +33,15 @@ mod tests;
 mod verify;
 pub(crate) mod window;
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use schism_history::{History, OpIndex, RunFacts};
 use serde_json::json;
 
 pub use model::{Model, ModelName};
+pub use ruling::Ruling;
+pub use split::Operation;
 pub use verify::verify_witness;
 
 use crate::anomaly::{Anomaly, Witness};
@@ -44,7 +51,7 @@ use model::Register;
 use mutant::Mutation;
 use problem::{Event, Problem};
 use search::{Cost, Decision, decide};
-use split::{KeyEvents, Operation};
+use split::KeyEvents;
 
 /// Failing keys that get a witness; the others are counted and named in the stats.
 const WITNESSES_MAX: usize = 32;
@@ -53,7 +60,8 @@ const NAMES_MAX: usize = 100;
 
 /// Checks that each key behaved like one register, in one place, one operation after another.
 ///
-/// Stats: `model`, `algorithm` (`{"frontier": <keys>}`), `keys_count`, `operations_count` (judged: `ok`, and in doubt
+/// Stats: `model`, `algorithm` (how many keys each algorithm decided: `{"blocks": 9, "frontier": 1}`), `searched_because`
+/// (why keys went to the search: `{"an observed value was written twice": 1}`), `keys_count`, `operations_count` (judged: `ok`, and in doubt
 /// unless it can be dropped), `in_doubt_count` (of these), `failing_keys_count`, `failing_keys` (the first 100),
 /// `unknown_keys_count`, `steps` (all keys), `memory_bytes_peak` and `configurations_peak` (the worst key), `steps_max`
 /// and `memory_bytes_max` (the budget, per key).
@@ -69,6 +77,9 @@ pub struct Linearizable {
 struct KeyFinding {
     operations_count: u64,
     in_doubt_count: u64,
+    /// What decided, and why nothing cheaper did.
+    algorithm: &'static str,
+    unfit: Option<&'static str>,
     cost: Cost,
     answer: Answer,
 }
@@ -128,7 +139,8 @@ impl Linearizable {
         let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
         for (name, value) in [
             ("model", json!(self.model)),
-            ("algorithm", json!({ "frontier": found.len() })),
+            ("algorithm", count(found.iter().map(|found| found.algorithm))),
+            ("searched_because", count(found.iter().filter_map(|found| found.unfit))),
             ("keys_count", json!(found.len())),
             ("operations_count", json!(sum(|found| found.operations_count))),
             ("in_doubt_count", json!(sum(|found| found.in_doubt_count))),
@@ -146,6 +158,13 @@ impl Linearizable {
     }
 }
 
+/// How often each word occurs.
+fn count<'a>(words: impl Iterator<Item = &'a str>) -> serde_json::Value {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    words.for_each(|word| *counts.entry(word).or_default() += 1);
+    json!(counts)
+}
+
 fn key_name(history: &History, key: Option<u32>) -> Option<String> {
     key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string)
 }
@@ -156,6 +175,8 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
     let mut found = KeyFinding {
         operations_count: operations.len() as u64,
         in_doubt_count: operations.iter().filter(|operation| operation.in_doubt()).count() as u64,
+        algorithm: "none",
+        unfit: None,
         cost: Cost::default(),
         answer: Answer::Good,
     };
@@ -163,6 +184,18 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
         found.answer = Answer::Gap(Gap::Unsupported { index, reason });
         return found;
     }
+    found.unfit = match model.rule(&operations) {
+        Ruling::Good { algorithm } => {
+            found.algorithm = algorithm;
+            return found;
+        }
+        Ruling::Bad { algorithm, at } => {
+            (found.algorithm, found.answer) = (algorithm, Answer::Bad(at));
+            return found;
+        }
+        Ruling::Unfit(why) => Some(why),
+    };
+    found.algorithm = "frontier";
     let mut problem = Problem::new(model, &operations, Mutation::default());
     let (decision, cost) = decide(&mut problem, budget, Mutation::default());
     found.cost = cost;
@@ -192,11 +225,11 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, found: OpInd
         key: key_name(history, key.key),
         witness: Witness::Nonlinearizable {
             model: model.name().to_owned(),
-            initial: model.initial().to_string(),
+            initial: model.show(history, &model.initial()),
             operations: few.iter().map(|operation| operation.invoke).collect(),
             smallest: reduced.smallest,
             blocked: operations.get(reduced.blocked).map_or(found, |operation| operation.invoke),
-            paths: paths::longest(model, &few),
+            paths: paths::longest(model, history, &few),
             failed_at: reduced.failed_at,
             operations_count: operations.len() as u64,
         },

@@ -5,10 +5,14 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 
-use schism_history::{Call, F, History, Kind, Value};
+use schism_history::{Call, F, History, Kind, ValueId};
 use serde::{Deserialize, Serialize};
+
+use super::blocks;
+use super::mutant::Mutation;
+use super::ruling::Ruling;
+use super::split::Operation;
 
 /// The models, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,38 +45,6 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// A value that can be compared and hashed. Two values are the same if they have the same type and the same content:
-/// `1` and `1.0` differ, as do a text and a keyword.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Atom {
-    /// Nothing.
-    Nil,
-    /// An integer.
-    Int(i64),
-    /// Anything else: its identity, and how it is shown.
-    Other(Arc<(String, String)>),
-}
-
-impl From<&Value> for Atom {
-    fn from(value: &Value) -> Atom {
-        match value {
-            Value::Nil => Atom::Nil,
-            Value::Int(number) => Atom::Int(*number),
-            other => Atom::Other(Arc::new((format!("{other:?}"), other.to_string()))),
-        }
-    }
-}
-
-impl fmt::Display for Atom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Atom::Nil => f.write_str("nil"),
-            Atom::Int(number) => write!(f, "{number}"),
-            Atom::Other(text) => f.write_str(&text.1),
-        }
-    }
-}
-
 /// What an action of a one-cell model asks of the cell and does to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cell<S> {
@@ -89,9 +61,9 @@ pub struct Cell<S> {
 /// `step` must be a function: the same state and action give the same answer.
 pub trait Model: Sync {
     /// The state.
-    type State: Clone + Eq + Hash + fmt::Display + Send;
+    type State: Clone + Eq + Hash + fmt::Debug + Send;
     /// One operation with its argument and, where it was answered, its result.
-    type Action: Clone + Eq + Hash + Send + Sync;
+    type Action: Clone + Eq + Hash + fmt::Debug + Send + Sync;
 
     /// The name in witnesses.
     fn name(&self) -> &'static str;
@@ -102,36 +74,52 @@ pub trait Model: Sync {
     /// The state after an action; `None`: illegal in that state.
     fn step(&self, state: &Self::State, action: &Self::Action) -> Option<Self::State>;
 
-    /// Whether the action changes no state in which it is legal. The search places such actions at once, so this must
-    /// be false for one that changes some state (a write of the value that stands is *not* such an action).
-    fn observes_only(&self, action: &Self::Action) -> bool;
-
-    /// The action in terms of one cell, if every change of this model overwrites its whole state.
-    /// Must be `Some` for all actions or for none.
-    fn cell(&self, action: &Self::Action) -> Option<Cell<Self::State>>;
-
-    /// What an action observed, as text, to tell why a state is illegal for it (`1`, `not 1`).
-    fn observed(&self, action: &Self::Action) -> String;
-
     /// The action of a call that is `ok` or in doubt. `Ok(None)`: it can be dropped, since it neither changed nor told
     /// anything (a read in doubt).
     ///
     /// # Errors
     /// What the model has no meaning for, in words.
     fn action(&self, history: &History, call: Call) -> Result<Option<Self::Action>, String>;
+
+    /// Whether the action changes no state in which it is legal. The search places such actions at once, so this must
+    /// be false for one that changes some state (a write of the value that stands is *not* such an action).
+    fn observes_only(&self, _action: &Self::Action) -> bool {
+        false
+    }
+
+    /// The action in terms of one cell, if every change of this model overwrites its whole state.
+    /// Must be `Some` for all actions or for none.
+    fn cell(&self, _action: &Self::Action) -> Option<Cell<Self::State>> {
+        None
+    }
+
+    /// Decides without a search, where the history allows it. Must be exact.
+    fn rule(&self, _operations: &[Operation<Self::Action>]) -> Ruling {
+        Ruling::Unfit("the model has no special algorithm")
+    }
+
+    /// A state for a person.
+    fn show(&self, _history: &History, state: &Self::State) -> String {
+        format!("{state:?}")
+    }
+
+    /// What an action observed, for a person: why a state is illegal for it (`1`, `not 1`).
+    fn observed(&self, _history: &History, action: &Self::Action) -> String {
+        format!("{action:?}")
+    }
 }
 
 /// What was done to a register.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RegisterAction {
     /// A read that answered this.
-    Read(Atom),
+    Read(ValueId),
     /// A write.
-    Write(Atom),
+    Write(ValueId),
     /// A compare-and-set that matched (or, in doubt, may have): from, to.
-    Cas(Atom, Atom),
+    Cas(ValueId, ValueId),
     /// A compare-and-set that answered "no match": the state was not this.
-    Miss(Atom),
+    Miss(ValueId),
 }
 
 /// A register, initially nil; with `cas`, also compare-and-set.
@@ -148,23 +136,23 @@ impl From<ModelName> for Register {
 }
 
 impl Model for Register {
-    type State = Atom;
+    type State = ValueId;
     type Action = RegisterAction;
 
     fn name(&self) -> &'static str {
         if self.cas { ModelName::CasRegister.as_str() } else { ModelName::Register.as_str() }
     }
 
-    fn initial(&self) -> Atom {
-        Atom::Nil
+    fn initial(&self) -> ValueId {
+        ValueId::NIL
     }
 
-    fn step(&self, state: &Atom, action: &RegisterAction) -> Option<Atom> {
-        match action {
-            RegisterAction::Read(value) => (state == value).then(|| state.clone()),
-            RegisterAction::Write(value) => Some(value.clone()),
-            RegisterAction::Cas(old, new) => (state == old).then(|| new.clone()),
-            RegisterAction::Miss(old) => (state != old).then(|| state.clone()),
+    fn step(&self, state: &ValueId, action: &RegisterAction) -> Option<ValueId> {
+        match *action {
+            RegisterAction::Read(value) => (*state == value).then_some(value),
+            RegisterAction::Write(value) => Some(value),
+            RegisterAction::Cas(old, new) => (*state == old).then_some(new),
+            RegisterAction::Miss(old) => (*state != old).then_some(*state),
         }
     }
 
@@ -176,21 +164,29 @@ impl Model for Register {
         }
     }
 
-    fn cell(&self, action: &RegisterAction) -> Option<Cell<Atom>> {
-        let (needs, refuses, leaves) = match action {
+    fn cell(&self, action: &RegisterAction) -> Option<Cell<ValueId>> {
+        let (needs, refuses, leaves) = match *action {
             RegisterAction::Read(value) => (Some(value), None, None),
             RegisterAction::Write(value) => (None, None, Some(value)),
             RegisterAction::Cas(old, new) => (Some(old), None, (old != new).then_some(new)),
             RegisterAction::Miss(old) => (None, Some(old), None),
         };
-        Some(Cell { needs: needs.cloned(), refuses: refuses.cloned(), leaves: leaves.cloned() })
+        Some(Cell { needs, refuses, leaves })
     }
 
-    fn observed(&self, action: &RegisterAction) -> String {
-        match action {
-            RegisterAction::Read(value) | RegisterAction::Cas(value, _) => value.to_string(),
+    fn rule(&self, operations: &[Operation<RegisterAction>]) -> Ruling {
+        blocks::rule(operations, Mutation::default())
+    }
+
+    fn show(&self, history: &History, state: &ValueId) -> String {
+        history.value_of(*state).to_string()
+    }
+
+    fn observed(&self, history: &History, action: &RegisterAction) -> String {
+        match *action {
+            RegisterAction::Read(value) | RegisterAction::Cas(value, _) => self.show(history, &value),
             RegisterAction::Write(_) => "anything".to_owned(),
-            RegisterAction::Miss(old) => format!("not {old}"),
+            RegisterAction::Miss(old) => format!("not {}", self.show(history, &old)),
         }
     }
 
@@ -198,25 +194,17 @@ impl Model for Register {
         let answered = call.completion.filter(|_| call.outcome == Kind::Ok);
         match history.f(call.invoke) {
             // The argument of a read means nothing; a read without an answer told nothing.
-            F::Read => Ok(answered.map(|completion| RegisterAction::Read(history.value(completion).into()))),
-            F::Write => Ok(Some(RegisterAction::Write(history.value(call.invoke).into()))),
+            F::Read => Ok(answered.map(|completion| RegisterAction::Read(history.value_id(completion)))),
+            F::Write => Ok(Some(RegisterAction::Write(history.value_id(call.invoke)))),
             F::Cas if self.cas => {
-                let (old, new) = cas_arguments(history.value(call.invoke))?;
+                let argument = history.value_id(call.invoke);
+                let [old, new] = history
+                    .parts_of(argument)
+                    .ok_or_else(|| format!("cas wants [old, new], but has {}", *history.value_of(argument)))?;
                 let missed = answered.is_some_and(|completion| history.matched(completion) == Some(false));
                 Ok(Some(if missed { RegisterAction::Miss(old) } else { RegisterAction::Cas(old, new) }))
             }
             other => Err(format!("the model {} has no function {other}", self.name())),
         }
-    }
-}
-
-fn cas_arguments(value: &Value) -> Result<(Atom, Atom), String> {
-    match value {
-        Value::Pair([old, new]) => Ok((Atom::Int(*old), Atom::Int(*new))),
-        Value::List(items) => match items.as_slice() {
-            [old, new] => Ok((old.into(), new.into())),
-            _ => Err(format!("cas wants [old, new], but has {} values", items.len())),
-        },
-        other => Err(format!("cas wants [old, new], but has {other}")),
     }
 }

@@ -49,6 +49,24 @@ pub(crate) enum Mutant {
     DoubtOnlyForReads,
     /// Equal operations are placed the latest deadline first.
     LatestDeadlineFirst,
+    /// Blocks: two forward zones may overlap.
+    ForwardsOverlap,
+    /// Blocks: a backward zone may lie inside a forward one.
+    BackwardInside,
+    /// Blocks: reads of a block may stand anywhere in it.
+    InnerOrderIgnored,
+    /// Blocks: compare-and-sets of a block may stand anywhere in it.
+    InnerOrderOfCasIgnored,
+    /// Blocks: reads of the first value are not looked at.
+    InitialForgotten,
+    /// Blocks: compare-and-sets may need each other's values.
+    CyclesAllowed,
+    /// Blocks: a value that was written twice is taken for the last of these.
+    WritersUncounted,
+    /// Blocks: "no match" never tells anything.
+    MissesFit,
+    /// Blocks: what a compare-and-set in doubt needed is not looked at further.
+    DoubtNotFollowed,
 }
 
 /// Which mutant is chosen; none outside of tests.

@@ -1,6 +1,7 @@
 //! The longest legal orders of a few operations, and why none of the others can follow.
 
 use rustc_hash::FxHashSet;
+use schism_history::History;
 
 use super::model::Model;
 use super::split::{OPEN, Operation};
@@ -26,7 +27,7 @@ struct Node<S> {
 /// The orders with the most operations without doubt, and the fewest in doubt among those; at most
 /// eight, each with another set of operations or another state at its end. Where `operations` are too many to walk all
 /// orders (a set that could not be made small), the longest found; none for many thousands.
-pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> Vec<Path> {
+pub(crate) fn longest<M: Model>(model: &M, history: &History, operations: &[Operation<M::Action>]) -> Vec<Path> {
     let configurations_max = CONFIGURATIONS_MAX.min(WORK_MAX / operations.len().max(1));
     if configurations_max < operations.len() {
         return Vec::new();
@@ -51,8 +52,12 @@ pub(crate) fn longest<M: Model>(model: &M, operations: &[Operation<M::Action>]) 
     let length = |node: &Node<M::State>| (node.counts.0, u32::MAX - node.counts.1);
     let Some(longest) = nodes.iter().map(length).max() else { return Vec::new() };
     let ends = (0..nodes.len()).filter(|&at| length(&nodes[at]) == longest).take(PATHS_MAX);
-    ends.map(|at| Path { placed: trace(operations, &nodes, at), illegal: illegal(model, operations, &nodes[at]) })
-        .collect()
+    let show = |state: &M::State| model.show(history, state);
+    ends.map(|at| Path {
+        placed: trace(operations, &nodes, at, show),
+        illegal: illegal(model, history, operations, &nodes[at]),
+    })
+    .collect()
 }
 
 fn has(set: &[u64], place: usize) -> bool {
@@ -86,10 +91,15 @@ fn follow<M: Model>(
     Some(Node { parent, placed: place, set, state, counts })
 }
 
-fn trace<A, S: ToString>(operations: &[Operation<A>], nodes: &[Node<S>], mut at: usize) -> Vec<Placed> {
+fn trace<A, S>(
+    operations: &[Operation<A>],
+    nodes: &[Node<S>],
+    mut at: usize,
+    show: impl Fn(&S) -> String,
+) -> Vec<Placed> {
     let mut placed = Vec::new();
     while at != 0 {
-        placed.push(Placed { operation: operations[nodes[at].placed].invoke, state: nodes[at].state.to_string() });
+        placed.push(Placed { operation: operations[nodes[at].placed].invoke, state: show(&nodes[at].state) });
         at = nodes[at].parent;
     }
     placed.reverse();
@@ -97,14 +107,20 @@ fn trace<A, S: ToString>(operations: &[Operation<A>], nodes: &[Node<S>], mut at:
 }
 
 /// Why each operation without doubt that is left cannot be next.
-fn illegal<M: Model>(model: &M, operations: &[Operation<M::Action>], node: &Node<M::State>) -> Vec<Illegal> {
+fn illegal<M: Model>(
+    model: &M,
+    history: &History,
+    operations: &[Operation<M::Action>],
+    node: &Node<M::State>,
+) -> Vec<Illegal> {
     let left = (0..operations.len()).filter(|&place| !has(&node.set, place) && !operations[place].in_doubt());
     left.filter_map(|place| {
         let action = &operations[place].action;
         let because = match must_wait_for(operations, &node.set, place) {
             Some(other) => Because::RealTime { after: operations[other].invoke },
             None if model.step(&node.state, action).is_none() => {
-                Because::State { state: node.state.to_string(), observed: model.observed(action) }
+                let (state, observed) = (model.show(history, &node.state), model.observed(history, action));
+                Because::State { state, observed }
             }
             // Only where the walk was cut short.
             None => return None,

@@ -26,6 +26,7 @@ use schism_history::OpIndex;
 use super::model::{Cell, Model};
 use super::mutant::Mutation;
 use super::problem::{Event, Problem};
+use super::ruling::Ruling;
 use super::search::{Decision, decide};
 use super::split::{OPEN, Operation};
 use crate::checker::Budget;
@@ -56,12 +57,23 @@ struct Judge<'a, M: Model> {
 }
 
 impl<M: Model> Judge<'_, M> {
-    /// Whether operations have no order, and if so a completion not after the first one at which they have none.
+    /// Whether operations have no order, and if so a completion near the first one at which they have none.
     /// `None` also when the budget does not suffice to know.
     fn impossible(&mut self, operations: &[Operation<M::Action>]) -> Option<OpIndex> {
         if self.steps_left == 0 {
             self.spent = true;
             return None;
+        }
+        match self.model.rule(operations) {
+            Ruling::Good { .. } => {
+                self.steps_left = self.steps_left.saturating_sub(operations.len() as u64);
+                return None;
+            }
+            Ruling::Bad { at, .. } => {
+                self.steps_left = self.steps_left.saturating_sub(operations.len() as u64);
+                return Some(at);
+            }
+            Ruling::Unfit(_) => {}
         }
         let budget = Budget { steps_max: self.steps_left, memory_bytes_max: self.memory_bytes_max };
         let mut problem = Problem::new(self.model, operations, Mutation::default());
@@ -80,27 +92,31 @@ impl<M: Model> Judge<'_, M> {
         }
     }
 
-    /// The first completion at which operations have no order; they have none, and `not_before` is not after it. And
+    /// The first completion at which operations have no order; they have none, and it is likely to be near `near`. And
     /// whether it is the first by proof: where the budget ends, it is one at which they surely have none.
-    fn first_failure(&mut self, operations: &[Operation<M::Action>], not_before: OpIndex) -> (OpIndex, bool) {
+    fn first_failure(&mut self, operations: &[Operation<M::Action>], near: OpIndex) -> (OpIndex, bool) {
         let mut ends: Vec<OpIndex> =
-            operations.iter().map(|operation| operation.end).filter(|&end| end != OPEN && end >= not_before).collect();
+            operations.iter().map(|operation| operation.end).filter(|&end| end != OPEN).collect();
         ends.sort_unstable();
-        // Usually it is the first; so the stride grows from there.
-        let (mut good, mut stride) = (0, 1);
-        let mut bad = ends.len().saturating_sub(1);
+        // Those before `good` have an order, and those until `bad` have none.
+        let (mut good, mut bad) = (0, ends.len().saturating_sub(1));
         let before = std::mem::replace(&mut self.spent, false);
+        let (mut probe, mut stride) = (ends.partition_point(|&end| end < near).min(bad), 1);
         while good < bad && !self.spent {
-            let probe = (good + stride - 1).min(usize::midpoint(good, bad));
+            // Ever further from where it is likely to be, on the side on which it must be.
             if self.impossible(&prefix(operations, ends[probe])).is_some() {
                 bad = probe;
+                probe = bad.saturating_sub(stride).max(usize::midpoint(good, bad));
+            } else if self.spent {
+                break;
             } else {
                 good = probe + 1;
-                stride *= 2;
+                probe = (good + stride - 1).min(usize::midpoint(good, bad));
             }
+            stride *= 2;
         }
         let is_first = !std::mem::replace(&mut self.spent, before);
-        (ends.get(bad).copied().unwrap_or(not_before), is_first)
+        (ends.get(bad).copied().unwrap_or(near), is_first)
     }
 }
 
@@ -115,7 +131,7 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
         .collect()
 }
 
-/// Reduces operations that have no order (found at the completion `found`) to a smallest set. Costs about
+/// Reduces operations that have no order (found near the completion `found`) to a smallest set. Costs about
 /// `2 · kept · log(operations)` searches. The search for the first failure and the making smaller may each take the
 /// budget's steps, and a quarter of them at most goes to find who is blocked.
 pub(crate) fn reduce<M: Model>(
@@ -145,8 +161,8 @@ pub(crate) fn reduce<M: Model>(
     let smallest = !judge.spent;
     judge.steps_left = judge.steps_left.max(budget.steps_max / 4);
     let few = pick(operations, &kept);
-    let not_before = judge.impossible(&few).unwrap_or(0);
-    let (blocked_at, _) = judge.first_failure(&few, not_before);
+    let near = judge.impossible(&few).unwrap_or(0);
+    let (blocked_at, _) = judge.first_failure(&few, near);
     let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
     let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
     // A part that has no order is a bound for the whole.

@@ -5,11 +5,11 @@ use schism_history::{History, Kind, OpIndex, REPLICA_READ};
 use super::model::Model;
 
 /// The end of an operation that has none.
-pub(crate) const OPEN: OpIndex = OpIndex::MAX;
+pub const OPEN: OpIndex = OpIndex::MAX;
 
 /// One operation that is judged: `ok`, or in doubt (then `end` is [`OPEN`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Operation<A> {
+pub struct Operation<A> {
     /// Its invocation.
     pub invoke: OpIndex,
     /// Its completion with `ok`.

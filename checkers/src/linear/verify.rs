@@ -1,9 +1,9 @@
 //! Verifies a witness again, from the history alone and by plain means: no part of the search is used.
 
 use rustc_hash::FxHashSet;
-use schism_history::{History, Kind, OpIndex};
+use schism_history::{History, Kind, OpIndex, ValueId};
 
-use super::model::{Atom, Model, ModelName, Register, RegisterAction};
+use super::model::{Model, ModelName, Register, RegisterAction};
 use crate::anomaly::{Because, Path, Witness};
 
 /// Configurations walked at most.
@@ -59,7 +59,7 @@ pub fn verify_witness(history: &History, witness: &Witness) -> Result<(), String
             return Err(format!("without operation {} there is no order either", left_out.0));
         }
     }
-    paths.iter().try_for_each(|path| verify_path(&model, &chosen, path))
+    paths.iter().try_for_each(|path| verify_path(&model, history, &chosen, path))
 }
 
 /// All operations of the key of an event.
@@ -81,8 +81,8 @@ fn before(first: &Plain, second: &Plain) -> bool {
 }
 
 /// What an operation leaves.
-fn leaves(operation: &Plain) -> Option<&Atom> {
-    match &operation.2 {
+fn leaves(operation: &Plain) -> Option<ValueId> {
+    match operation.2 {
         RegisterAction::Write(value) => Some(value),
         RegisterAction::Cas(old, new) if old != new => Some(new),
         _ => None,
@@ -96,7 +96,7 @@ fn is_source(all: &[Plain], source: &Plain, observer: &Plain) -> bool {
     if source == observer || before(observer, source) {
         return false;
     }
-    match &observer.2 {
+    match observer.2 {
         RegisterAction::Read(seen) | RegisterAction::Cas(seen, _) => {
             state == seen && !all.iter().any(|other| leaves(other) == Some(seen) && between(other))
         }
@@ -107,7 +107,7 @@ fn is_source(all: &[Plain], source: &Plain, observer: &Plain) -> bool {
 
 /// Walks all orders.
 fn has_order(model: &Register, operations: &[&Plain]) -> Result<bool, String> {
-    let mut seen: FxHashSet<(Vec<bool>, Atom)> = FxHashSet::default();
+    let mut seen: FxHashSet<(Vec<bool>, ValueId)> = FxHashSet::default();
     let mut stack = vec![(vec![false; operations.len()], model.initial())];
     while let Some((placed, state)) = stack.pop() {
         if operations.iter().zip(&placed).all(|(operation, &placed)| placed || operation.1.is_none()) {
@@ -119,7 +119,7 @@ fn has_order(model: &Register, operations: &[&Plain]) -> Result<bool, String> {
             let Some(after) = after.filter(|_| !(0..operations.len()).any(waits)) else { continue };
             let mut next = placed.clone();
             next[place] = true;
-            if seen.insert((next.clone(), after.clone())) {
+            if seen.insert((next.clone(), after)) {
                 stack.push((next, after));
             }
         }
@@ -130,7 +130,7 @@ fn has_order(model: &Register, operations: &[&Plain]) -> Result<bool, String> {
     Ok(false)
 }
 
-fn verify_path(model: &Register, chosen: &[&Plain], path: &Path) -> Result<(), String> {
+fn verify_path(model: &Register, history: &History, chosen: &[&Plain], path: &Path) -> Result<(), String> {
     let find = |invoke: OpIndex| {
         let found = chosen.iter().find(|operation| operation.0 == invoke);
         found.copied().ok_or_else(|| format!("the path names operation {invoke}, which is not in the set"))
@@ -142,8 +142,9 @@ fn verify_path(model: &Register, chosen: &[&Plain], path: &Path) -> Result<(), S
         let late = chosen.iter().any(|other| before(other, operation) && !placed.contains(other));
         let after = model.step(&state, &operation.2).filter(|_| !late && !placed.contains(&operation));
         state = after.ok_or_else(|| format!("the path places operation {} illegally", step.operation))?;
-        if state.to_string() != step.state {
-            return Err(format!("after operation {} the state is {state}, not {}", step.operation, step.state));
+        let shown = model.show(history, &state);
+        if shown != step.state {
+            return Err(format!("after operation {} the state is {shown}, not {}", step.operation, step.state));
         }
         placed.push(operation);
     }
@@ -151,8 +152,8 @@ fn verify_path(model: &Register, chosen: &[&Plain], path: &Path) -> Result<(), S
         let operation = find(illegal.operation)?;
         let true_reason = match &illegal.because {
             Because::State { state: named, observed } => {
-                *named == state.to_string()
-                    && *observed == model.observed(&operation.2)
+                *named == model.show(history, &state)
+                    && *observed == model.observed(history, &operation.2)
                     && model.step(&state, &operation.2).is_none()
             }
             Because::RealTime { after } => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schism_history::{Call, History, Kind, OpIndex, REPLICA_READ, RunFacts, Value};
+use schism_history::{Call, History, Kind, OpIndex, REPLICA_READ, RunFacts, ValueRef};
 use serde_json::json;
 
 use crate::anomaly::{Anomaly, Witness};
@@ -77,7 +77,7 @@ struct Read<'a> {
     node: &'a str,
     invoke: OpIndex,
     completion: OpIndex,
-    value: &'a Value,
+    value: ValueRef<'a>,
 }
 
 impl Checker for Replicas {
@@ -182,7 +182,7 @@ mod twin;
 mod tests {
     use super::*;
     use crate::verdict::Outcome;
-    use schism_history::{F, Key, Node, Op, Process};
+    use schism_history::{F, Key, Node, Op, Process, Value};
 
     /// `n1 3` reads 3 from n1, one after the other; `n1 3 -` is overlapped by the next, `n1 ?` is not answered.
     fn judged(lines: &[&str]) -> Finding {

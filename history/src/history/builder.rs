@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{History, NO_NODE, NONE, Rare};
+use super::values::Interner;
+use super::{History, Marks, NO_NODE, NONE, Rare};
 use crate::op::{F, Kind, Node, Op, OpIndex, Process};
 use crate::value::Key;
 
@@ -130,6 +131,7 @@ pub struct HistoryBuilder {
     f_ids: FxHashMap<F, u16>,
     key_ids: FxHashMap<Key, u32>,
     node_ids: FxHashMap<Node, u16>,
+    interner: Interner,
     /// By process: its open invocation.
     open: Vec<u32>,
     /// By process: the completion that retired it.
@@ -168,7 +170,7 @@ impl HistoryBuilder {
         };
         let process = process.unwrap_or_else(|| self.add_process(&op.process));
         self.pair(index, process, op.kind, open);
-        self.append(op, process, f, key, node);
+        self.append(op, open, (process, f, key, node));
         Ok(())
     }
 
@@ -215,6 +217,9 @@ impl HistoryBuilder {
 
     /// Whether function and node have a number, or one is left for them.
     fn check_room(&self, op: &Op, index: OpIndex) -> Result<(), HistoryError> {
+        if !self.history.values.has_room() {
+            return Err(HistoryError::TooLong);
+        }
         if self.history.functions.len() == FUNCTIONS_MAX && !self.f_ids.contains_key(&op.f) {
             return Err(HistoryError::TooManyFunctions { index, f: op.f.clone() });
         }
@@ -241,21 +246,20 @@ impl HistoryBuilder {
         }
     }
 
-    fn append(&mut self, op: Op, process: u32, f: u16, key: u32, node: u16) {
+    fn append(&mut self, op: Op, open: u32, (process, f, key, node): (u32, u16, u32, u16)) {
         let history = &mut self.history;
         if op.fault_id.is_some() || op.session.is_some() || op.error.is_some() || op.extra.is_some() {
-            let index = history.kind.len() as u32;
+            let index = history.marks.len() as u32;
             let rare = Rare { fault_id: op.fault_id, session: op.session, error: op.error, extra: op.extra };
             history.rare.insert(index, rare);
         }
-        history.time_ns.push(op.time_ns);
+        history.times.push(op.time_ns);
         history.process.push(process);
-        history.kind.push(op.kind);
+        history.marks.push(Marks::new(op.kind, op.matched));
         history.f.push(f);
         history.key.push(key);
-        history.value.push(op.value);
+        self.interner.push(&mut history.values, op.value, (open != NONE).then_some(open));
         history.node.push(node);
-        history.matched.push(op.matched.map_or(2, u8::from));
     }
 
     fn add_process(&mut self, process: &Process) -> u32 {

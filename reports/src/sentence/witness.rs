@@ -183,7 +183,7 @@ pub fn decimals<'a>(history: &History, calls: impl Iterator<Item = &'a Call>) ->
 
 /// The value that a call asked to leave behind.
 fn asked_for(history: &History, call: &Call) -> Option<Value> {
-    match (history.f(call.invoke), history.value(call.invoke)) {
+    match (history.f(call.invoke), &*history.value(call.invoke)) {
         (F::Write, value) => Some(value.clone()),
         (F::Cas, Value::Pair([_, new])) => Some(Value::Int(*new)),
         (F::Cas, Value::List(items)) if items.len() == 2 => items.last().cloned(),
@@ -244,7 +244,7 @@ fn headline(history: &History, calls: &[(usize, Call)], blocked: OpIndex, initia
         .collect();
     let from_start = if initial == "nil" { observed.is_nil() } else { observed.to_string() == initial };
     if writers.is_empty() && !from_start {
-        return origin(history, read, observed).map_or_else(general, |origin| format!("{deed}, {origin}"));
+        return origin(history, read, &observed).map_or_else(general, |origin| format!("{deed}, {origin}"));
     }
     let overwritten_from = match writers.as_slice() {
         [] => Some(None),

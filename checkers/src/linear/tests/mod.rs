@@ -1,5 +1,6 @@
 //! The search against brute force, named mutants, and histories as data.
 
+mod blocks;
 mod brute;
 mod large;
 mod mutants;

@@ -2,7 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use crate::linear::model::{Atom, Model, Register, RegisterAction};
+use schism_history::ValueId;
+
+use crate::linear::model::{Model, Register, RegisterAction};
 use crate::linear::split::{OPEN, Operation};
 
 /// What kind of history is wanted.
@@ -13,7 +15,7 @@ pub struct Shape {
     /// Operations in doubt at most.
     pub doubts_max: usize,
     /// Different values; 0: each write has its own.
-    pub values: i64,
+    pub values: u32,
 }
 
 /// A history, and whether it was edited.
@@ -30,24 +32,24 @@ pub fn history(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAct
 fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction>> {
     let count = random.random_range(1..=shape.operations_max).max(random.random_range(1..=shape.operations_max));
     let spread = [1, 1, 1, 2, 3, 10][random.random_range(0..6)];
-    let mut state = Atom::Nil;
+    let mut state = ValueId::NIL;
     let (mut doubts, mut fresh) = (0, 0);
     let mut operations = Vec::new();
-    let mut seen = vec![Atom::Nil];
+    let mut seen = vec![ValueId::NIL];
     for place in 0..count as u32 {
         let point = 1000 + place * 16;
         let mut value = |random: &mut _| {
             fresh += 1;
-            Atom::Int(if shape.values == 0 { fresh } else { Rng::next_u32(random) as i64 % shape.values })
+            number(if shape.values == 0 { fresh } else { Rng::next_u32(random) % shape.values })
         };
         let doubtful = doubts < shape.doubts_max && random.random_bool(0.25);
         let happened = !doubtful || random.random_bool(0.5);
         let action = match random.random_range(0..10) {
-            0..5 if !doubtful => RegisterAction::Read(state.clone()),
+            0..5 if !doubtful => RegisterAction::Read(state),
             0..8 => RegisterAction::Write(value(random)),
             _ => {
                 let hit = random.random_bool(0.6);
-                let old = if hit { state.clone() } else { seen[random.random_range(0..seen.len())].clone() };
+                let old = if hit { state } else { seen[random.random_range(0..seen.len())] };
                 match old == state || doubtful {
                     true => RegisterAction::Cas(old, value(random)),
                     false => RegisterAction::Miss(old),
@@ -56,7 +58,7 @@ fn simulate(random: &mut impl Rng, shape: Shape) -> Vec<Operation<RegisterAction
         };
         if happened && let Some(after) = (Register { cas: true }).step(&state, &action) {
             state = after;
-            seen.push(state.clone());
+            seen.push(state);
         }
         doubts += usize::from(doubtful);
         let invoke = point - random.random_range(0..spread) * 8;
@@ -75,19 +77,19 @@ fn edit(random: &mut impl Rng, operations: &mut [Operation<RegisterAction>]) {
         true => random.random_range(0..operations.len()),
         false => reading[random.random_range(0..reading.len())],
     };
-    let now = atoms(&operations[place].action)[0].clone();
-    let mut values: Vec<Atom> = operations.iter().flat_map(|operation| atoms(&operation.action)).collect();
-    values.push(Atom::Nil);
+    let now = atoms(&operations[place].action)[0];
+    let mut values: Vec<ValueId> = operations.iter().flat_map(|operation| atoms(&operation.action)).collect();
+    values.push(ValueId::NIL);
     values.retain(|value| *value != now);
-    values.push(Atom::Int(99));
-    let other = values[random.random_range(0..values.len())].clone();
+    values.push(number(99));
+    let other = values[random.random_range(0..values.len())];
     let chosen = &mut operations[place];
     match random.random_range(0..8) {
         0..6 => {
             chosen.action = match &chosen.action {
                 RegisterAction::Read(_) => RegisterAction::Read(other),
                 RegisterAction::Write(_) => RegisterAction::Write(other),
-                RegisterAction::Cas(_, new) => RegisterAction::Cas(other, new.clone()),
+                RegisterAction::Cas(_, new) => RegisterAction::Cas(other, *new),
                 RegisterAction::Miss(_) => RegisterAction::Miss(other),
             }
         }
@@ -105,10 +107,15 @@ fn edit(random: &mut impl Rng, operations: &mut [Operation<RegisterAction>]) {
     make_times_unique(operations);
 }
 
-fn atoms(action: &RegisterAction) -> Vec<Atom> {
+/// A small integer as a value.
+pub fn number(number: u32) -> ValueId {
+    ValueId::of_small(number).expect("a small number")
+}
+
+fn atoms(action: &RegisterAction) -> Vec<ValueId> {
     match action {
-        RegisterAction::Read(value) | RegisterAction::Write(value) | RegisterAction::Miss(value) => vec![value.clone()],
-        RegisterAction::Cas(old, new) => vec![old.clone(), new.clone()],
+        RegisterAction::Read(value) | RegisterAction::Write(value) | RegisterAction::Miss(value) => vec![*value],
+        RegisterAction::Cas(old, new) => vec![*old, *new],
     }
 }
 

@@ -2,13 +2,13 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use schism_history::{F, History, Kind, Op, Process, RunFacts, Value, notation};
+use schism_history::{F, History, Kind, Op, Process, RunFacts, Value, ValueId, notation};
 
 use super::brute;
 use super::store::{Shape, history};
 use crate::anomaly::Witness;
 use crate::checker::{Budget, Checker};
-use crate::linear::model::{Atom, ModelName, Register, RegisterAction};
+use crate::linear::model::{ModelName, Register, RegisterAction};
 use crate::linear::split::{OPEN, Operation};
 use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Outcome};
@@ -18,11 +18,8 @@ fn check(history: &History) -> Finding {
     checker.check(history, &RunFacts::default(), &Budget::default())
 }
 
-fn value(atom: &Atom) -> Value {
-    match atom {
-        Atom::Int(number) => Value::Int(*number),
-        _ => Value::Nil,
-    }
+fn value(id: &ValueId) -> Value {
+    if *id == ValueId::NIL { Value::Nil } else { Value::Int(i64::from(id.number())) }
 }
 
 /// The history that has these operations, each by a process of its own.

@@ -1,0 +1,392 @@
+//! Registers whose observed values were each written once: decided by sorting, without a search.
+//!
+//! A value that is written once stands in the register in one stretch. Between a write and the last operation that needs
+//! its value (reads, a compare-and-set from it, reads of what that one leaves, and so on) nothing else can stand, so all
+//! these are one **block**: `write a, reads of a, cas a→b, reads of b, ...`. Each block has an order of its own, which
+//! real time must allow, and the history has an order if and only if the blocks have one.
+//!
+//! Let `f` be the earliest completion in a block and `s` the latest invocation. Block 1 must stand before block 2 if
+//! `f1 < s2`. Two blocks exclude each other if `f1 < s2` and `f2 < s1`, and if no two do, all can be ordered: in a
+//! cycle of "must stand before" let B have the least `f`; then B must stand before every other block of the cycle (each
+//! has an `s` after some other's `f`, and so after B's), and one of these must stand before B, which makes a pair. A
+//! block with `f < s` is a *forward zone*, otherwise a *backward zone*; two backward zones never exclude each other; two
+//! forward zones do if they overlap, and a forward one excludes a backward one that lies inside it. (Gibbons, Korach 1997,
+//! section 4, for reads and writes; compare-and-set by the same argument.)
+//!
+//! - **Doubt.** An operation in doubt whose value nobody observed can as well not have happened. If somebody observed it,
+//!   it has happened, at any time after its invocation; and so, for a compare-and-set, has whoever wrote what it needed.
+//! - **Values that nobody observed** may be written as often as one likes: each such write is a block.
+//! - **"No match"** tells only that the state was another one at some moment. Without these the history must have an
+//!   order; with them it is looked whether one certain order, in which everything happens as early as it can, explains them
+//!   too. If it does not, another one might: then the history is not for this algorithm.
+//!
+//! Cost: O(n log n) time, about 60 bytes for each value.
+
+use rustc_hash::FxHashMap;
+use schism_history::{OpIndex, ValueId};
+
+use super::model::RegisterAction;
+use super::mutant::{Mutant, Mutation};
+use super::ruling::Ruling;
+use super::split::{OPEN, Operation};
+
+const ALGORITHM: &str = "blocks";
+/// No operation.
+const NONE: u32 = u32::MAX;
+/// The local number of the value before the first operation.
+const INITIAL: usize = 0;
+/// When the initial value was written: before every event. Events count from 1 here.
+const BEFORE_ALL: u32 = 0;
+
+/// A value: who wrote it, and who observed it.
+#[derive(Debug, Clone, Copy)]
+struct Cluster {
+    /// A writer, and how many there are.
+    writer: u32,
+    writers: u32,
+    /// The compare-and-set that needs it and is known to have happened.
+    consumer: u32,
+    /// Of its reads: the earliest completion, and the latest invocation.
+    end_min: u32,
+    begin_max: u32,
+    observed: bool,
+}
+
+const UNTOUCHED: Cluster =
+    Cluster { writer: NONE, writers: 0, consumer: NONE, end_min: u32::MAX, begin_max: 0, observed: false };
+
+/// A block as the others see it.
+#[derive(Debug, Clone, Copy)]
+struct Zone {
+    /// The earliest completion in it.
+    f: u32,
+    /// The latest invocation in it.
+    s: u32,
+    /// The number of its first value, and the writer of that; none for the first value of all.
+    first: u32,
+    writer: u32,
+}
+
+/// Why it ends early.
+enum Early {
+    /// There is no order; an event at which that shows.
+    Bad(OpIndex),
+    Unfit(&'static str),
+}
+
+/// An operation as far as it matters here.
+enum Deed {
+    /// Needs a value and leaves the state.
+    Observe(ValueId),
+    Write(ValueId),
+    /// Needs one, leaves another.
+    Cas(ValueId, ValueId),
+    Miss(ValueId),
+    /// In doubt, and of no effect.
+    Nothing,
+}
+
+fn deed(operation: &Operation<RegisterAction>) -> Deed {
+    match operation.action {
+        RegisterAction::Write(value) => Deed::Write(value),
+        RegisterAction::Cas(old, new) if old != new => Deed::Cas(old, new),
+        _ if operation.in_doubt() => Deed::Nothing,
+        RegisterAction::Read(value) | RegisterAction::Cas(value, _) => Deed::Observe(value),
+        RegisterAction::Miss(value) => Deed::Miss(value),
+    }
+}
+
+/// Invocation and completion, counted from 1; a completion that is not there is `u32::MAX`.
+fn span(operation: &Operation<RegisterAction>) -> (u32, u32) {
+    (operation.invoke + 1, operation.end.saturating_add(1))
+}
+
+struct Blocks<'a> {
+    operations: &'a [Operation<RegisterAction>],
+    numbers: FxHashMap<ValueId, u32>,
+    clusters: Vec<Cluster>,
+    misses: Vec<u32>,
+    mutation: Mutation,
+}
+
+/// Decides operations in order of invocation.
+pub(crate) fn rule(operations: &[Operation<RegisterAction>], mutation: Mutation) -> Ruling {
+    let mut blocks = Blocks {
+        operations,
+        numbers: FxHashMap::with_capacity_and_hasher(operations.len() / 2 + 1, rustc_hash::FxBuildHasher),
+        clusters: Vec::with_capacity(operations.len() / 2 + 1),
+        misses: Vec::new(),
+        mutation,
+    };
+    match blocks.run() {
+        Ok(()) => Ruling::Good { algorithm: ALGORITHM },
+        Err(Early::Bad(at)) => Ruling::Bad { algorithm: ALGORITHM, at },
+        Err(Early::Unfit(why)) => Ruling::Unfit(why),
+    }
+}
+
+impl Blocks<'_> {
+    fn run(&mut self) -> Result<(), Early> {
+        self.number(ValueId::NIL);
+        self.clusters[INITIAL].writers = 1;
+        self.gather();
+        self.follow_doubt();
+        self.check_writers()?;
+        let mut zones = self.zones()?;
+        let forward_count = check(&mut zones, self.mutation)?;
+        if self.misses.is_empty() || self.misses_fit(zones, forward_count) {
+            return Ok(());
+        }
+        Err(Early::Unfit("a compare-and-set that did not match needs an order to be looked for"))
+    }
+
+    fn number(&mut self, value: ValueId) -> usize {
+        let next = self.clusters.len() as u32;
+        let number = *self.numbers.entry(value).or_insert(next);
+        if number == next {
+            self.clusters.push(UNTOUCHED);
+        }
+        number as usize
+    }
+
+    /// Everything that certainly happened, and who may have written what.
+    fn gather(&mut self) {
+        for (place, operation) in self.operations.iter().enumerate() {
+            let place = place as u32;
+            let (begin, end) = span(operation);
+            match deed(operation) {
+                Deed::Nothing => {}
+                Deed::Observe(value) => {
+                    let number = self.number(value);
+                    let cluster = &mut self.clusters[number];
+                    cluster.end_min = cluster.end_min.min(end);
+                    cluster.begin_max = cluster.begin_max.max(begin);
+                    cluster.observed = true;
+                }
+                Deed::Write(value) => self.write(value, place),
+                Deed::Cas(old, new) => {
+                    self.write(new, place);
+                    if !operation.in_doubt() {
+                        self.consume(old, place);
+                    }
+                }
+                Deed::Miss(_) => self.misses.push(place),
+            }
+        }
+    }
+
+    fn write(&mut self, value: ValueId, place: u32) {
+        let number = self.number(value);
+        let cluster = &mut self.clusters[number];
+        cluster.writer = place;
+        cluster.writers += 1;
+    }
+
+    /// A compare-and-set that happened needs a value. Where two need it, the second one stands in no chain.
+    fn consume(&mut self, value: ValueId, place: u32) {
+        let number = self.number(value);
+        let cluster = &mut self.clusters[number];
+        cluster.observed = true;
+        if cluster.consumer == NONE {
+            cluster.consumer = place;
+        }
+    }
+
+    /// The completion of an operation; of one in doubt, the last of all.
+    fn end(&self, place: u32) -> OpIndex {
+        match self.operations[place as usize].end {
+            OPEN => self.last(),
+            end => end,
+        }
+    }
+
+    fn last(&self) -> OpIndex {
+        self.operations.iter().map(|one| one.end).filter(|&end| end != OPEN).max().unwrap_or(0)
+    }
+
+    /// A compare-and-set in doubt that left what somebody observed has happened; and so what it needed was observed.
+    fn follow_doubt(&mut self) {
+        let mut next: Vec<usize> = (0..self.clusters.len()).filter(|&number| self.clusters[number].observed).collect();
+        while let Some(number) = next.pop() {
+            let Cluster { writer, writers, .. } = self.clusters[number];
+            if writers != 1 || writer == NONE || !self.operations[writer as usize].in_doubt() {
+                continue;
+            }
+            let Deed::Cas(old, _) = deed(&self.operations[writer as usize]) else { continue };
+            let old_number = self.number(old);
+            let known = self.clusters[old_number].observed;
+            self.consume(old, writer);
+            if !known && !self.mutation.is(Mutant::DoubtNotFollowed) {
+                next.push(old_number);
+            }
+        }
+    }
+
+    /// What was observed was written, and once.
+    fn check_writers(&self) -> Result<(), Early> {
+        let (mut bad, mut twice) = (None, false);
+        for cluster in self.clusters.iter().filter(|cluster| cluster.observed) {
+            match cluster.writers {
+                0 => {
+                    let consumer = if cluster.consumer == NONE { u32::MAX } else { self.end(cluster.consumer) };
+                    let at = consumer.min(cluster.end_min.saturating_sub(1));
+                    bad = Some(bad.map_or(at, |bad: OpIndex| bad.min(at)));
+                }
+                1 => {}
+                _ => twice = !self.mutation.is(Mutant::WritersUncounted),
+            }
+        }
+        match bad {
+            Some(at) => Err(Early::Bad(at)),
+            None if twice => Err(Early::Unfit("an observed value was written twice")),
+            None => Ok(()),
+        }
+    }
+
+    /// The zones of all blocks, each of which has an order.
+    fn zones(&self) -> Result<Vec<Zone>, Early> {
+        let mut zones = Vec::with_capacity(self.clusters.len());
+        let mut chained = 0;
+        if self.clusters[INITIAL].observed && !self.mutation.is(Mutant::InitialForgotten) {
+            zones.push(self.block(INITIAL, NONE, &mut chained)?);
+        }
+        let mut compared = 0;
+        for (place, operation) in self.operations.iter().enumerate() {
+            let happened = |value: &ValueId| {
+                let number = self.numbers.get(value).copied();
+                number.filter(|&number| !operation.in_doubt() || self.clusters[number as usize].observed)
+            };
+            match deed(operation) {
+                Deed::Write(value) => {
+                    if let Some(number) = happened(&value) {
+                        zones.push(self.block(number as usize, place as u32, &mut chained)?);
+                    }
+                }
+                Deed::Cas(_, new) => compared += u32::from(happened(&new).is_some()),
+                Deed::Observe(_) | Deed::Miss(_) | Deed::Nothing => {}
+            }
+        }
+        // A compare-and-set in no block needs what another one took away for good, or what it leaves itself.
+        let all = chained == compared || self.mutation.is(Mutant::CyclesAllowed);
+        if all { Ok(zones) } else { Err(Early::Bad(self.last())) }
+    }
+
+    /// When an operation began and ended; the first value was written before all.
+    fn span_of(&self, writer: u32) -> (u32, u32) {
+        self.operations.get(writer as usize).map_or((BEFORE_ALL, BEFORE_ALL), span)
+    }
+
+    /// The compare-and-set that must follow the reads of a value, and the number of what it leaves.
+    fn next(&self, number: usize) -> Option<(u32, usize)> {
+        // What nobody observed may have been written more than once, so nothing follows it.
+        let cluster = &self.clusters[number];
+        let consumer = self.operations.get(cluster.consumer as usize).filter(|_| cluster.observed)?;
+        let Deed::Cas(_, new) = deed(consumer) else { return None };
+        Some((cluster.consumer, *self.numbers.get(&new)? as usize))
+    }
+
+    /// The zone of the block that a writer begins. Counts its compare-and-sets.
+    fn block(&self, first: usize, writer: u32, chained: &mut u32) -> Result<Zone, Early> {
+        let (begin, end) = self.span_of(writer);
+        let mut zone = Zone { f: end, s: begin, first: first as u32, writer };
+        let mut number = first;
+        // Each step goes to another compare-and-set.
+        for _ in 0..=self.operations.len() {
+            let cluster = &self.clusters[number];
+            if !cluster.observed {
+                break;
+            }
+            if cluster.end_min < zone.s && !self.mutation.is(Mutant::InnerOrderIgnored) {
+                return Err(Early::Bad(cluster.end_min - 1));
+            }
+            zone.f = zone.f.min(cluster.end_min);
+            zone.s = zone.s.max(cluster.begin_max);
+            let Some((consumer, next)) = self.next(number) else { break };
+            let (begin, end) = self.span_of(consumer);
+            if end < zone.s && !self.mutation.is(Mutant::InnerOrderOfCasIgnored) {
+                return Err(Early::Bad(end - 1));
+            }
+            zone.f = zone.f.min(end);
+            zone.s = zone.s.max(begin);
+            *chained += 1;
+            number = next;
+        }
+        Ok(zone)
+    }
+
+    /// Whether every "no match" finds a moment at which the state was another one, in the order in which forward zones
+    /// stand as they do and each backward one as early as it can between them.
+    fn misses_fit(&self, mut zones: Vec<Zone>, forward_count: usize) -> bool {
+        if self.mutation.is(Mutant::MissesFit) {
+            return true;
+        }
+        let (forwards, backwards) = zones.split_at_mut(forward_count);
+        // From here on `f` is the place in that order: behind the forward zone that the latest invocation stands in.
+        for zone in backwards {
+            let before = forwards.partition_point(|forward| forward.f < zone.s);
+            zone.f = before.checked_sub(1).map_or(zone.s, |place| zone.s.max(forwards[place].s));
+        }
+        zones.sort_by_key(|zone| zone.f);
+        let changes = self.changes(&zones);
+        self.misses.iter().all(|&place| {
+            let miss = &self.operations[place as usize];
+            let Deed::Miss(value) = deed(miss) else { return true };
+            let (begin, end) = span(miss);
+            let number = self.numbers.get(&value);
+            let before = changes.partition_point(|&(moment, _)| moment < begin) - 1;
+            let during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
+            { during }.any(|(_, state)| Some(state) != number)
+        })
+    }
+
+    /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be.
+    fn changes(&self, zones: &[Zone]) -> Vec<(u32, u32)> {
+        let mut changes = vec![(BEFORE_ALL, INITIAL as u32)];
+        let mut moment = BEFORE_ALL;
+        for zone in zones {
+            let (mut number, mut writer) = (zone.first as usize, zone.writer);
+            for _ in 0..=self.operations.len() {
+                moment = moment.max(self.span_of(writer).0);
+                changes.push((moment, number as u32));
+                if self.clusters[number].observed {
+                    moment = moment.max(self.clusters[number].begin_max);
+                }
+                let Some(next) = self.next(number) else { break };
+                (writer, number) = next;
+            }
+        }
+        changes
+    }
+}
+
+/// Whether zones can be ordered. Puts forward ones to the front, in order, and counts them.
+fn check(zones: &mut [Zone], mutation: Mutation) -> Result<usize, Early> {
+    let mut count = 0;
+    for place in 0..zones.len() {
+        if zones[place].f < zones[place].s {
+            zones.swap(place, count);
+            count += 1;
+        }
+    }
+    let (forwards, backwards) = zones.split_at_mut(count);
+    forwards.sort_unstable_by_key(|zone| zone.f);
+    let bad = |a: Zone, b: Zone| {
+        let known = [a.f, a.s, b.f, b.s].into_iter().filter(|&event| event != u32::MAX);
+        Err(Early::Bad(known.max().unwrap_or(1) - 1))
+    };
+    for pair in forwards.windows(2) {
+        if pair[0].s > pair[1].f && !mutation.is(Mutant::ForwardsOverlap) {
+            return bad(pair[0], pair[1]);
+        }
+    }
+    for &zone in backwards.iter() {
+        let before = forwards.partition_point(|forward| forward.f < zone.s);
+        if let Some(forward) = before.checked_sub(1).map(|place| forwards[place])
+            && forward.s > zone.f
+            && !mutation.is(Mutant::BackwardInside)
+        {
+            return bad(forward, zone);
+        }
+    }
+    Ok(count)
+}
