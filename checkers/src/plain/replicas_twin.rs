@@ -3,7 +3,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schism_history::{F, Key, Node, Op, Process};
+use schism_history::{F, Key, Node, Op, Process, Value};
 
 use super::*;
 use crate::verdict::Outcome;
