@@ -227,13 +227,12 @@ SUITE
   grep -q 'survives a restart (systemd)' "$work/status" || { cat "$work/status" >&2; fail "no lease of systemd"; }
   on n1 sudo systemctl reboot || true
   await 600 "n1 is in another boot" woke
-  [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || say "names were already as before when n1 was seen again"
-  on n1 'systemctl is-active --quiet schism-leases.service' || say "the unit of the leases was already gone when n1 was seen again"
   for node in n2 n3 n1; do
     await 600 "$node is clean by itself" clean "$node"
   done
   [ "$(on n1 sha256sum /etc/hosts)" = "$before" ] || fail "names are not as before"
-  on n1 'journalctl -b -q -u schism-leases.service | grep -q Finished' || fail "systemd did not go on with the lease after the restart"
+  # The file is gone with the last lease; what systemd did in this boot it still knows.
+  [ "$(on n1 systemctl is-active schism-leases.service)" = active ] || fail "systemd did not go on with the lease after the restart"
   "$schism" heal --inventory vagrant >/dev/null 2>&1 || fail "heal ended with $?"
 }
 
