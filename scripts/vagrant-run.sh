@@ -57,6 +57,7 @@ traces() {
 
 # Folders of libvirt's that are on this machine's disk, by ones of ours; the network's own view of devices.
 furnish() {
+  export HOME="$work/home"
   ip link set lo up
   mount --make-rprivate /
   mount -t sysfs sysfs /sys
@@ -78,7 +79,7 @@ furnish() {
     sleep 0.3
   done
   cp -r "$folder/../vagrant" "$work/vagrant"
-  export HOME="$work/home" VAGRANT_HOME="$work/home/vagrant" VAGRANT_CWD="$work/vagrant" VAGRANT_DEFAULT_PROVIDER=libvirt
+  export VAGRANT_HOME="$work/home/vagrant" VAGRANT_CWD="$work/vagrant" VAGRANT_DEFAULT_PROVIDER=libvirt
   export VAGRANT_CHECKPOINT_DISABLE=1 VAGRANT_BOX_UPDATE_CHECK_DISABLE=1
   export SCHISM_BOX=schism-box SCHISM_NODES=3 SCHISM_PACKAGES=etcd-server SCHISM_MEMORY_MB="${SCHISM_MEMORY_MB:-512}"
   # What says that KVM is there does not say that it boots anything.
