@@ -57,6 +57,7 @@ traces() {
 
 # Folders of libvirt's that are on this machine's disk, by ones of ours; the network's own view of devices.
 furnish() {
+  export HOME="$work/home"
   ip link set lo up
   mount --make-rprivate /
   mount -t sysfs sysfs /sys
@@ -78,7 +79,7 @@ furnish() {
     sleep 0.3
   done
   cp -r "$folder/../vagrant" "$work/vagrant"
-  export HOME="$work/home" VAGRANT_HOME="$work/home/vagrant" VAGRANT_CWD="$work/vagrant" VAGRANT_DEFAULT_PROVIDER=libvirt
+  export VAGRANT_HOME="$work/home/vagrant" VAGRANT_CWD="$work/vagrant" VAGRANT_DEFAULT_PROVIDER=libvirt
   export VAGRANT_CHECKPOINT_DISABLE=1 VAGRANT_BOX_UPDATE_CHECK_DISABLE=1
   export SCHISM_BOX=schism-box SCHISM_NODES=3 SCHISM_PACKAGES=etcd-server SCHISM_MEMORY_MB="${SCHISM_MEMORY_MB:-512}"
   # What says that KVM is there does not say that it boots anything.
@@ -227,13 +228,12 @@ SUITE
   grep -q 'survives a restart (systemd)' "$work/status" || { cat "$work/status" >&2; fail "no lease of systemd"; }
   on n1 sudo systemctl reboot || true
   await 600 "n1 is in another boot" woke
-  [ "$(on n1 sha256sum /etc/hosts)" != "$before" ] || say "names were already as before when n1 was seen again"
-  on n1 'systemctl is-active --quiet schism-leases.service' || say "the unit of the leases was already gone when n1 was seen again"
   for node in n2 n3 n1; do
     await 600 "$node is clean by itself" clean "$node"
   done
   [ "$(on n1 sha256sum /etc/hosts)" = "$before" ] || fail "names are not as before"
-  on n1 'journalctl -b -q -u schism-leases.service | grep -q Finished' || fail "systemd did not go on with the lease after the restart"
+  # The file is gone with the last lease; what systemd did in this boot it still knows.
+  [ "$(on n1 systemctl is-active schism-leases.service)" = active ] || fail "systemd did not go on with the lease after the restart"
   "$schism" heal --inventory vagrant >/dev/null 2>&1 || fail "heal ended with $?"
 }
 
