@@ -162,7 +162,10 @@ fn with_phases(mut plan: Plan, suite: &Suite, overrides: &Overrides) -> Result<P
     if !plan.faults.is_empty() {
         let resolve = resolver(suite, plan.nodes.len())?;
         plan.phases.clone_from(&suite.schedule.phases);
-        plan.phases.iter_mut().flat_map(|one| &mut one.faults).for_each(|fault| *fault = possible::fitted(resolve(fault), &plan.ground));
+        plan.phases
+            .iter_mut()
+            .flat_map(|one| &mut one.faults)
+            .for_each(|fault| *fault = possible::fitted(resolve(fault), &plan.ground));
     }
     Ok(plan)
 }
