@@ -146,7 +146,12 @@ fn classes(of: &SuiteArgs, plan: Planner<'_>) -> Result<Vec<String>, RunnerError
     // As a plan for a cycle: the classes are asked for here, no sequence.
     all.shared.sets.retain(|set| set != "schedule.kind=systematic" && !set.starts_with("schedule.depth="));
     all.faults = Some("all".to_owned());
-    Ok(plan(&all)?.fault_classes())
+    let planned = plan(&all)?;
+    // A suite that is systematic by itself plans only the sequences that fit; its letters are all of its classes.
+    let Some(systematic) = &planned.systematic else { return Ok(planned.fault_classes()) };
+    let mut classes: Vec<String> = systematic.alphabet.letters().iter().map(|fault| fault.class().to_owned()).collect();
+    classes.dedup();
+    Ok(classes)
 }
 
 /// A run for each sequence that is asked for.

@@ -47,7 +47,7 @@ fn rows_say_what_how_and_where() {
     part(2, &["(linearizable: nonlinearizable), as expected", "\n     expected: so it is\n"]);
     part(3, &["valid, NOT as expected", "\n     expected invalid, found valid: so it is\n"]);
     part(4, &["nodes or database unavailable", "\n     node n1 does not answer\n"]);
-    part(5, &["column of a…", "dns", "not run\n"]);
+    part(5, &["too long for…", "dns", "not run\n"]);
     let starts: Vec<Option<usize>> =
         lines.iter().map(|line| line.split_once("seed ").map(|(before, _)| before.chars().count())).collect();
     assert!(starts.windows(2).all(|pair| pair[0] == pair[1]), "columns stand below each other: {starts:?}");
