@@ -357,7 +357,7 @@ async fn a_cut_that_nobody_notices_is_one(bench: &Bench) {
     let cut = MapperHarm { target: r"flakey \2 0 1 1 error_writes".to_owned(), reads_fail: false, remount: true };
     bench.on(&stop_script(&daemon(), 0)).await;
     let place = folder();
-    bench.on(&format!("echo kept >{place}/kept && : >{place}/lost && sync && echo lost >{place}/lost")).await;
+    bench.on(&format!("echo kept >{place}/kept && : >{place}/lost && sync && echo lost >>{place}/lost")).await;
     bench.on(&mapper_start(&place, "t-1", &cut)).await;
     bench.on(&mapper_undo("t-1")).await;
     assert_eq!(bench.on(&format!("cd {place} && wc -c <kept && wc -c <lost && rm kept lost")).await, "5\n0");

@@ -55,6 +55,9 @@ pub(super) const PERIOD_MAX: Duration = Duration::from_secs(PERIOD_MAX_S + 2);
 /// The harm, or why this way does not do it.
 pub(super) type Harm = Result<MapperHarm, String>;
 
+/// What the device would be told for every alternative of a class's options, asked for that way.
+type Harms = fn(&FaultSpec, &str) -> Vec<Harm>;
+
 /// The way that an intention asks for; those of older plans say nothing.
 pub(super) fn way(ask: &Ask<'_>) -> String {
     ask.word("way").unwrap_or(AUTO).to_owned()
@@ -143,10 +146,11 @@ pub(super) fn needs(spec: &FaultSpec, harms: impl Fn(&str) -> Vec<Harm>, image: 
 /// mapper, where that is known. Nothing for classes that know one way only.
 pub fn way_in_words(spec: &FaultSpec, has_device: Option<bool>) -> Option<String> {
     let ours = "our own file system (FUSE)";
-    let (harms, image): (fn(&FaultSpec, &str) -> Vec<Harm>, bool) = match spec.class() {
-        disk_slow::CLASS => (disk_slow::harms, false),
-        disk_errors::CLASS => (disk_errors::harms, false),
-        lost_writes::CLASS => (lost_writes::harms, true),
+    let image = spec.class() == lost_writes::CLASS;
+    let harms: Harms = match spec.class() {
+        disk_slow::CLASS => disk_slow::harms,
+        disk_errors::CLASS => disk_errors::harms,
+        lost_writes::CLASS => lost_writes::harms,
         _ => return None,
     };
     let words = spec.values("way").iter().filter_map(|way| way.as_str()).map(|way| {

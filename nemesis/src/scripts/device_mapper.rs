@@ -212,7 +212,7 @@ holders() {
   [ -z "$(mounts)" ] || stat -L -c '%d %n' /proc/[0-9]*/cwd /proc/[0-9]*/root 2>/dev/null | sed -n "s/^$dev //p"
   grep -ls " $hex " /proc/[0-9]*/maps 2>/dev/null
 }
-mount_anew() {
+unmount() {
   tries=0
   while [ -n "$(mounts)" ] && [ "$tries" -lt 50 ]; do
     for pid in $(holders | cut -d / -f 3 | sort -u); do
@@ -229,6 +229,9 @@ mount_anew() {
     echo "$point cannot be unmounted: somebody holds it" >&2
     return 1
   fi
+}
+mount_anew() {
+  unmount || return 1
   case $type in
     ext[234])
       command -v e2fsck >/dev/null && e2fsck -p "$source" >&2
@@ -242,20 +245,23 @@ for place in "$all"/*:*; do
   number=${place##*/} device=$(cat "$place/device") is=
   { read -r is <"/sys/dev/block/$number/dm/name"; } 2>/dev/null
   if [ "$is" = "$device" ]; then
-    put_back || exit 1
+    anew=no
     if [ -s "$place/mount" ]; then
       read -r _id _root raw options rest <"$place/mount"
       point=$(printf '%b' "$raw") rest=${rest##*- }
       type=${rest%% *} source=${rest#* } above=${rest##* }
       source=$(printf '%b' "${source%% *}") options=$(printf '%s' "$options,$above" | sed 's/,seclabel//g')
-      # After writes that failed nothing is well, whatever it says: it finds out when it writes its metadata back, and what
-      # was not synced is still in memory.
+      # After writes that failed nothing is well, whatever it says: it finds out when it writes its metadata back. It goes
+      # while they fail still, as what was not synced is in memory and must not be written now.
       case $(cat "$place/harm") in
-        *error_writes*) mount_anew ;;
-        *error_reads* | *delay*) well || mount_anew ;;
-        *) mount_anew ;;
-      esac || exit 1
+        *error_writes*) anew=yes ;;
+        *error_reads* | *delay*) ;;
+        *) anew=yes ;;
+      esac
+      [ "$anew" = no ] || unmount
     fi
+    put_back || exit 1
+    [ ! -s "$place/mount" ] || { [ "$anew" = no ] && well; } || mount_anew || exit 1
   fi
   rm -rf "$place" || exit 1
 done
