@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program without the harness")]
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,15 @@ fn main() -> ExitCode {
     });
     println!("control groups of version 2: 4 passed");
     ExitCode::SUCCESS
+}
+
+/// Lines `NAME NUMBER`.
+fn numbers(text: &str) -> BTreeMap<String, i64> {
+    let one = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    text.lines().filter_map(one).collect()
 }
 
 /// The lab goes with this.
@@ -108,7 +118,7 @@ for one in cpu memory; do echo \"-$one\" >/sys/fs/cgroup/cgroup.subtree_control;
         assert_eq!(self.group_of(burner).await, "0::/schism-t-1-n1");
         let slowed_ms = self.used(burner).await;
         let look = self.on(&scripts::group_look(Controller::Cpu, "t-1-n1")).await;
-        let look = measure::numbers(&look);
+        let look = numbers(&look);
         println!("  {count} processors: {free_ms:.0} ms of each second, then {slowed_ms:.0} ms ({look:?})");
         let most_ms = 1000.0 * count * SHARE_PPM as f64 / 1e6;
         assert!(free_ms > 1.5 * most_ms && slowed_ms < 1.2 * most_ms, "{free_ms} {slowed_ms}");
@@ -132,7 +142,7 @@ for one in cpu memory; do echo \"-$one\" >/sys/fs/cgroup/cgroup.subtree_control;
         self.on(": >/run/go").await;
         let begun = Instant::now();
         loop {
-            let look = measure::numbers(&self.on(&scripts::group_look(Controller::Memory, "t-2-n1")).await);
+            let look = numbers(&self.on(&scripts::group_look(Controller::Memory, "t-2-n1")).await);
             if look["oom_kill"] > 0 && look["members"] == 0 {
                 println!("  memory: {look:?}");
                 break;
