@@ -289,7 +289,7 @@ mod tests {
             Later { by: Ender::LabGone, healed_themselves: vec![Node::new("n2")], errors: vec!["x".to_owned()] };
         let ended = entry(1, State::Planned).ended(State::Healed, later);
         let line = serde_json::to_vec(&ended).unwrap();
-        assert_eq!(parse(&line).entries, [ended.clone()]);
+        assert_eq!(parse(&line).entries, std::slice::from_ref(&ended));
         assert!(String::from_utf8(line).unwrap().contains("\"by\":\"lab-gone\""));
         let plain = serde_json::to_string(&entry(1, State::Planned)).unwrap();
         assert!(!plain.contains("later"), "{plain}");
