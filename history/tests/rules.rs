@@ -143,10 +143,13 @@ fn a_completion_without_a_key_has_its_invocations() {
 fn memory_is_told_with_what_values_hold() {
     let small = History::default().memory_bytes();
     let numbers = notation::parse(&vec!["0:w1"; 1000].join(" ")).expect("a history").memory_bytes();
-    let texts = notation::parse(&vec![format!("0:write={:?}", "x".repeat(1000)); 1000].join(" ")).expect("a history");
+    let text = |number: usize| format!("0:write={:?}", "x".repeat(1000 + number % 500));
+    let texts = notation::parse(&(0..1000).map(text).collect::<Vec<_>>().join(" ")).expect("a history").memory_bytes();
     assert!(small < 100, "{small}");
-    assert!((100_000..110_000).contains(&numbers), "{numbers}");
-    assert!(texts.memory_bytes() > numbers + 2_000_000);
+    assert!((50_000..51_000).contains(&numbers), "{numbers}");
+    // Each of 500 different texts is there once.
+    let held = 500 * 1250;
+    assert!((numbers + held..numbers + held + 100_000).contains(&texts), "{texts}");
 }
 
 #[test]

@@ -131,7 +131,9 @@ async fn killed(bench: &Bench) {
 
 /// By how much the last stamp of etcd's log is ahead.
 async fn log_ahead_s(bench: &Bench) -> i64 {
-    let script = "date -u -d \"$(tail -n 1 /var/log/schism-etcd.log | grep -oE '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}' | head -n 1 | tr T ' ')\" +%s";
+    // Not every line has a time.
+    let script = "when='[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}'
+date -u -d \"$(grep -E \"$when\" /var/log/schism-etcd.log | tail -n 1 | grep -oE \"$when\" | head -n 1 | tr T ' ')\" +%s";
     let stamp: i64 = bench.on("n2", script).await.parse().unwrap();
     stamp - i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
