@@ -180,9 +180,11 @@ mod tests {
             "stat() {{ echo x >>{path}/asked; [ \"$(wc -l <{path}/asked)\" -gt 5 ] && echo '0 1' || echo '70000 1'; }}\n\
              dd() {{ rm -f \"$file\"; command dd \"$@\"; }}\n"
         );
-        testing::run(&format!("{stand_ins}{}", disk_fill(&path, "t-1", 0, 1 << 20)));
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|one| one.file_name()).collect();
-        assert_eq!(left, ["asked"]);
+        let script = disk_fill(&path, "t-1", 0, 1 << 20).replace("/var/lib/schism", &format!("{path}/notes"));
+        testing::run(&format!("{stand_ins}{script}"));
+        let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|one| one.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["asked", "notes"]);
     }
 
     #[test]
