@@ -30,6 +30,12 @@ pub enum Witness {
         initial: String,
         /// The smallest set found, in order of invocation: without any one of them the rest is linearizable.
         operations: Vec<OpIndex>,
+        /// Where it is there: these are the operations up to this event, and what had not ended then is in doubt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<OpIndex>,
+        /// The few operations that exclude each other, where the algorithm that decided names them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exclusion: Option<Exclusion>,
         /// Whether that was proven (it is not where the budget ended first).
         smallest: bool,
         /// The operation that could not be placed, of `operations`.
@@ -51,6 +57,15 @@ pub enum Witness {
         /// For each node that was asked, what its last answer was, as text.
         answers: Vec<(String, String)>,
     },
+}
+
+/// Operations that exclude each other, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exclusion {
+    /// The pattern of contradiction, by name (`two-forward-zones`).
+    pub pattern: String,
+    /// The operations, in the order in which the pattern names them.
+    pub operations: Vec<OpIndex>,
 }
 
 /// A legal order of some operations, and why none of the others can follow.

@@ -37,7 +37,7 @@ pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
-        models: &[ModelName::CasRegister, ModelName::Register],
+        models: &[ModelName::CasRegister, ModelName::Register, ModelName::String],
         build: |model| Box::new(Linearizable { model }),
     },
     CheckerEntry {
@@ -70,6 +70,7 @@ pub const CHECKERS: &[CheckerEntry] = &[
 pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
+    ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
 ];
 
 /// Why a checker cannot be built.
@@ -143,7 +144,7 @@ mod tests {
         );
         assert_eq!(
             told("linearizable", Some("queue")),
-            "the checker linearizable cannot judge the model queue; it knows cas-register, register"
+            "the checker linearizable cannot judge the model queue; it knows cas-register, register, string"
         );
         assert_eq!(
             told("stats", Some("register")),

@@ -25,7 +25,7 @@
 use rustc_hash::FxHashMap;
 use schism_history::{OpIndex, ValueId};
 
-use super::model::RegisterAction;
+use super::models::RegisterAction;
 use super::mutant::{Mutant, Mutation};
 use super::ruling::Ruling;
 use super::split::{OPEN, Operation};
@@ -120,7 +120,7 @@ pub(crate) fn rule(operations: &[Operation<RegisterAction>], mutation: Mutation)
     };
     match blocks.run() {
         Ok(()) => Ruling::Good { algorithm: ALGORITHM },
-        Err(Early::Bad(at)) => Ruling::Bad { algorithm: ALGORITHM, at },
+        Err(Early::Bad(at)) => Ruling::Bad { algorithm: ALGORITHM, at, certificate: None },
         Err(Early::Unfit(why)) => Ruling::Unfit(why),
     }
 }

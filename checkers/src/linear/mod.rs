@@ -1,4 +1,4 @@
-//! Linearizability of registers, key by key: exact, with operations in doubt, at any concurrency.
+//! Linearizability, key by key: exact, with operations in doubt, at any concurrency.
 //!
 //! A history is linearizable if there is one order of its operations that the model allows and in which no operation
 //! stands before one that had ended before it began (Herlihy, Wing 1990). It is so if it is for each key alone. An
@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `model` | sequential specifications: [`Model`], registers |
+//! | `model`, `models` | sequential specifications: [`Model`]; those that there are, each in a file |
 //! | `split` | a history's operations by key |
 //! | `blocks`, `ruling` | registers whose values are unique: decided without a search |
 //! | `problem` | operations made ready: classes, events |
@@ -21,6 +21,7 @@ pub(crate) mod blocks;
 pub(crate) mod frontier;
 pub(crate) mod lookahead;
 pub mod model;
+pub mod models;
 pub(crate) mod mutant;
 pub(crate) mod paths;
 pub(crate) mod problem;
@@ -39,15 +40,16 @@ use rayon::prelude::*;
 use schism_history::{History, OpIndex, RunFacts};
 use serde_json::json;
 
-pub use model::{Model, ModelName};
-pub use ruling::Ruling;
+pub use model::{Cell, Model};
+pub use models::ModelName;
+pub use ruling::{Certificate, Ruling};
 pub use split::Operation;
 pub use verify::verify_witness;
 
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::{Anomaly, Exclusion, Witness};
 use crate::checker::{Budget, Checker};
 use crate::verdict::{Finding, Gap};
-use model::Register;
+use models::WithModel;
 use mutant::Mutation;
 use problem::{Event, Problem};
 use search::{Cost, Decision, decide};
@@ -86,9 +88,18 @@ struct KeyFinding {
 
 enum Answer {
     Good,
-    /// Found at this completion.
-    Bad(OpIndex),
+    Bad(Failure),
     Gap(Gap),
+}
+
+/// Where a key failed.
+struct Failure {
+    /// The completion at which it was found.
+    at: OpIndex,
+    /// The part of the key that failed, where it was searched by parts.
+    part: Option<u32>,
+    /// What excludes each other, by places among the key's operations.
+    certificate: Option<Certificate>,
 }
 
 impl Checker for Linearizable {
@@ -97,21 +108,36 @@ impl Checker for Linearizable {
     }
 
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
-        let model = Register::from(self.model);
+        self.model.with(Judging { checker: *self, history, budget: *budget })
+    }
+}
+
+/// The judgement of a history by any model.
+struct Judging<'h> {
+    checker: Linearizable,
+    history: &'h History,
+    budget: Budget,
+}
+
+impl WithModel for Judging<'_> {
+    type Answer = Finding;
+
+    fn with<M: Model>(self, model: &M) -> Finding {
+        let Judging { checker, history, budget } = self;
         let keys = split::by_key(history);
-        let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(&model, history, key, *budget)).collect();
-        let failing: Vec<(&KeyEvents, OpIndex)> = keys
+        let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, budget)).collect();
+        let failing: Vec<(&KeyEvents, &Failure)> = keys
             .iter()
             .zip(&found)
-            .filter_map(|(key, found)| match found.answer {
-                Answer::Bad(at) => Some((key, at)),
+            .filter_map(|(key, found)| match &found.answer {
+                Answer::Bad(failure) => Some((key, failure)),
                 Answer::Good | Answer::Gap(_) => None,
             })
             .collect();
         let told = &failing[..failing.len().min(WITNESSES_MAX)];
-        let anomalies = told.par_iter().map(|&(key, at)| explain(&model, history, key, at, *budget)).collect();
+        let anomalies = told.par_iter().map(|&(key, failure)| explain(model, history, key, failure, budget)).collect();
         let mut finding = Finding { anomalies, ..Finding::default() };
-        self.tell(&mut finding, history, &failing, &found, *budget);
+        checker.tell(&mut finding, history, &failing, &found, budget);
         finding.gaps = found
             .into_iter()
             .filter_map(|found| match found.answer {
@@ -128,7 +154,7 @@ impl Linearizable {
         &self,
         finding: &mut Finding,
         history: &History,
-        failing: &[(&KeyEvents, OpIndex)],
+        failing: &[(&KeyEvents, &Failure)],
         found: &[KeyFinding],
         budget: Budget,
     ) {
@@ -189,37 +215,73 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
             found.algorithm = algorithm;
             return found;
         }
-        Ruling::Bad { algorithm, at } => {
-            (found.algorithm, found.answer) = (algorithm, Answer::Bad(at));
+        Ruling::Bad { algorithm, at, certificate } => {
+            let places = certificate.as_ref().and_then(|certificate| certificate.places.first());
+            let part = places.and_then(|&place| model.part(&operations.get(place as usize)?.action));
+            found.algorithm = algorithm;
+            found.answer = Answer::Bad(Failure { at, part, certificate });
             return found;
         }
         Ruling::Unfit(why) => Some(why),
     };
     found.algorithm = "frontier";
-    let mut problem = Problem::new(model, &operations, Mutation::default());
-    let (decision, cost) = decide(&mut problem, budget, Mutation::default());
-    found.cost = cost;
-    found.answer = match decision {
-        Decision::Linearizable => Answer::Good,
-        Decision::Impossible(place) => match problem.events[place] {
-            Event::Return(task) | Event::Invoke(task) => Answer::Bad(problem.tasks[task as usize].end),
-        },
-        Decision::Spent(place) => Answer::Gap(Gap::BudgetSpent {
-            key: key_name(history, key.key),
-            steps: cost.steps,
-            steps_max: budget.steps_max,
-            memory_bytes: cost.bytes_peak,
-            memory_bytes_max: budget.memory_bytes_max,
-            prefix_events: place as u64,
-        }),
-    };
+    for (part, operations) in split::parts(model, operations) {
+        let name = || key_name(history, key.key);
+        found.answer = search(model, &operations, part, budget, &mut found.cost, name);
+        if !matches!(found.answer, Answer::Good) {
+            break;
+        }
+    }
     found
 }
 
-fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, found: OpIndex, budget: Budget) -> Anomaly {
-    let operations = split::operations(model, history, key).operations;
-    let reduced = reduce::reduce(model, &operations, found, budget);
-    let few: Vec<Operation<M::Action>> = reduced.kept.iter().map(|&place| operations[place].clone()).collect();
+/// Searches one part of a key. Adds to the cost.
+fn search<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Action>],
+    part: Option<u32>,
+    budget: Budget,
+    cost: &mut Cost,
+    key_name: impl Fn() -> Option<String>,
+) -> Answer {
+    let mut problem = Problem::new(model, operations, Mutation::default());
+    let (decision, spent) = decide(&mut problem, budget, Mutation::default());
+    cost.steps = cost.steps.saturating_add(spent.steps);
+    cost.bytes_peak = cost.bytes_peak.max(spent.bytes_peak);
+    cost.configurations_peak = cost.configurations_peak.max(spent.configurations_peak);
+    match decision {
+        Decision::Linearizable => Answer::Good,
+        Decision::Impossible(place) => match problem.events[place] {
+            Event::Return(task) | Event::Invoke(task) => {
+                let at = problem.tasks[task as usize].end;
+                Answer::Bad(Failure { at, part, certificate: None })
+            }
+        },
+        Decision::Spent(place) => Answer::Gap(Gap::BudgetSpent {
+            key: key_name(),
+            steps: spent.steps,
+            steps_max: budget.steps_max,
+            memory_bytes: spent.bytes_peak,
+            memory_bytes_max: budget.memory_bytes_max,
+            prefix_events: place as u64,
+        }),
+    }
+}
+
+fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, failure: &Failure, budget: Budget) -> Anomaly {
+    let all = split::operations(model, history, key).operations;
+    let exclusion = failure.certificate.as_ref().map(|certificate| Exclusion {
+        pattern: certificate.pattern.to_owned(),
+        operations: certificate.places.iter().map(|&place| all[place as usize].invoke).collect(),
+    });
+    let operations_count = all.len() as u64;
+    let mut operations = all;
+    if let Some(part) = failure.part {
+        operations.retain(|operation| model.part(&operation.action) == Some(part));
+    }
+    let certain = exclusion.as_ref().map_or(&[][..], |exclusion| exclusion.operations.as_slice());
+    let reduced = reduce::reduce(model, &operations, failure.at, certain, budget);
+    let few = &reduced.operations;
     Anomaly {
         kind: "nonlinearizable".to_owned(),
         key: key_name(history, key.key),
@@ -227,11 +289,13 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, found: OpInd
             model: model.name().to_owned(),
             initial: model.show(history, &model.initial()),
             operations: few.iter().map(|operation| operation.invoke).collect(),
+            until: reduced.until,
+            exclusion,
             smallest: reduced.smallest,
-            blocked: operations.get(reduced.blocked).map_or(found, |operation| operation.invoke),
-            paths: paths::longest(model, history, &few),
+            blocked: few.get(reduced.blocked).map_or(failure.at, |operation| operation.invoke),
+            paths: paths::longest(model, history, few),
             failed_at: reduced.failed_at,
-            operations_count: operations.len() as u64,
+            operations_count,
         },
     }
 }

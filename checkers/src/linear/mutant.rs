@@ -69,24 +69,37 @@ pub(crate) enum Mutant {
     DoubtNotFollowed,
 }
 
-/// Which mutant is chosen; none outside of tests.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Mutation {
+/// Which mutant is chosen; none outside of tests. Each algorithm may have mutants of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mutation<M = Mutant> {
     #[cfg(test)]
-    pub mutant: Option<Mutant>,
+    pub mutant: Option<M>,
+    #[cfg(not(test))]
+    none: std::marker::PhantomData<M>,
 }
 
-impl Mutation {
+impl<M> Default for Mutation<M> {
+    fn default() -> Mutation<M> {
+        Mutation {
+            #[cfg(test)]
+            mutant: None,
+            #[cfg(not(test))]
+            none: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<M: PartialEq> Mutation<M> {
     /// Whether that defect is wanted.
     #[cfg(test)]
-    pub fn is(self, mutant: Mutant) -> bool {
+    pub fn is(self, mutant: M) -> bool {
         self.mutant == Some(mutant)
     }
 
     /// Whether that defect is wanted: never.
     #[cfg(not(test))]
     #[inline(always)]
-    pub fn is(self, _mutant: Mutant) -> bool {
+    pub fn is(self, _mutant: M) -> bool {
         false
     }
 }

@@ -139,6 +139,8 @@ impl<'m, M: Model> Problem<'m, M> {
             Some(cells) => Problem::of_cells(model, &cells, &doubtful, mutation),
             None => Problem::of_actions(model, operations),
         };
+        let mut idle = model.idle(operations);
+        idle.sort_unstable();
         problem.tasks.retain_mut(|task| {
             let operation = &operations[task.operation as usize];
             (task.begin, task.end) = (operation.invoke, operation.end);
@@ -146,7 +148,7 @@ impl<'m, M: Model> Problem<'m, M> {
             if operation.in_doubt() && mutation.is(Mutant::NoDoubt) {
                 return false;
             }
-            !(operation.in_doubt() && class.observes_only)
+            !(operation.in_doubt() && (class.observes_only || idle.binary_search(&task.operation).is_ok()))
         });
         problem.drop_idle_refusals(mutation);
         problem.doubts = vec![0; problem.classes.len()];

@@ -19,6 +19,10 @@
 //! **Leaving out** an operation therefore means the largest closed subset without it: the operation goes, and with it
 //! whatever may have observed it, and so on. A set is *smallest* if it is closed, has no order, and leaving out any one
 //! of its operations gives a set that has one. `verify` proves it again by other means.
+//!
+//! Where the state is not one cell, the model says which operations can be left out together ([`Model::groups`]); a
+//! set is then closed if it holds whole groups, and what can never be left out, of the history *until its first
+//! failure* (what was open then is in doubt, and a history with an order has one until any event).
 
 use rustc_hash::FxHashMap;
 use schism_history::OpIndex;
@@ -36,12 +40,14 @@ use crate::checker::Budget;
 const SOURCES_MAX: usize = 20_000_000;
 
 /// The set, and where the contradiction came to light.
-pub(crate) struct Reduced {
-    /// Places of the operations kept, in order of invocation.
-    pub kept: Vec<usize>,
+pub(crate) struct Reduced<A> {
+    /// The operations kept, in order of invocation.
+    pub operations: Vec<Operation<A>>,
+    /// Where it is there, what had not ended at this event is in doubt.
+    pub until: Option<OpIndex>,
     /// Whether it is proven that none can be left out.
     pub smallest: bool,
-    /// Place of the operation at whose completion the kept ones first have no order.
+    /// Place, among those, of the operation at whose completion they first have no order.
     pub blocked: usize,
     /// The completion at which the whole first has no order.
     pub failed_at: OpIndex,
@@ -131,24 +137,30 @@ fn prefix<A: Clone>(operations: &[Operation<A>], until: OpIndex) -> Vec<Operatio
         .collect()
 }
 
-/// Reduces operations that have no order (found near the completion `found`) to a smallest set. Costs about
+/// Reduces operations that have no order (found near the completion `found`; the operations invoked at `certain` are
+/// known to exclude each other) to a smallest set. Costs about
 /// `2 · kept · log(operations)` searches. The search for the first failure and the making smaller may each take the
 /// budget's steps, and a quarter of them at most goes to find who is blocked.
 pub(crate) fn reduce<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
     found: OpIndex,
+    certain: &[OpIndex],
     budget: Budget,
-) -> Reduced {
+) -> Reduced<M::Action> {
     let judge =
         || Judge { model, steps_left: budget.steps_max, memory_bytes_max: budget.memory_bytes_max, spent: false };
     let (failed_at, is_first) = judge().first_failure(operations, found);
     let mut judge = judge();
     let near = if is_first { failed_at } else { found };
+    let has_cells = operations.iter().all(|operation| model.cell(&operation.action).is_some());
+    let until = (!has_cells).then_some(failed_at);
+    let cut = until.map(|until| prefix(operations, until));
+    let operations = cut.as_deref().unwrap_or(operations);
     let sources = Sources::new(model, operations);
-    let closed = sources.and_then(|sources| Some((sources.without_order(&mut judge, near, failed_at)?, sources)));
+    let closed = sources.without_order(&mut judge, certain, near, failed_at);
     let kept = match closed {
-        Some((kept, sources)) => {
+        Some(kept) => {
             let observers = sources.observers(&kept, operations.len());
             shrink(&mut judge, operations, kept, &observers)
         }
@@ -163,10 +175,9 @@ pub(crate) fn reduce<M: Model>(
     let few = pick(operations, &kept);
     let near = judge.impossible(&few).unwrap_or(0);
     let (blocked_at, _) = judge.first_failure(&few, near);
-    let blocked = kept.iter().copied().find(|&place| operations[place].end == blocked_at);
-    let blocked = blocked.or(kept.first().copied()).unwrap_or(0);
+    let blocked = few.iter().position(|operation| operation.end == blocked_at).unwrap_or(0);
     // A part that has no order is a bound for the whole.
-    Reduced { kept, smallest, blocked, failed_at: failed_at.min(blocked_at) }
+    Reduced { operations: few, until, smallest, blocked, failed_at: failed_at.min(blocked_at) }
 }
 
 fn places(chosen: &[bool]) -> Vec<usize> {
@@ -225,6 +236,10 @@ fn without(kept: &[usize], left_out: &[usize], observers: &[Vec<u32>], count: us
 /// Who may have left what an operation observed.
 struct Sources<'a, M: Model> {
     operations: &'a [Operation<M::Action>],
+    /// Without cells: for each operation the next one of its group, the last one's being the first.
+    ring: Vec<usize>,
+    /// One that is never left out.
+    fixed: Option<usize>,
     cells: Vec<Cell<M::State>>,
     /// Places of the operations that leave a state, in order of invocation.
     leaving: FxHashMap<M::State, Vec<usize>>,
@@ -237,9 +252,15 @@ struct Sources<'a, M: Model> {
 }
 
 impl<'a, M: Model> Sources<'a, M> {
-    fn new(model: &M, operations: &'a [Operation<M::Action>]) -> Option<Sources<'a, M>> {
-        let cells: Vec<Cell<M::State>> =
-            operations.iter().map(|operation| model.cell(&operation.action)).collect::<Option<_>>()?;
+    fn new(model: &M, operations: &'a [Operation<M::Action>]) -> Sources<'a, M> {
+        let cells: Option<Vec<Cell<M::State>>> =
+            operations.iter().map(|operation| model.cell(&operation.action)).collect();
+        let (cells, groups) = match cells {
+            Some(cells) => (cells, Vec::new()),
+            None => (Vec::new(), model.groups(operations)),
+        };
+        let ring = ring(&groups);
+        let fixed = groups.iter().position(|&group| group == 0);
         let mut leaving: FxHashMap<M::State, Vec<usize>> = FxHashMap::default();
         let (mut changing, mut changing_in_doubt, mut length_max) = (Vec::new(), Vec::new(), 0);
         for (place, (cell, operation)) in cells.iter().zip(operations).enumerate() {
@@ -252,11 +273,14 @@ impl<'a, M: Model> Sources<'a, M> {
                 length_max = length_max.max(operation.end - operation.invoke);
             }
         }
-        Some(Sources { operations, cells, leaving, changing, length_max, changing_in_doubt })
+        Sources { operations, ring, fixed, cells, leaving, changing, length_max, changing_in_doubt }
     }
 
     /// The sources of an operation.
     fn of(&self, place: usize) -> Vec<usize> {
+        if let Some(&next) = self.ring.get(place) {
+            return self.fixed.into_iter().chain([next]).collect();
+        }
         let (cell, observer) = (&self.cells[place], &self.operations[place]);
         match (&cell.needs, &cell.refuses) {
             (Some(state), _) => {
@@ -295,12 +319,26 @@ impl<'a, M: Model> Sources<'a, M> {
         before.filter(|source| source.end < observer.invoke).map(|source| source.invoke).next().unwrap_or(0)
     }
 
-    /// A closed set without an order, of operations until `last` and small if it can be: those that ended around the
-    /// events `near` and `last`, with their sources; if these have an order, those twice as far around. `None` if there
-    /// are too many sources to close it.
-    fn without_order(&self, judge: &mut Judge<'_, M>, near: OpIndex, last: OpIndex) -> Option<Vec<usize>> {
+    /// A closed set without an order, of operations until `last` and small if it can be: those that are known to exclude
+    /// each other, or else those that ended around the events `near` and `last`, with their sources; if these have an
+    /// order, those twice as far around. `None` if there are too many sources to close it.
+    fn without_order(
+        &self,
+        judge: &mut Judge<'_, M>,
+        certain: &[OpIndex],
+        near: OpIndex,
+        last: OpIndex,
+    ) -> Option<Vec<usize>> {
         const REACH_MIN: OpIndex = 16;
         let mut reach = REACH_MIN;
+        let is_certain = |operation: &Operation<M::Action>| certain.contains(&operation.invoke);
+        let mut chosen: Vec<bool> = self.operations.iter().map(is_certain).collect();
+        if chosen.contains(&true) && self.close_upward(&mut chosen) {
+            let kept = places(&chosen);
+            if judge.impossible(&pick(self.operations, &kept)).is_some() {
+                return Some(kept);
+            }
+        }
         loop {
             let is_all = near <= reach && last <= near.saturating_add(reach);
             let is_near = |end: OpIndex| end.abs_diff(near) <= reach || end.abs_diff(last) <= reach;
@@ -350,4 +388,17 @@ impl<'a, M: Model> Sources<'a, M> {
         }
         observers
     }
+}
+
+/// For each place the next one of the same group; for the last one the first.
+fn ring(groups: &[u32]) -> Vec<usize> {
+    let mut ring: Vec<usize> = (0..groups.len()).collect();
+    let mut last: FxHashMap<u32, usize> = FxHashMap::default();
+    for (place, group) in groups.iter().enumerate() {
+        if let Some(&before) = last.get(group) {
+            ring.swap(before, place);
+        }
+        last.insert(*group, place);
+    }
+    ring
 }

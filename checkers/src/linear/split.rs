@@ -1,5 +1,6 @@
 //! From a history to the operations of each key.
 
+use rustc_hash::FxHashMap;
 use schism_history::{History, Kind, OpIndex, REPLICA_READ};
 
 use super::model::Model;
@@ -74,4 +75,27 @@ pub(crate) fn operations<M: Model>(model: &M, history: &History, key: &KeyEvents
         }
     }
     KeyOperations { operations, unsupported: None }
+}
+
+/// The operations of each part of a key, where the model's state is a product of parts and every action is about one;
+/// otherwise all of them.
+pub(crate) fn parts<M: Model>(
+    model: &M,
+    operations: Vec<Operation<M::Action>>,
+) -> Vec<(Option<u32>, Vec<Operation<M::Action>>)> {
+    let part_of = |operation: &Operation<M::Action>| model.part(&operation.action);
+    if operations.is_empty() || operations.iter().any(|operation| part_of(operation).is_none()) {
+        return vec![(None, operations)];
+    }
+    let mut places: FxHashMap<Option<u32>, usize> = FxHashMap::default();
+    let mut parts: Vec<(Option<u32>, Vec<Operation<M::Action>>)> = Vec::new();
+    for operation in operations {
+        let part = part_of(&operation);
+        let place = *places.entry(part).or_insert_with(|| {
+            parts.push((part, Vec::new()));
+            parts.len() - 1
+        });
+        parts[place].1.push(operation);
+    }
+    parts
 }

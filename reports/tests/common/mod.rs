@@ -317,6 +317,8 @@ pub fn stale() -> Told {
     let history = history(&load, &facts);
     let operations = vec![find(&history, 901, w6), find(&history, 903, w7), find(&history, 908, r6)];
     let witness = Witness::Nonlinearizable {
+        until: None,
+        exclusion: None,
         model: "cas-register".into(),
         initial: "nil".into(),
         smallest: true,
@@ -385,6 +387,8 @@ pub fn knot() -> Told {
         },
     ];
     let witness = Witness::Nonlinearizable {
+        until: None,
+        exclusion: None,
         model: "cas-register".into(),
         initial: "nil".into(),
         smallest: false,
@@ -451,6 +455,8 @@ pub fn imported() -> Told {
     ])
     .unwrap();
     let witness = Witness::Nonlinearizable {
+        until: None,
+        exclusion: None,
         model: "register".into(),
         initial: "nil".into(),
         operations: vec![0, 2],

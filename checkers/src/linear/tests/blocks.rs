@@ -7,7 +7,7 @@ use schism_history::notation;
 use super::brute;
 use super::store::{Shape, history};
 use crate::linear::blocks::rule;
-use crate::linear::model::Register;
+use crate::linear::models::Register;
 use crate::linear::mutant::{Mutant, Mutation};
 use crate::linear::ruling::Ruling;
 use crate::linear::split;

@@ -1,17 +1,14 @@
 //! Independent judgement: every order of every subset of operations in doubt. Knows nothing of the search.
 
-use crate::linear::model::{Model, Register};
+use crate::linear::model::Model;
 use crate::linear::split::{OPEN, Operation};
 
-type Action = <Register as Model>::Action;
-type State = <Register as Model>::State;
-
 /// Whether some order of all operations without doubt, and of any of those in doubt, respects real time and the model.
-pub fn linearizable(model: &Register, operations: &[Operation<Action>]) -> bool {
+pub fn linearizable<M: Model>(model: &M, operations: &[Operation<M::Action>]) -> bool {
     go(model, operations, 0, &model.initial())
 }
 
-fn go(model: &Register, all: &[Operation<Action>], placed: u32, state: &State) -> bool {
+fn go<M: Model>(model: &M, all: &[Operation<M::Action>], placed: u32, state: &M::State) -> bool {
     let open = |place: &usize| placed & (1 << place) == 0;
     let rest: Vec<usize> = (0..all.len()).filter(open).collect();
     if rest.iter().all(|&place| all[place].end == OPEN) {

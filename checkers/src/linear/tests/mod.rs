@@ -1,10 +1,12 @@
 //! The search against brute force, named mutants, and histories as data.
 
 mod blocks;
-mod brute;
+pub(crate) mod brute;
 mod large;
 mod mutants;
+pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
 mod store;
+mod strings;
 mod witness;

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::brute;
 use super::store::{Shape, history};
 use crate::checker::Budget;
-use crate::linear::model::Register;
+use crate::linear::models::Register;
 use crate::linear::mutant::{Mutant, Mutation};
 use crate::linear::problem::Problem;
 use crate::linear::search::{Decision, decide};

@@ -4,7 +4,8 @@ use rand::{Rng, RngExt};
 
 use schism_history::ValueId;
 
-use crate::linear::model::{Model, Register, RegisterAction};
+use crate::linear::model::Model;
+use crate::linear::models::{Register, RegisterAction};
 use crate::linear::split::{OPEN, Operation};
 
 /// What kind of history is wanted.

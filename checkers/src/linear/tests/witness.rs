@@ -8,7 +8,7 @@ use super::brute;
 use super::store::{Shape, history};
 use crate::anomaly::Witness;
 use crate::checker::{Budget, Checker};
-use crate::linear::model::{ModelName, Register, RegisterAction};
+use crate::linear::models::{ModelName, Register, RegisterAction};
 use crate::linear::split::{OPEN, Operation};
 use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Outcome};
