@@ -77,18 +77,18 @@ pub(crate) fn operations<M: Model>(model: &M, history: &History, key: &KeyEvents
     KeyOperations { operations, unsupported: None }
 }
 
+/// The operations of a part of a key; without a number, of the whole key.
+pub(crate) type Part<A> = (Option<u32>, Vec<Operation<A>>);
+
 /// The operations of each part of a key, where the model's state is a product of parts and every action is about one;
 /// otherwise all of them.
-pub(crate) fn parts<M: Model>(
-    model: &M,
-    operations: Vec<Operation<M::Action>>,
-) -> Vec<(Option<u32>, Vec<Operation<M::Action>>)> {
+pub(crate) fn parts<M: Model>(model: &M, operations: Vec<Operation<M::Action>>) -> Vec<Part<M::Action>> {
     let part_of = |operation: &Operation<M::Action>| model.part(&operation.action);
     if operations.is_empty() || operations.iter().any(|operation| part_of(operation).is_none()) {
         return vec![(None, operations)];
     }
     let mut places: FxHashMap<Option<u32>, usize> = FxHashMap::default();
-    let mut parts: Vec<(Option<u32>, Vec<Operation<M::Action>>)> = Vec::new();
+    let mut parts: Vec<Part<M::Action>> = Vec::new();
     for operation in operations {
         let part = part_of(&operation);
         let place = *places.entry(part).or_insert_with(|| {

@@ -1,7 +1,7 @@
 //! The models that there are, by name.
 
 pub mod register;
-pub mod string;
+pub mod text;
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl ModelName {
     pub(crate) fn with<W: WithModel>(self, work: W) -> W::Answer {
         match self {
             ModelName::Register | ModelName::CasRegister => work.with(&Register::from(self)),
-            ModelName::String => work.with(&string::Text),
+            ModelName::String => work.with(&text::Text),
         }
     }
 }

@@ -22,6 +22,7 @@ pub trait Simulated: Model {
 #[derive(Debug, Clone, Copy)]
 pub struct Draw {
     /// Who acts. A process has one operation at a time, and none after one in doubt.
+    #[allow(dead_code, reason = "for models with owners")]
     pub process: u32,
     /// Whether the answer never comes.
     pub doubtful: bool,

@@ -4,10 +4,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use schism_history::{RunFacts, jsonl};
 
-use super::simulate::{Draw, Simulated, Told, Wanted, agrees};
+use super::simulate::{Draw, Simulated, Told, Wanted, agrees, kills};
 use crate::checker::{Budget, Checker};
 use crate::linear::models::ModelName;
-use crate::linear::models::string::{Text, TextAction};
+use crate::linear::models::text::{Text, TextAction};
+use crate::linear::mutant::Mutant::*;
 use crate::linear::mutant::Mutation;
 use crate::linear::problem::Problem;
 use crate::linear::search::{Decision, decide};
@@ -43,9 +44,9 @@ impl Simulated for Text {
     }
 }
 
-fn search(operations: &[Operation<TextAction>]) -> Told {
-    let mut problem = Problem::new(&Text, operations, Mutation::default());
-    match decide(&mut problem, Budget::default(), Mutation::default()).0 {
+fn search(operations: &[Operation<TextAction>], mutation: Mutation) -> Told {
+    let mut problem = Problem::new(&Text, operations, mutation);
+    match decide(&mut problem, Budget::default(), mutation).0 {
         Decision::Linearizable => Some(true),
         Decision::Impossible(_) => Some(false),
         Decision::Spent(_) => None,
@@ -54,7 +55,15 @@ fn search(operations: &[Operation<TextAction>]) -> Told {
 
 #[test]
 fn agrees_with_every_order() {
-    agrees(&Text, &SHAPES, (31, 4_000, 0), search);
+    agrees(&Text, &SHAPES, (31, 4_000, 0), |operations| search(operations, Mutation::default()));
+}
+
+#[test]
+fn every_mutant_is_noticed() {
+    let mutants = [NoDoubt, DoubtExpires, RealTimeIgnored, ReturnsEarly, SlotNotCleared, WindowOverflow];
+    kills(&Text, &SHAPES, (37, 4_000), &mutants, |operations, mutant| {
+        search(operations, Mutation { mutant: Some(mutant) })
+    });
 }
 
 #[test]
