@@ -189,12 +189,18 @@ impl Victims {
         Ok(Value::Array(said))
     }
 
-    /// Waits until the database runs on every node; whether it does, and its processes for the history.
-    pub(super) async fn await_running(&self, cluster: &Cluster, db: &dyn Db) -> Result<(bool, Value), FaultError> {
+    /// Waits until the database runs on every node; whether it does, and its processes for the history. On nodes where
+    /// another disk fault is on (`aside`) that one may keep it from running.
+    pub(super) async fn await_running(
+        &self,
+        cluster: &Cluster,
+        db: &dyn Db,
+        aside: &[Node],
+    ) -> Result<(bool, Value), FaultError> {
         let deadline = tokio::time::Instant::now() + BACK_WITHIN;
         loop {
             let running = self.processes(cluster, db).await?;
-            let back = self.nodes.iter().all(|node| running.contains_key(node));
+            let back = self.nodes.iter().all(|node| running.contains_key(node) || aside.contains(node));
             if back || tokio::time::Instant::now() >= deadline {
                 return Ok((back, told(&running)));
             }

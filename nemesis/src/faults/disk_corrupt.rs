@@ -221,7 +221,7 @@ impl Fault for Corruption {
     }
 
     async fn verify_healed(&self, cluster: &Cluster, db: &dyn Db) -> Result<Evidence, FaultError> {
-        let (running, processes) = self.victims.await_running(cluster, db).await?;
+        let (running, processes) = self.victims.await_running(cluster, db, &[]).await?;
         Ok(Evidence { proven: running, measured: json!({ "running": processes, "rebuild": self.rebuild }) })
     }
 }

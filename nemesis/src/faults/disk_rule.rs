@@ -311,7 +311,7 @@ impl Fault for RuleFault {
             shared.extend(disk_mapper::shared(cluster, &self.victims).await?);
         }
         let now = self.probe(cluster, (1, 4096)).await?;
-        let (running, processes) = self.victims.await_running(cluster, db).await?;
+        let (running, processes) = self.victims.await_running(cluster, db, &shared).await?;
         // Where another disk fault is on, its errors and delays are not ours.
         let own = now.iter().filter(|probe| !shared.contains(&probe.node));
         let well = own.clone().all(|probe| !self.shows(probe) && probe.is_well());

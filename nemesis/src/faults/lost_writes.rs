@@ -327,7 +327,7 @@ impl Fault for PowerLoss {
                 }
             };
         }
-        let (running, processes) = self.victims.await_running(cluster, db).await?;
+        let (running, processes) = self.victims.await_running(cluster, db, &[]).await?;
         let measured = json!({ "left": left, "marks": marks, "running": processes });
         Ok(Evidence { proven: left.is_empty() && kept && running, measured })
     }
