@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schism_history::Node;
 
+use crate::shell::quote;
+
 /// As whom a command runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum User {
@@ -26,6 +28,9 @@ pub struct Command {
     pub script: String,
     /// What is run before it in the same shell, and may end that: whether the script may be run at all. Mostly empty.
     pub before: String,
+    /// Whether it runs in a session of its own, so that all of it can be ended by the number of its first process (`$$`).
+    /// Needs util-linux's `setsid`.
+    pub own_session: bool,
     /// What it reads from standard input.
     pub stdin: Vec<u8>,
     /// As whom.
@@ -38,7 +43,13 @@ impl Command {
     /// As root, with nothing on standard input, within 30 seconds.
     pub fn new(script: impl Into<String>) -> Command {
         let (before, stdin, deadline) = (String::new(), Vec::new(), Duration::from_secs(30));
-        Command { script: script.into(), before, stdin, user: User::Root, deadline }
+        Command { script: script.into(), before, own_session: false, stdin, user: User::Root, deadline }
+    }
+
+    /// In a session of its own.
+    pub fn in_own_session(mut self) -> Command {
+        self.own_session = true;
+        self
     }
 
     /// With this before the script.
@@ -49,9 +60,13 @@ impl Command {
 
     /// Everything that the node's shell is to run.
     pub fn whole(&self) -> Cow<'_, str> {
-        match self.before.as_str() {
-            "" => Cow::Borrowed(&self.script),
+        let whole = match self.before.as_str() {
+            "" => Cow::Borrowed(self.script.as_str()),
             before => Cow::Owned(format!("{before}\n{}", self.script)),
+        };
+        match self.own_session {
+            false => whole,
+            true => Cow::Owned(format!("exec setsid -w sh -c {}", quote(&whole))),
         }
     }
 
