@@ -44,7 +44,7 @@ pub use ruling::Ruling;
 pub use split::Operation;
 pub use verify::verify_witness;
 
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::{Budget, Checker};
 use crate::verdict::{Finding, Gap};
 use model::Register;
@@ -220,18 +220,15 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, found: OpInd
     let operations = split::operations(model, history, key).operations;
     let reduced = reduce::reduce(model, &operations, found, budget);
     let few: Vec<Operation<M::Action>> = reduced.kept.iter().map(|&place| operations[place].clone()).collect();
-    Anomaly {
-        kind: "nonlinearizable".to_owned(),
-        key: key_name(history, key.key),
-        witness: Witness::Nonlinearizable {
-            model: model.name().to_owned(),
-            initial: model.show(history, &model.initial()),
-            operations: few.iter().map(|operation| operation.invoke).collect(),
-            smallest: reduced.smallest,
-            blocked: operations.get(reduced.blocked).map_or(found, |operation| operation.invoke),
-            paths: paths::longest(model, history, &few),
-            failed_at: reduced.failed_at,
-            operations_count: operations.len() as u64,
-        },
-    }
+    let witness = Witness::Nonlinearizable {
+        model: model.name().to_owned(),
+        initial: model.show(history, &model.initial()),
+        operations: few.iter().map(|operation| operation.invoke).collect(),
+        smallest: reduced.smallest,
+        blocked: operations.get(reduced.blocked).map_or(found, |operation| operation.invoke),
+        paths: paths::longest(model, history, &few),
+        failed_at: reduced.failed_at,
+        operations_count: operations.len() as u64,
+    };
+    Anomaly::new(AnomalyKind::Nonlinearizable, key_name(history, key.key), witness)
 }
