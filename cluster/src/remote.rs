@@ -259,3 +259,46 @@ pub fn tail(bytes: &[u8], chars_max: usize) -> String {
     let skip = text.chars().count().saturating_sub(chars_max);
     if text.is_empty() { "(nothing on standard error)".to_owned() } else { text.chars().skip(skip).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command as Process, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_command_may_have_a_session_of_its_own() {
+        let script = "read -r line; set -- $(cat /proc/$$/stat); echo \"$line it's $$ $5 $6\"; exit 7";
+        for (command, alone) in [
+            (Command::new(script), false),
+            (Command::new(script).in_own_session(), true),
+            (Command::new(script).before("x=1").in_own_session(), true),
+            (Command::new("echo no").before("exit 7").in_own_session(), true),
+        ] {
+            let mut child = Process::new("sh")
+                .args(["-c", &command.whole()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // One that ends at once does not read it.
+            let _ = child.stdin.take().unwrap().write_all(b"a  b\n");
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(7), "{command:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            if command.before == "exit 7" {
+                assert_eq!(text, "");
+                continue;
+            }
+            let (said, numbers) = text.split_once(" it's ").unwrap();
+            let numbers: Vec<&str> = numbers.split_whitespace().collect();
+            assert_eq!(said, "a  b");
+            assert_eq!(
+                numbers.iter().all(|number| *number == numbers[0]),
+                alone,
+                "{numbers:?}: number, group, session"
+            );
+        }
+    }
+}

@@ -11,7 +11,7 @@ use schism_cluster::shell::{PROCESS_FUNCTIONS, quote};
 pub struct Places {
     /// What must survive a restart of the node: `NAME.undo`, `NAME.info`, and `watch`, the program that waits.
     pub dir: String,
-    /// What must not: signs of life, locks, how far the waiting is, the claim of a controller.
+    /// What must not: signs of life, locks, how far the waiting is, who is at work, the claim of a controller.
     pub run: String,
     /// Executable files in here are run when the node starts.
     pub boot: String,
