@@ -124,7 +124,7 @@ fn next() -> u32 {
 
 fn nemesis(cluster: &Cluster, db: &Arc<Etcd>, folder: &Path) -> (Arc<Nemesis>, PathBuf) {
     let path = folder.join("faults.jsonl");
-    let options = NemesisOptions { lease: Duration::from_secs(2), ..NemesisOptions::new(RunTag::new("clk")) };
+    let options = NemesisOptions { lease: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("clk")) };
     let classes = ["kill", "pause", "clock-jump", "clock-strobe", "clock-drift"];
     let ledger = Ledger::open(&path).unwrap();
     (Nemesis::new(cluster.clone(), Arc::clone(db) as _, ledger, options, &classes), path)
