@@ -1,15 +1,19 @@
-# make demo   a five-node etcd cluster under partitions, kills and pauses, to a report
+# make demo   a five-node etcd cluster under partitions, kills and pauses, to a report (SUDO=sudo: as root, built as you)
+# make build  the program, target/release/schism
 # make test   everything that must pass before a change lands
 # make bench  benchmarks, with their generators and seeds
 
 CARGO ?= cargo
 SUITE ?= etcd/register
+SUDO ?=
 
 .PHONY: demo test test-fast test-long bench setup lint build clean-cache
 
-demo: setup
+demo: setup build
+	$(SUDO) target/release/schism run $(SUITE)
+
+build:
 	$(CARGO) build --locked --release -p schism
-	target/release/schism run $(SUITE)
 
 test: setup lint
 	scripts/test.sh

@@ -4,10 +4,55 @@
 use schism_history::OpIndex;
 use serde::{Deserialize, Serialize};
 
+/// Makes the kinds and the list of all of them at once, so that none can be left out of it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, $about:literal;)*) => {
+        /// A kind of anomaly that a checker finds.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum AnomalyKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl AnomalyKind {
+            /// All of them.
+            pub const ALL: &'static [AnomalyKind] = &[$(AnomalyKind::$kind),*];
+
+            /// Its name in the field's terms.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(AnomalyKind::$kind => $name,)*
+                }
+            }
+
+            /// One line for a person.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(AnomalyKind::$kind => $about,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// See [`Witness::Nonlinearizable`].
+    Nonlinearizable = "nonlinearizable", "no order of the operations explains what they answered";
+    /// See [`Witness::ReplicasDisagree`].
+    ReplicasDisagree = "replicas-disagree", "two members hold different things for good";
+}
+
+impl Anomaly {
+    /// Of this kind. Checkers make anomalies by this alone.
+    pub fn new(kind: AnomalyKind, key: Option<String>, witness: Witness) -> Anomaly {
+        Anomaly { kind: kind.as_str().to_owned(), key, witness }
+    }
+}
+
 /// One broken promise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// Its name in the field's terms (`nonlinearizable`, `G-single`).
+    /// Its name in the field's terms (`nonlinearizable`, `G-single`); of [`AnomalyKind`], or of another version of schism.
     #[serde(rename = "type")]
     pub kind: String,
     /// The independent key, as text, where the history has keys.

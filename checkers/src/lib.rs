@@ -18,7 +18,7 @@ mod span;
 pub mod table;
 pub mod verdict;
 
-pub use anomaly::{Anomaly, Placed, Witness};
+pub use anomaly::{Anomaly, AnomalyKind, Placed, Witness};
 pub use checker::{Budget, Checker, check_all};
 pub use json::VerdictError;
 pub use verdict::{Finding, Gap, Outcome, Verdict};

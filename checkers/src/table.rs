@@ -29,9 +29,6 @@ pub struct ModelEntry {
     pub about: &'static str,
 }
 
-/// The kinds of anomaly that checkers find, by name.
-pub const ANOMALY_KINDS: &[&str] = &["nonlinearizable", "replicas-disagree"];
-
 /// All checkers.
 pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
@@ -122,7 +119,11 @@ pub fn build(checker: &str, model: Option<&str>) -> Result<Box<dyn Checker>, Tab
 
 #[cfg(test)]
 mod tests {
+    use schism_history::{F, History, Kind, Node, Op, Process, REPLICA_READ, RunFacts, Value, notation};
+
     use super::*;
+    use crate::anomaly::AnomalyKind;
+    use crate::checker::Budget;
 
     #[test]
     fn every_entry_builds_what_it_names() {
@@ -132,6 +133,38 @@ mod tests {
                 assert_eq!(build(entry.name, Some(model.as_str())).unwrap().name(), entry.name);
                 assert!(MODELS.iter().any(|known| known.model == *model));
             }
+        }
+    }
+
+    /// Reads of replicas, one after the other: who answered, and what.
+    fn replica_reads(answers: &[(&str, i64)]) -> History {
+        let mut events = Vec::new();
+        for (node, answer) in answers {
+            for (kind, value) in [(Kind::Invoke, Value::Nil), (Kind::Ok, Value::Int(*answer))] {
+                let mut event = Op::new(Process::Client(0), kind, F::parse(REPLICA_READ), value);
+                event.node = Some(Node::new(node));
+                (event.index, event.time_ns) = (events.len() as u32, events.len() as u64);
+                events.push(event);
+            }
+        }
+        History::from_ops(events).unwrap()
+    }
+
+    /// That checkers make no others is looked after by `runner/tests/floors.rs`.
+    #[test]
+    fn every_kind_of_anomaly_is_found_by_a_checker_and_told_by_its_name() {
+        let found = [
+            (AnomalyKind::Nonlinearizable, "linearizable", notation::parse("0:w1 0:r2").unwrap()),
+            (AnomalyKind::ReplicasDisagree, "replicas", replica_reads(&[("n1", 1), ("n2", 2), ("n1", 1)])),
+        ];
+        for kind in AnomalyKind::ALL {
+            assert!(found.iter().any(|(known, ..)| known == kind), "nothing here finds {kind:?}");
+            assert!(!kind.about().is_empty());
+        }
+        for (kind, checker, history) in &found {
+            let finding = build(checker, None).unwrap().check(history, &RunFacts::default(), &Budget::default());
+            let kinds: Vec<&str> = finding.anomalies.iter().map(|anomaly| anomaly.kind.as_str()).collect();
+            assert_eq!(kinds, [kind.as_str()], "{checker}");
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schism_history::Node;
 
+use crate::shell::quote;
+
 /// As whom a command runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum User {
@@ -26,6 +28,9 @@ pub struct Command {
     pub script: String,
     /// What is run before it in the same shell, and may end that: whether the script may be run at all. Mostly empty.
     pub before: String,
+    /// Whether it runs in a session of its own, so that all of it can be ended by the number of its first process (`$$`).
+    /// Needs util-linux's `setsid`.
+    pub own_session: bool,
     /// What it reads from standard input.
     pub stdin: Vec<u8>,
     /// As whom.
@@ -38,7 +43,13 @@ impl Command {
     /// As root, with nothing on standard input, within 30 seconds.
     pub fn new(script: impl Into<String>) -> Command {
         let (before, stdin, deadline) = (String::new(), Vec::new(), Duration::from_secs(30));
-        Command { script: script.into(), before, stdin, user: User::Root, deadline }
+        Command { script: script.into(), before, own_session: false, stdin, user: User::Root, deadline }
+    }
+
+    /// In a session of its own.
+    pub fn in_own_session(mut self) -> Command {
+        self.own_session = true;
+        self
     }
 
     /// With this before the script.
@@ -49,9 +60,13 @@ impl Command {
 
     /// Everything that the node's shell is to run.
     pub fn whole(&self) -> Cow<'_, str> {
-        match self.before.as_str() {
-            "" => Cow::Borrowed(&self.script),
+        let whole = match self.before.as_str() {
+            "" => Cow::Borrowed(self.script.as_str()),
             before => Cow::Owned(format!("{before}\n{}", self.script)),
+        };
+        match self.own_session {
+            false => whole,
+            true => Cow::Owned(format!("exec setsid -w sh -c {}", quote(&whole))),
         }
     }
 
@@ -243,4 +258,47 @@ pub fn tail(bytes: &[u8], chars_max: usize) -> String {
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(chars_max);
     if text.is_empty() { "(nothing on standard error)".to_owned() } else { text.chars().skip(skip).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command as Process, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_command_may_have_a_session_of_its_own() {
+        let script = "read -r line; set -- $(cat /proc/$$/stat); echo \"$line it's $$ $5 $6\"; exit 7";
+        for (command, alone) in [
+            (Command::new(script), false),
+            (Command::new(script).in_own_session(), true),
+            (Command::new(script).before("x=1").in_own_session(), true),
+            (Command::new("echo no").before("exit 7").in_own_session(), true),
+        ] {
+            let mut child = Process::new("sh")
+                .args(["-c", &command.whole()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            // One that ends at once does not read it.
+            let _ = child.stdin.take().unwrap().write_all(b"a  b\n");
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(7), "{command:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            if command.before == "exit 7" {
+                assert_eq!(text, "");
+                continue;
+            }
+            let (said, numbers) = text.split_once(" it's ").unwrap();
+            let numbers: Vec<&str> = numbers.split_whitespace().collect();
+            assert_eq!(said, "a  b");
+            assert_eq!(
+                numbers.iter().all(|number| *number == numbers[0]),
+                alone,
+                "{numbers:?}: number, group, session"
+            );
+        }
+    }
 }

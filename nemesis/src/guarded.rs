@@ -1,9 +1,13 @@
 //! Hands that harm only while the lease stands.
 //!
 //! A command may come to a node long after it was sent: SSH hangs, a cut ends, and what the kernel still had to send is
-//! delivered, though the controller is dead and the node has healed itself meanwhile. So everything that an injection runs on
-//! a node with a lease asks first, on the node, whether that lease is still there. What began before the lease ran out and
-//! goes on after it is not stopped by this: such scripts look for themselves.
+//! delivered, though the controller is dead and the node has healed itself meanwhile. And one that came in time may still be
+//! at work when the lease ends. So everything that an injection runs on a node with a lease runs in a session of its own,
+//! whose number is told to the lease first, and asks then, on the node, whether that lease is still there: whoever undoes the fault
+//! ends the sessions that work for it before ([`crate::scripts::lease_work`]).
+//!
+//! What it leaves behind on purpose (`setsid`) goes on; the undo knows it, and what begins too late for the undo ends by
+//! itself. What the ground does is done at once, and not covered.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use async_trait::async_trait;
 use schism_cluster::{Cluster, Command, NodeHandle, Output, Remote, RemoteError};
 use schism_history::Node;
 
-/// A node whose commands begin with a question.
+/// A node whose commands begin with a question, in sessions of their own.
 struct Guarded {
     inner: Arc<dyn Remote>,
     question: String,
@@ -20,7 +24,7 @@ struct Guarded {
 
 impl Guarded {
     fn asked(&self, command: &Command) -> Command {
-        command.clone().before(&self.question)
+        command.clone().before(&self.question).in_own_session()
     }
 }
 

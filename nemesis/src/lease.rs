@@ -144,10 +144,11 @@ impl Leases {
         fanout::run_all(cluster, per_node(undo).into_iter().map(command).collect()).await.map(|_| ())
     }
 
-    /// The cluster for an injection: on nodes that have a lease of this undo, nothing is run once it is gone.
+    /// The cluster for an injection: on nodes that have a lease of this undo, nothing is run once it is gone, and what still runs
+    /// then is ended before the undo.
     pub fn guarding(&self, cluster: &Cluster, name: &str, undo: &[Undo]) -> Cluster {
         let leased: Vec<Node> = per_node(undo).into_iter().map(|(node, _)| node).collect();
-        let question = |node: &Node| scripts::lease_needed(&self.places, &on_node(name, node));
+        let question = |node: &Node| scripts::lease_work(&self.places, &on_node(name, node));
         guarded(cluster, |node| leased.contains(node).then(|| question(node)))
     }
 

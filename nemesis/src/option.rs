@@ -157,7 +157,7 @@ impl OptionKind {
     pub fn expected(self) -> String {
         match self {
             OptionKind::Target => {
-                format!("{}, role:NAME, random, or nodes like [n1, n3]", crate::target::TARGET_NAMES.join(", "))
+                format!("{}, role:NAME, or nodes like [n1, n3]", crate::target::TARGET_NAMES.join(", "))
             }
             OptionKind::Shape => {
                 SHAPES.iter().chain(NAMED_SHAPES).map(|shape| shape.name()).collect::<Vec<_>>().join(", ")

@@ -5,73 +5,25 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{Cluster, Output};
-use schism_generators::Invocation;
-use schism_history::{F, Node, Process, Value};
-use schism_nemesis::{
-    Actor, Answer, FaultSpec, LeaseInfo, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, check_needs, heal_all,
-};
-use serde_json::{Value as Json, json};
+use schism_cluster::Output;
+use schism_cluster::script::{Log, ended, said};
+use schism_history::{F, Node, Value};
+use schism_nemesis::{FaultSpec, LeaseInfo, Leases, RunTag, Undo, check_needs, heal_all};
+use serde_json::json;
+use support::bench::Bench;
 use support::golden::{StandIn, compare};
 
-/// A scripted cluster with a nemesis and its ledger.
-struct Bench {
-    folder: tempfile::TempDir,
-    cluster: Cluster,
-    log: Arc<Log>,
-    db: Arc<StandIn>,
-    nemesis: Arc<Nemesis>,
+fn bench(names: &[&str], primaries: &[&str]) -> Bench {
+    let primaries = primaries.iter().map(|name| Node::new(name)).collect();
+    Bench::new(names, &[], StandIn { primaries, ..StandIn::of(2) })
 }
 
-impl Bench {
-    fn new(names: &[&str], primaries: &[&str]) -> Bench {
-        let folder = tempfile::tempdir().expect("the set-up of a test");
-        let (cluster, log) = scripted_cluster(names);
-        let primaries = primaries.iter().map(|name| Node::new(name)).collect();
-        let db = Arc::new(StandIn { primaries, ..StandIn::of(2) });
-        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
-        let options = NemesisOptions::new(RunTag::new("k3f9"));
-        let classes = ["kill", "partition", "pause"];
-        let nemesis = Nemesis::new(cluster.clone(), Arc::clone(&db) as _, ledger, options, &classes);
-        Bench { folder, cluster, log, db, nemesis }
-    }
-
-    fn actor(&self, class: &str) -> Actor {
-        self.nemesis.actor(class).expect("the set-up of a test")
-    }
-
-    async fn inject(&self, class: &str, intention: Json) -> Answer {
-        self.invoke(class, F::Inject, Value::from_json(&intention)).await
-    }
-
-    async fn heal(&self, class: &str) -> Answer {
-        self.invoke(class, F::Heal, Value::Nil).await
-    }
-
-    async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
-        let invocation = Invocation { process: Process::nemesis(class), f, key: None, value };
-        self.actor(class).invoke(&invocation, 3).await
-    }
-
-    /// Everything the nodes were told, with standard input in full; probes are named only.
-    fn told(&self) -> String {
-        let mut text = String::new();
-        for entry in self.log.entries() {
-            let Deed::Run(command) = entry.deed else { continue };
-            let user = format!("{:?}", command.user).to_lowercase();
-            let script = match command.script.starts_with("exec perl") {
-                true => "(probe of links)\n".to_owned(),
-                false => command.script,
-            };
-            text += &format!("=== {} as {user}\n{script}", entry.node);
-            if !command.stdin.is_empty() {
-                text +=
-                    &format!("--- standard input\n{}", String::from_utf8(command.stdin).expect("the set-up of a test"));
-            }
-        }
-        text
-    }
+/// Everything the nodes were told; probes are named only.
+fn all_told(bench: &Bench) -> String {
+    bench.told(|command| match command.script.starts_with("exec perl") {
+        true => "(probe of links)".to_owned(),
+        false => command.script.clone(),
+    })
 }
 
 fn golden(name: &str, found: &str) {
@@ -86,7 +38,7 @@ fn what_is_found_by_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn kill() {
-    let bench = Bench::new(&["n1", "n2", "n3"], &["n2"]);
+    let bench = bench(&["n1", "n2", "n3"], &["n2"]);
     let db = Arc::clone(&bench.db);
     bench.log.with(move |_, command| {
         let started = command.script.contains("undo=$(cat)");
@@ -100,17 +52,17 @@ async fn kill() {
     assert_eq!(value["label"], "kill: n2 (primaries)");
     assert_eq!(value["view"], json!({"primaries": ["n2"]}));
     assert_eq!(bench.heal("kill").await.error, None);
-    golden("kill.txt", &bench.told());
+    golden("kill.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
 async fn pause() {
-    let bench = Bench::new(&["n1", "n2"], &[]);
+    let bench = bench(&["n1", "n2"], &[]);
     bench.log.once("cat /proc/41/stat", states('T', 'T'));
     let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
     assert_eq!(answer.value.to_json()["evidence"]["proven"], true);
     assert_eq!(bench.heal("pause").await.error, None);
-    golden("pause.txt", &bench.told());
+    golden("pause.txt", &all_told(&bench));
 }
 
 /// The answer to a look at the two processes, in these states.
@@ -128,7 +80,7 @@ fn whole(log: &Log) {
 
 #[tokio::test(start_paused = true)]
 async fn partition_by_nft() {
-    let bench = Bench::new(&["n1", "n2", "n3"], &[]);
+    let bench = bench(&["n1", "n2", "n3"], &[]);
     bench.log.on("echo nft", said("nft\n"));
     // The whole cut of n1 and what is left of the probes: n1 hears nobody, the others hear each other.
     for heard in ["", "2 10\n", "1 10\n"] {
@@ -139,13 +91,12 @@ async fn partition_by_nft() {
     assert_eq!(answer.error, None);
     assert_eq!(answer.value.to_json()["evidence"]["proven"], true, "{answer:?}");
     assert_eq!(bench.heal("partition").await.error, None);
-    golden("partition-nft.txt", &bench.told());
+    golden("partition-nft.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
 async fn partition_by_iptables_one_way_and_over_ipv6() {
-    let mut bench = Bench::new(&["n1", "n2", "n3"], &[]);
-    bench.cluster.nodes[1].address = "fd00::2".to_owned();
+    let bench = bench(&["n1", "n2", "n3"], &[]).with_address(1, "fd00::2");
     let cluster = bench.cluster.clone();
     let mut fault = schism_nemesis::faults::partition::Partition::new(
         serde_json::from_value(json!({"n1": ["n2", "n3"]})).unwrap(),
@@ -162,7 +113,7 @@ async fn partition_by_iptables_one_way_and_over_ipv6() {
     }
     whole(&bench.log);
     assert!(fault.verify_healed(&cluster, &*bench.db).await.unwrap().proven);
-    golden("partition-iptables.txt", &bench.told());
+    golden("partition-iptables.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,22 +125,22 @@ async fn what_cannot_be_harmed_safely_is_refused_before_anything_is_done() {
         ("echo nft", "", "neither nft nor iptables works there as root. Install nftables"),
     ];
     for (contains, answer, expected) in cases {
-        let bench = Bench::new(&["n1", "n2"], &[]);
+        let bench = bench(&["n1", "n2"], &[]);
         bench.log.on(contains, said(answer));
         bench.log.on("echo nft", said("nft"));
         let answer = bench.inject("partition", halves()).await;
         let error = answer.error.unwrap().to_json();
         assert_eq!(error[0], "refused");
         assert!(error[1].as_str().unwrap().contains(expected), "{error}");
-        assert!(!bench.told().contains("lease") && !bench.told().contains("nft -f"), "{}", bench.told());
-        assert_eq!(std::fs::read(bench.folder.path().join("faults.jsonl")).unwrap(), b"");
+        assert!(!all_told(&bench).contains("lease") && !all_told(&bench).contains("nft -f"), "{}", all_told(&bench));
+        assert_eq!(std::fs::read(bench.ledger()).unwrap(), b"");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_fails_in_the_middle_is_healed_at_once() {
     for step in ["setsid sh ", "kill -s STOP"] {
-        let bench = Bench::new(&["n1", "n2"], &[]);
+        let bench = bench(&["n1", "n2"], &[]);
         bench.log.on_node("n2", step, ended(1, "no space left"));
         let answer = bench.inject("pause", json!({"target": "all", "duration_ms": 1})).await;
         let error = answer.error.unwrap().to_json();
@@ -211,7 +162,7 @@ async fn a_node_that_fails_in_the_middle_is_healed_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_heal_that_fails_is_tried_again_told_and_never_forgotten() {
-    let bench = Bench::new(&["n1", "n2"], &[]);
+    let bench = bench(&["n1", "n2"], &[]);
     bench.log.once("cat /proc/41/stat", states('T', 'T'));
     assert_eq!(bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await.error, None);
     let broken = Arc::new(Mutex::new(true));
@@ -237,7 +188,7 @@ async fn a_heal_that_fails_is_tried_again_told_and_never_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_seen_to_be_gone_is_not_healed() {
-    let bench = Bench::new(&["n1"], &[]);
+    let bench = bench(&["n1"], &[]);
     bench.log.on("cat /proc/41/stat", states('T', 'S'));
     let answer = bench.inject("pause", json!({"target": ["n1"], "duration_ms": 1})).await;
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(false)), "42 runs");
@@ -248,8 +199,8 @@ async fn what_is_not_seen_to_be_gone_is_not_healed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_or_foreign_ledger_is_told() {
-    let bench = Bench::new(&["n1"], &[]);
-    let path = bench.folder.path().join("faults.jsonl");
+    let bench = bench(&["n1"], &[]);
+    let path = bench.ledger();
     assert_eq!(bench.inject("kill", json!({"target": ["n1"], "duration_ms": 1})).await.error, None);
     let text = std::fs::read_to_string(&path).unwrap().replace("\"n1\"", "\"n7\"");
     std::fs::write(&path, format!("garbage\n{text}")).unwrap();
@@ -269,7 +220,7 @@ async fn a_damaged_or_foreign_ledger_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn needs_are_asked_before_the_run() {
-    let bench = Bench::new(&["n1", "n2"], &[]);
+    let bench = bench(&["n1", "n2"], &[]);
     bench.log.on_node("n2", "command -v \"$tool\"", said("perl\n"));
     let specs: Vec<FaultSpec> = [
         json!({"partition": {"shapes": ["leader", "bridge"]}}),
@@ -299,7 +250,7 @@ async fn needs_are_asked_before_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_an_answer_and_not_a_panic() {
-    let bench = Bench::new(&["n1"], &[]);
+    let bench = bench(&["n1"], &[]);
     for (class, f, value) in [
         ("kill", F::Read, Value::Nil),
         ("kill", F::Inject, Value::Nil),
@@ -309,5 +260,4 @@ async fn nonsense_is_an_answer_and_not_a_panic() {
         assert!(bench.invoke(class, f, value).await.error.is_some());
     }
     assert!(bench.nemesis.actor("meteor").is_none());
-    assert_eq!(bench.nemesis.classes(), ["kill", "partition", "pause"]);
 }

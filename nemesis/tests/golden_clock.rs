@@ -3,82 +3,41 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use schism_cluster::Cluster;
-use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_generators::Invocation;
-use schism_history::{F, Process, Value};
+use schism_cluster::script::{ended, said};
 use schism_nemesis::agent::clock_real::boot_id;
-use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
+use schism_nemesis::{FaultSpec, check_needs};
 use serde_json::{Value as Json, json};
+use support::bench::Bench;
 use support::golden::{StandIn, compare};
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-struct Bench {
-    cluster: Cluster,
-    log: Arc<Log>,
-    nemesis: Arc<Nemesis>,
-    _folder: tempfile::TempDir,
+/// Nodes on which the agent says this for each of its verbs.
+fn bench(names: &[&str], said_of: impl Fn(&str) -> Option<Json> + Send + Sync + 'static) -> Bench {
+    let bench = Bench::new(names, &[], StandIn::of(1));
+    bench.log.on("agent hello", said("/run/schism/agent/schism\n"));
+    bench.log.with(move |_, command| {
+        let script = &command.script;
+        if script.starts_with("now=$(date") {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_nanos();
+            return Some(Ok(said(&now.to_string())));
+        }
+        let verb = ["skew can", "skew state"].into_iter().find(|verb| script.contains(verb))?;
+        (!script.starts_with("for path")).then(|| said_of(verb).map(|json| Ok(said(&json.to_string()))))?
+    });
+    bench
 }
 
-impl Bench {
-    /// Nodes on which the agent says this for each of its verbs.
-    fn new(names: &[&str], said_of: impl Fn(&str) -> Option<Json> + Send + Sync + 'static) -> Bench {
-        let folder = tempfile::tempdir().expect("the set-up of a test");
-        let (cluster, log) = scripted_cluster(names);
-        log.on("agent hello", said("/run/schism/agent/schism\n"));
-        log.with(move |_, command| {
-            let script = &command.script;
-            if script.starts_with("now=$(date") {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_nanos();
-                return Some(Ok(said(&now.to_string())));
-            }
-            let verb = ["skew can", "skew state"].into_iter().find(|verb| script.contains(verb))?;
-            (!script.starts_with("for path")).then(|| said_of(verb).map(|json| Ok(said(&json.to_string()))))?
-        });
-        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
-        let options = NemesisOptions::new(RunTag::new("k3f9"));
-        let classes = ["clock-jump", "clock-strobe", "clock-drift"];
-        let nemesis = Nemesis::new(cluster.clone(), Arc::new(StandIn::of(1)), ledger, options, &classes);
-        Bench { cluster, log, nemesis, _folder: folder }
-    }
-
-    async fn inject(&self, class: &str, intention: Json) -> Answer {
-        self.invoke(class, F::Inject, Value::from_json(&intention)).await
-    }
-
-    async fn heal(&self, class: &str) -> Answer {
-        self.invoke(class, F::Heal, Value::Nil).await
-    }
-
-    async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
-        let invocation = Invocation { process: Process::nemesis(class), f, key: None, value };
-        self.nemesis.actor(class).expect("a class").invoke(&invocation, 3).await
-    }
-
-    /// Everything the nodes were told; leases are named only, and what differs from machine to machine has a name.
-    fn told(&self) -> String {
-        let mut text = String::new();
-        for entry in self.log.entries() {
-            let Deed::Run(command) = entry.deed else { continue };
-            let script = match &command.script {
-                script if script.contains("sha256sum") => "(looks for the agent)\n".to_owned(),
-                script if script.contains("undo=$(cat)") => "(heals)\n".to_owned(),
-                script if script.contains("schism-lease") => "(arms the lease)\n".to_owned(),
-                script => script.replace(&boot_id(), "BOOT-ID"),
-            };
-            text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
-            if !command.stdin.is_empty() {
-                let stdin = String::from_utf8_lossy(&command.stdin);
-                let undo = stdin.strip_suffix(&scripts::whole("")).unwrap_or(&stdin);
-                text += &format!("--- standard input\n{undo}");
-            }
-        }
-        text
-    }
+/// Everything the nodes were told; leases are named only, and what differs from machine to machine has a name.
+fn all_told(bench: &Bench) -> String {
+    bench.told(|command| match &command.script {
+        script if script.contains("sha256sum") => "(looks for the agent)".to_owned(),
+        script if script.contains("undo=$(cat)") => "(heals)".to_owned(),
+        script if script.contains("schism-lease") => "(arms the lease)".to_owned(),
+        script => script.replace(&boot_id(), "BOOT-ID"),
+    })
 }
 
 fn golden(name: &str, found: &str) {
@@ -97,7 +56,7 @@ fn samples(shift_ns: impl Fn(i64) -> i64) -> Json {
 
 #[tokio::test(start_paused = true)]
 async fn a_jump_of_processes() {
-    let bench = Bench::new(&["n1", "n2"], |verb| match verb {
+    let bench = bench(&["n1", "n2"], |verb| match verb {
         "skew can" => Some(json!({"mechanism": "processes", "why_not_real": "CAP_SYS_TIME is not held there"})),
         _ => {
             let processes = json!([{"pid": 41, "start_ticks": 700, "shift_ns": -250_000_000, "as_wanted": true}]);
@@ -113,12 +72,12 @@ async fn a_jump_of_processes() {
     assert_eq!(told["processes"], json!([{"node": "n2", "pid": 41, "start_ticks": 700}]));
     assert_eq!(told["evidence"]["proven"], true, "{told}");
     assert_eq!(bench.heal("clock-jump").await.error, None);
-    golden("jump-processes.txt", &bench.told());
+    golden("jump-processes.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drift_of_a_real_clock() {
-    let bench = Bench::new(&["n1"], |verb| match verb {
+    let bench = bench(&["n1"], |verb| match verb {
         "skew can" => Some(json!({"mechanism": "real", "why_not_real": null})),
         _ => Some(state(json!([]), samples(|index| index * 500_000), json!([]), json!([]))),
     });
@@ -129,12 +88,12 @@ async fn a_drift_of_a_real_clock() {
     assert_eq!((&told["label"], &told["mechanism"]), (&json!("clock-drift: n1, +500 ppm"), &json!({"n1": "real"})));
     assert_eq!(told["evidence"]["proven"], true, "{told}");
     assert_eq!(bench.heal("clock-drift").await.error, None);
-    golden("drift-real.txt", &bench.told());
+    golden("drift-real.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_strobe_that_is_not_seen_is_not_proven() {
-    let bench = Bench::new(&["n1"], |verb| match verb {
+    let bench = bench(&["n1"], |verb| match verb {
         "skew can" => Some(json!({"mechanism": "processes", "why_not_real": null})),
         _ => Some(state(samples(|_| 0), json!([]), json!([]), json!([{"pid": 41, "start_ticks": 700}]))),
     });
@@ -143,12 +102,12 @@ async fn a_strobe_that_is_not_seen_is_not_proven() {
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(false)));
     let healed = bench.heal("clock-strobe").await;
     assert!(healed.error.is_some(), "a process is left skewed: {:?}", healed.value.to_json());
-    golden("strobe-processes.txt", &bench.told());
+    golden("strobe-processes.txt", &all_told(&bench));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_refuses_is_told() {
-    let bench = Bench::new(&["n1"], |_| None);
+    let bench = bench(&["n1"], |_| None);
     bench.log.on("skew can", ended(1, "schism agent skew: the real clock: this node shares the controller's kernel\n"));
     let value = json!({"target": ["n1"], "offset_ms": 1, "mechanism": "real", "duration_ms": 1});
     let answer = bench.inject("clock-jump", value).await;
@@ -168,7 +127,7 @@ async fn a_node_that_refuses_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn needs_are_asked_before_the_run() {
-    let bench = Bench::new(&["n1", "n2"], |_| None);
+    let bench = bench(&["n1", "n2"], |_| None);
     bench.log.on_node("n2", "skew can", said("the clocks of processes: /proc/9/mem takes no writes\n"));
     let spec = |value: Json| serde_json::from_value::<FaultSpec>(value).expect("a spec");
     let unmet = check_needs(&[spec(json!("clock-jump"))], &bench.cluster, &StandIn::of(1)).await.unwrap_err();

@@ -3,142 +3,68 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use schism_cluster::script::{Deed, Log, ended, said, scripted_cluster};
-use schism_cluster::{Ability, Cluster, Command, Ground, GroundAction, GroundError, GroundLease};
-use schism_generators::Invocation;
-use schism_history::{F, Process, Value};
-use schism_nemesis::{Answer, FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, check_needs, scripts};
+use schism_cluster::Ability;
+use schism_cluster::script::{ended, said};
+use schism_nemesis::{Answer, FaultSpec, check_needs};
 use serde_json::{Value as Json, json};
+use support::bench::Bench;
 use support::golden::{StandIn, compare};
-
-/// A ground with data disks that remembers what it was told.
-#[derive(Default)]
-struct ScriptedGround {
-    told: Mutex<Vec<String>>,
-}
-
-impl ScriptedGround {
-    fn tell(&self, text: String) {
-        self.told.lock().expect("the set-up of a test").push(text);
-    }
-}
-
-#[async_trait]
-impl Ground for ScriptedGround {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-    async fn can(&self, ability: Ability) -> Result<(), GroundError> {
-        match ability {
-            Ability::DataDisk => Ok(()),
-            _ => schism_cluster::NoGround.can(ability).await,
-        }
-    }
-    async fn act(&self, action: &GroundAction) -> Result<Json, GroundError> {
-        self.tell(format!("act: {action}"));
-        Ok(Json::Null)
-    }
-    async fn arm(&self, lease: &GroundLease) -> Result<(), GroundError> {
-        self.tell(format!("arm {} for {} s: {}", lease.name, lease.lease_s, json!(lease.undo)));
-        Ok(())
-    }
-    async fn cancel(&self, name: &str) -> Result<(), GroundError> {
-        self.tell(format!("cancel {name}"));
-        Ok(())
-    }
-}
-
-struct Bench {
-    cluster: Cluster,
-    log: Arc<Log>,
-    nemesis: Arc<Nemesis>,
-    ground: Arc<ScriptedGround>,
-    folder: tempfile::TempDir,
-    /// Whether the data lies on a device of the device mapper.
-    device: bool,
-}
 
 /// How the search for a device of the device mapper ends.
 const NO_DEVICE: &str = "find_device && may && try";
 
 const AGENT: &str = "/run/schism/agent/schism";
 
-impl Bench {
-    fn new(class: &str, with_ground: bool, rebuilds: bool) -> Bench {
-        Bench::on(class, with_ground, rebuilds, false)
-    }
+fn bench(with_ground: bool, rebuilds: bool) -> Bench {
+    bench_on(with_ground, rebuilds, false)
+}
 
-    fn on(class: &str, with_ground: bool, rebuilds: bool, device: bool) -> Bench {
-        let folder = tempfile::tempdir().expect("the set-up of a test");
-        let (mut cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
-        let ground = Arc::new(ScriptedGround::default());
-        if with_ground {
-            cluster.ground = Arc::clone(&ground) as _;
-        }
-        let db = Arc::new(StandIn { rebuilds, ..StandIn::of(1) });
-        let runs = Arc::clone(&db);
-        let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
-        let options = NemesisOptions::new(RunTag::new("k3f9"));
-        let nemesis = Nemesis::new(cluster.clone(), db, ledger, options, &[class]);
-        log.with(move |_, command| {
-            let text = format!("{}{}", command.script, String::from_utf8_lossy(&command.stdin));
-            // A lease holds the undo, but does not do it.
-            let armed = command.script.contains("setsid sh -c");
-            let mut down = runs.down();
-            *down = (*down || command.script.starts_with("failed=0")) && (armed || !text.contains("start-scripted"));
-            None
-        });
-        log.on("agent hello", said(AGENT));
-        if !device {
-            log.on(NO_DEVICE, said("/var/lib/schism/data/db lies on no device of the device mapper (7:3)\n"));
-        }
-        Bench { cluster, log, nemesis, ground, folder, device }
+/// `device`: whether the data lies on a device of the device mapper.
+fn bench_on(with_ground: bool, rebuilds: bool, device: bool) -> Bench {
+    let abilities: &[Ability] = if with_ground { &[Ability::DataDisk] } else { &[] };
+    let bench = Bench::new(&["n1", "n2", "n3"], abilities, StandIn { rebuilds, ..StandIn::of(1) });
+    let runs = Arc::clone(&bench.db);
+    bench.log.with(move |_, command| {
+        let text = format!("{}{}", command.script, String::from_utf8_lossy(&command.stdin));
+        // A lease holds the undo, but does not do it.
+        let armed = command.script.contains("setsid sh -c");
+        let mut down = runs.down();
+        *down = (*down || command.script.starts_with("failed=0")) && (armed || !text.contains("start-scripted"));
+        None
+    });
+    bench.log.on("agent hello", said(AGENT));
+    if !device {
+        bench.log.on(NO_DEVICE, said("/var/lib/schism/data/db lies on no device of the device mapper (7:3)\n"));
     }
+    bench
+}
 
-    async fn invoke(&self, class: &str, f: F, value: Value) -> Answer {
-        let invocation = Invocation { process: Process::nemesis(class), f, key: None, value };
-        self.nemesis.actor(class).expect("the set-up of a test").invoke(&invocation, 3).await
-    }
+async fn inject(bench: &Bench, class: &str, options: Json) -> Answer {
+    let spec: FaultSpec = serde_json::from_value(json!({ class: options })).expect("the set-up of a test");
+    let mut value = spec.draw(&mut schism_history::Seed(1).stream("t")).expect("the set-up of a test");
+    value.insert("draw".to_owned(), json!(9));
+    value.insert("duration_ms".to_owned(), json!(8000));
+    bench.inject(class, Json::Object(value)).await
+}
 
-    async fn inject(&self, class: &str, options: Json) -> Answer {
-        let spec: FaultSpec = serde_json::from_value(json!({ class: options })).expect("the set-up of a test");
-        let mut value = spec.draw(&mut schism_history::Seed(1).stream("t")).expect("the set-up of a test");
-        value.insert("draw".to_owned(), json!(9));
-        value.insert("duration_ms".to_owned(), json!(8000));
-        self.invoke(class, F::Inject, Value::from_json(&Json::Object(value))).await
-    }
-
-    /// Everything the nodes and the ground were told, with standard input in full; probes are named only.
-    fn told(&self) -> String {
-        let mut text = String::new();
-        for entry in self.log.entries() {
-            let Deed::Run(command) = entry.deed else { continue };
-            let Command { script, stdin, .. } = command;
-            let shown = [
-                ("O_DIRECT", "(probe past the page cache)\n"),
-                (NO_DEVICE, "(search for a device of the device mapper)\n"),
-                ("agent hello", "(search for the agent)\n"),
-                ("db/.schism-probe-", "(probe of the disk)\n"),
-                ("my ($folder, $name) = @ARGV", "(marks on the disk)\n"),
-            ];
-            let named = |(part, _): &&(&str, &str)| script.contains(part) && (*part != NO_DEVICE || !self.device);
-            let named = shown.iter().find(named).map(|(_, name)| (*name).to_owned());
-            // How leases are kept and undos run is not of these faults.
-            let leased = script.contains("/var/lib/schism/leases");
-            let script = if leased { "(lease or undo)\n".to_owned() } else { named.unwrap_or(script) };
-            text += &format!("=== {}\n{}\n", entry.node, script.trim_end());
-            if !stdin.is_empty() {
-                let stdin = String::from_utf8_lossy(&stdin);
-                let undo = stdin.strip_suffix(&scripts::whole("")).unwrap_or(&stdin);
-                text += &format!("--- standard input\n{undo}");
-            }
-        }
-        let ground = self.ground.told.lock().expect("the set-up of a test").join("\n");
-        if ground.is_empty() { text } else { format!("{text}=== the ground\n{ground}\n") }
-    }
+/// Everything the nodes and the ground were told; probes are named only, and a search for a device where there is none.
+fn all_told(bench: &Bench, device: bool) -> String {
+    const NAMED: &[(&str, &str)] = &[
+        // How leases are kept and undos run is not of these faults.
+        ("/var/lib/schism/leases", "(lease or undo)"),
+        ("O_DIRECT", "(probe past the page cache)"),
+        (NO_DEVICE, "(search for a device of the device mapper)"),
+        ("agent hello", "(search for the agent)"),
+        ("db/.schism-probe-", "(probe of the disk)"),
+        ("my ($folder, $name) = @ARGV", "(marks on the disk)"),
+    ];
+    bench.told(|command| {
+        let script = &command.script;
+        let named = |(part, _): &&(&str, &str)| script.contains(part) && (*part != NO_DEVICE || !device);
+        NAMED.iter().find(named).map_or_else(|| script.clone(), |(_, name)| (*name).to_owned())
+    })
 }
 
 fn golden(name: &str, found: &str) {
@@ -322,22 +248,22 @@ fn rows() -> Vec<Row> {
 #[tokio::test(start_paused = true)]
 async fn every_fault_says_exactly_this_to_its_nodes() {
     for row in rows() {
-        let bench = Bench::on(row.class, row.ground, row.rebuilds, row.device);
+        let bench = bench_on(row.ground, row.rebuilds, row.device);
         for (contains, answer) in &row.answers {
             bench.log.once(contains, said(answer));
         }
         let mut options = json!({"targets": [["n2"]]});
         options.as_object_mut().unwrap().extend(row.options.as_object().unwrap().clone());
-        let answer = bench.inject(row.class, options).await;
+        let answer = inject(&bench, row.class, options).await;
         assert_eq!(answer.error, None, "{}", row.name);
         let told = answer.value.to_json();
         assert_eq!(told["evidence"]["proven"], true, "{}: {told:#}", row.name);
-        let text = std::fs::read_to_string(bench.folder.path().join("faults.jsonl")).unwrap();
+        let text = std::fs::read_to_string(bench.ledger()).unwrap();
         let irreversible = !row.rebuilds || row.options["rebuild"] == false;
         assert_eq!(text.contains("irreversible"), irreversible, "{}: {text}", row.name);
-        let healed = bench.invoke(row.class, F::Heal, Value::Nil).await;
+        let healed = bench.heal(row.class).await;
         assert_eq!(healed.error, None, "{}", row.name);
-        golden(row.name, &bench.told());
+        golden(row.name, &all_told(&bench, row.device));
     }
 }
 
@@ -345,7 +271,7 @@ async fn every_fault_says_exactly_this_to_its_nodes() {
 #[tokio::test(start_paused = true)]
 async fn success_of_commands_proves_nothing() {
     for row in rows() {
-        let bench = Bench::on(row.class, row.ground, row.rebuilds, row.device);
+        let bench = bench_on(row.ground, row.rebuilds, row.device);
         // The file system answers, and the agent says that it changed something; everything else is as if nothing was.
         bench.log.on("db/.schism-probe-", said(WELL));
         bench.log.on("%f %S' /var/lib/schism/data/db)\necho", said(if row.name == "full" { "9000000" } else { "x" }));
@@ -357,7 +283,7 @@ async fn success_of_commands_proves_nothing() {
         bench.log.on("differing", said("0\n0\n"));
         let mut options = json!({"targets": [["n2"]]});
         options.as_object_mut().unwrap().extend(row.options.as_object().unwrap().clone());
-        let answer = bench.inject(row.class, options).await;
+        let answer = inject(&bench, row.class, options).await;
         let told = answer.value.to_json();
         assert_eq!((answer.error, &told["evidence"]["proven"]), (None, &json!(false)), "{}: {told:#}", row.name);
     }
@@ -366,27 +292,27 @@ async fn success_of_commands_proves_nothing() {
 /// A rule that is still there, or a file system without one, is not healed.
 #[tokio::test(start_paused = true)]
 async fn what_is_left_is_not_healed() {
-    let bench = Bench::new("disk-slow", false, false);
+    let bench = bench(false, false);
     bench.log.once("db/.schism-probe-", said(WELL));
     bench.log.once("db/.schism-probe-", said(&probe("fsync", 0, 90_000)));
     bench.log.on("db/.schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
     bench.log.on("echo 'the rule is there'", said("the rule is there\n"));
     let options = json!({"targets": [["n2"]], "latency": "50ms", "operations": "fsync"});
-    assert_eq!(bench.inject("disk-slow", options).await.error, None);
-    let error = bench.invoke("disk-slow", F::Heal, Value::Nil).await.error.unwrap().to_string();
+    assert_eq!(inject(&bench, "disk-slow", options).await.error, None);
+    let error = bench.heal("disk-slow").await.error.unwrap().to_string();
     assert!(error.contains("not seen to be gone") && error.contains("the rule is there"), "{error}");
 }
 
 /// A table that was not put back, or is not linear, is not healed.
 #[tokio::test(start_paused = true)]
 async fn a_table_that_is_left_is_not_healed() {
-    let bench = Bench::on("disk-slow", false, false, true);
+    let bench = bench_on(false, false, true);
     bench.log.once("db/.schism-probe-", said(WELL));
     bench.log.once("db/.schism-probe-", said(&probe("fsync", 0, 90_000)));
     bench.log.on("db/.schism-probe-", said(WELL)).on("is not put back", said("the table of 253:0 is not put back\n"));
     let options = json!({"targets": [["n2"]], "latency": "50ms", "operations": "fsync"});
-    assert_eq!(bench.inject("disk-slow", options).await.error, None);
-    let error = bench.invoke("disk-slow", F::Heal, Value::Nil).await.error.unwrap().to_string();
+    assert_eq!(inject(&bench, "disk-slow", options).await.error, None);
+    let error = bench.heal("disk-slow").await.error.unwrap().to_string();
     assert!(error.contains("not seen to be gone") && error.contains("is not put back"), "{error}");
 }
 
@@ -406,11 +332,11 @@ async fn the_way_is_taken_that_is_asked_for_and_possible() {
         ("lost-writes", json!({"way": "device-mapper"}), false, Err(no_device)),
         ("lost-writes", json!({"way": "image"}), true, Err("not lie on a disk of the ground")),
     ] {
-        let bench = Bench::on(class, false, false, device);
+        let bench = bench_on(false, false, device);
         bench.log.on("db/.schism-probe-", said(WELL)).on("faultfs-ctl", said(&status(false, 0)));
         let mut all = json!({"targets": [["n2"]]});
         all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
-        let answer = bench.inject(class, all).await;
+        let answer = inject(&bench, class, all).await;
         let told = answer.value.to_json();
         match (expected, answer.error) {
             (Ok((by, not_by)), None) => {
@@ -423,11 +349,8 @@ async fn the_way_is_taken_that_is_asked_for_and_possible() {
             }
             (Err(part), Some(error)) => {
                 assert!(error.to_json().to_string().contains(part), "{class} {options}: {error}");
-                assert!(
-                    !bench.told().contains("kill -s KILL") && !bench.told().contains("alone\n"),
-                    "{}",
-                    bench.told()
-                );
+                let told = all_told(&bench, device);
+                assert!(!told.contains("kill -s KILL") && !told.contains("alone\n"), "{told}");
             }
             (expected, error) => panic!("{class} {options}: {expected:?}, but {error:?}"),
         }
@@ -438,22 +361,23 @@ async fn the_way_is_taken_that_is_asked_for_and_possible() {
 async fn nothing_is_harmed_where_the_agent_or_fuse_is_missing() {
     let targets = json!({"targets": [["n2"]]});
     for class in ["disk-slow", "disk-errors", "lost-writes"] {
-        let bench = Bench::new(class, false, false);
+        let bench = bench(false, false);
         bench.log.on("<>/dev/fuse", said("/dev/fuse cannot be opened\n"));
-        let error = bench.inject(class, targets.clone()).await.error.unwrap().to_json();
+        let error = inject(&bench, class, targets.clone()).await.error.unwrap().to_json();
         assert_eq!(error[0], "refused", "{class}");
         assert!(error[1].as_str().unwrap().contains("/dev/fuse cannot be opened"), "{error}");
-        assert!(!bench.told().contains("kill -s KILL") && !bench.told().contains("setsid"), "{}", bench.told());
+        let told = all_told(&bench, false);
+        assert!(!told.contains("kill -s KILL") && !told.contains("setsid"), "{told}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_database_that_does_not_start_on_harmed_data_is_told() {
-    let bench = Bench::new("bit-flip", false, true);
+    let bench = bench(false, true);
     bench.log.once("agent files", said(&done(json!([{"offset": 7, "old_byte": 1, "new_byte": 3}]))));
     bench.log.once("od -An", said("bb\n900\n3\n"));
     bench.log.once("start-scripted --name", ended(1, "checksum mismatch"));
-    let told = bench.inject("bit-flip", json!({"targets": [["n2"]]})).await;
+    let told = inject(&bench, "bit-flip", json!({"targets": [["n2"]]})).await;
     assert_eq!(told.error, None);
     let measured = &told.value.to_json()["evidence"]["measured"];
     assert_eq!(measured["database"][0]["started"], false);
@@ -470,14 +394,14 @@ async fn needs_are_asked_before_the_run() {
         ("disk-slow", false, false, true, None),
         ("disk-errors", false, false, true, Some("/dev/fuse cannot be opened")),
         ("disk-readonly", false, false, false, None),
-        ("lost-writes", false, false, false, Some("can only be logged in to")),
+        ("lost-writes", false, false, false, Some("the script of the test says so")),
         ("lost-writes", false, false, false, Some("lies on no device of the device mapper")),
         ("lost-writes", true, false, false, None),
         ("lost-writes", false, true, false, None),
         ("lost-writes", false, false, true, None),
         ("bit-flip", false, false, false, None),
     ] {
-        let bench = Bench::on(class, ground, false, device);
+        let bench = bench_on(ground, false, device);
         if !fuse {
             bench.log.on("<>/dev/fuse", said("/dev/fuse cannot be opened\n"));
         }

@@ -6,80 +6,35 @@ mod support;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use schism_cluster::link::Distribution;
-use schism_cluster::script::{Deed, Log, said, scripted_cluster};
-use schism_cluster::{Ability, Cluster, Ground, GroundAction, GroundError, LinkShape};
-use schism_history::{Node, Value};
-use schism_nemesis::{Fault, FaultError, Intention, RunTag, Undo, View, scripts};
+use schism_cluster::script::said;
+use schism_cluster::{Ability, LinkShape};
+use schism_nemesis::{FaultError, scripts};
 use serde_json::{Value as Json, json};
-use support::Sleepers;
-use support::golden::compare;
+use support::bench::{Bench, told_undo};
+use support::golden::{StandIn, compare};
 
 fn golden(name: &str, found: &str) {
     compare(&format!("network/{name}"), found);
 }
 
-/// A ground that can shape links and remembers what it was told.
-#[derive(Default)]
-struct Switch(Mutex<Vec<String>>);
-
-#[async_trait]
-impl Ground for Switch {
-    fn name(&self) -> &'static str {
-        "switch"
-    }
-    async fn can(&self, ability: Ability) -> Result<(), GroundError> {
-        assert_eq!(ability, Ability::Links);
-        Ok(())
-    }
-    async fn act(&self, action: &GroundAction) -> Result<Json, GroundError> {
-        let text = serde_json::to_string(action).expect("actions are plain values");
-        self.0.lock().expect("the set-up of a test").push(text);
-        Ok(json!({}))
-    }
+fn bench(abilities: &[Ability]) -> Bench {
+    Bench::new(&["n1", "n2", "n3"], abilities, StandIn::of(1))
 }
 
-fn decided(class: &str, mut intention: Json, tag: &str) -> Result<Box<dyn Fault>, Box<FaultError>> {
-    intention["duration_ms"] = json!(9000);
-    let nodes = ["n1", "n2", "n3"].map(Node::new).to_vec();
-    let view = View { nodes, ..View::default() };
-    let intention = Intention::from_value(class, &Value::from_json(&intention)).expect("the set-up of a test");
-    intention.decide(&view, &RunTag::new(tag), 3).map_err(Box::new)
-}
-
-/// Probes in a word, the rest in full.
-fn told(log: &Log) -> String {
-    let mut text = String::new();
-    for entry in log.entries() {
-        let Deed::Run(command) = entry.deed else { continue };
-        let script = match command.script.starts_with("exec perl") || command.script.starts_with("perl") {
-            true => "(probe)\n".to_owned(),
-            false => command.script,
-        };
-        text += &format!("=== {} as {}\n{script}", entry.node, format!("{:?}", command.user).to_lowercase());
-        if !command.stdin.is_empty() {
-            text += &format!("--- standard input\n{}", String::from_utf8_lossy(&command.stdin));
-        }
-    }
-    text
-}
-
-/// Everything that a fault says to nodes and ground: preparing, injecting, and its undos.
-async fn story(cluster: &Cluster, log: &Log, class: &str, intention: Json) -> String {
-    let folder = tempfile::tempdir().expect("the set-up of a test");
-    let db = Sleepers::new(folder.path());
-    let mut fault = decided(class, intention, "k3f9").expect("the set-up of a test");
-    let undo = fault.prepare(cluster, &*db).await.expect("the set-up of a test");
+/// Everything that a fault says to nodes and ground: preparing, injecting, and its undos. Probes in a word, the rest in full.
+async fn story(bench: &Bench, class: &str, intention: Json) -> String {
+    bench.log.clear();
+    let (fault, undo) = bench.prepared(class, intention).await.expect("the set-up of a test");
     let mut text = format!("{}\n", fault.label());
-    for one in &undo {
-        match one {
-            Undo::OnNode { node, script } => text += &format!("=== undo on {node}\n{script}"),
-            other => text += &format!("=== undo {}\n", serde_json::to_string(other).expect("plain")),
-        }
-    }
-    fault.inject(cluster, &*db).await.expect("the set-up of a test");
-    text + &told(log)
+    text.extend(undo.iter().map(told_undo));
+    fault.inject(&bench.cluster, &*bench.db).await.expect("the set-up of a test");
+    text + &bench.told(|command| match &command.script {
+        script if script.starts_with("exec perl") || script.starts_with("perl") => "(probe)".to_owned(),
+        // The hash of this very program is not of interest.
+        script if script.contains("agent hello") => "(the agent is looked for)".to_owned(),
+        script => script.clone(),
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,12 +58,9 @@ async fn cuts_of_every_kind_by_both_filters() {
             if filter == "iptables" && *name == "clients-reject" {
                 continue;
             }
-            let (mut cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
-            // One of them speaks IPv6.
-            cluster.nodes[1].address = "fd00::2".to_owned();
-            log.on("echo nft", said(filter));
-            log.on("${4-}", said("22"));
-            golden(&format!("{name}-{filter}.txt"), &story(&cluster, &log, class, intention.clone()).await);
+            let bench = bench(&[]).with_address(1, "fd00::2");
+            bench.log.on("echo nft", said(filter)).on("${4-}", said("22"));
+            golden(&format!("{name}-{filter}.txt"), &story(&bench, class, intention.clone()).await);
         }
     }
 }
@@ -125,11 +77,9 @@ async fn what_would_cut_us_off_or_cannot_be_done_is_refused() {
         ("delay", delay, ("tc qdisc show dev", "eth0: htb 7:"), "somebody else's (eth0: htb 7:)"),
     ];
     for (class, intention, (asked, answer), expected) in cases {
-        let (cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
-        log.on(asked, said(answer)).on("echo nft", said("nft"));
-        let folder = tempfile::tempdir().unwrap();
-        let db = Sleepers::new(folder.path());
-        let error = decided(class, intention.clone(), "k3f9").unwrap().prepare(&cluster, &*db).await.unwrap_err();
+        let bench = bench(&[]);
+        bench.log.on(asked, said(answer)).on("echo nft", said("nft"));
+        let error = bench.prepared(class, intention.clone()).await.err().unwrap();
         assert!(matches!(error, FaultError::Refused { .. }) && error.to_string().contains(expected), "{error}");
     }
     for (intention, expected) in [
@@ -139,7 +89,7 @@ async fn what_would_cut_us_off_or_cannot_be_done_is_refused() {
         (json!({"shape": "isolate", "target": "all"}), "nobody is left"),
         (json!({"shape": "ring", "neighbours": 2}), "needs at least 4 nodes"),
     ] {
-        let error = decided("partition", intention, "t").err().unwrap().to_string();
+        let error = bench(&[]).fault("partition", intention).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -147,15 +97,17 @@ async fn what_would_cut_us_off_or_cannot_be_done_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn packets_by_nodes_and_by_the_ground() {
     let delay = json!({"target": ["n1"], "direction": "out", "delay_ms": 50, "jitter_ms": 5, "distribution": "pareto"});
-    let (mut cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
-    cluster.nodes[1].address = "fd00::2".to_owned();
-    golden("delay-netem.txt", &story(&cluster, &log, "delay", delay.clone()).await);
-    let switch = Arc::new(Switch::default());
-    cluster.ground = Arc::clone(&switch) as _;
-    log.clear();
-    let mut text = story(&cluster, &log, "delay", delay).await;
-    text += &story(&cluster, &log, "hold", json!({"target": ["n1"], "to": ["n2"], "direction": "in"})).await;
-    text += &switch.0.lock().unwrap().join("\n");
+    golden("delay-netem.txt", &story(&bench(&[]).with_address(1, "fd00::2"), "delay", delay.clone()).await);
+    let bench = bench(&[Ability::Links]).with_address(1, "fd00::2");
+    let rules = Arc::new(Mutex::new(String::new()));
+    let told = Arc::clone(&rules);
+    bench.ground.with(move |action| {
+        *told.lock().unwrap() += &format!("{}\n", json!(action));
+        None
+    });
+    let mut text = story(&bench, "delay", delay).await;
+    text += &story(&bench, "hold", json!({"target": ["n1"], "to": ["n2"], "direction": "in"})).await;
+    text += &rules.lock().unwrap();
     golden("ground.txt", &text);
 }
 
@@ -165,17 +117,12 @@ async fn names_of_nodes() {
         ("dns-wrong", json!({"target": ["n1"], "mode": "wrong"})),
         ("dns-slow", json!({"target": ["n1"], "mode": "slow", "delay_ms": 2000})),
     ] {
-        let (cluster, log) = scripted_cluster(&["n1", "n2", "n3"]);
-        log.on("/etc/hosts\nif", said("aaaa\n127.0.0.1 localhost\n10.0.0.1 n1\n10.0.0.2 n2\n"));
-        log.on("/etc/resolv.conf\nif", said("bbbb\nsearch lan\nnameserver 10.0.0.53\n"));
-        log.on("getent", said("n1 0 1 10.0.0.1\nn2 0 1 10.0.0.2\nn3 2 1 \n"));
-        log.on("agent hello", said("/run/schism/agent/schism"));
-        let text = story(&cluster, &log, "dns", intention).await;
-        // The hash of this very program is not of interest.
-        let (before, rest) = text.split_once("for path in ").map_or((text.as_str(), ""), |parts| parts);
-        let after = rest.split_once("\ntrue\n").map_or("", |(_, after)| after);
-        let whole = if rest.is_empty() { text.clone() } else { format!("{before}(the agent is looked for)\n{after}") };
-        golden(&format!("{name}.txt"), &whole);
+        let bench = bench(&[]);
+        bench.log.on("/etc/hosts\nif", said("aaaa\n127.0.0.1 localhost\n10.0.0.1 n1\n10.0.0.2 n2\n"));
+        bench.log.on("/etc/resolv.conf\nif", said("bbbb\nsearch lan\nnameserver 10.0.0.53\n"));
+        bench.log.on("getent", said("n1 0 1 10.0.0.1\nn2 0 1 10.0.0.2\nn3 2 1 \n"));
+        bench.log.on("agent hello", said("/run/schism/agent/schism"));
+        golden(&format!("{name}.txt"), &story(&bench, "dns", intention).await);
     }
 }
 

@@ -6,83 +6,43 @@
 
 mod support;
 
-use std::sync::Arc;
-
-use schism_cluster::script::{Deed, Log, ScriptedGround, ended, said, scripted_cluster};
-use schism_cluster::{Ability, Cluster};
-use schism_history::Value;
-use schism_nemesis::{Evidence, Fault, FaultError, FaultSpec, Intention, Leases, RunTag, Undo, View, check_needs};
+use schism_cluster::Ability;
+use schism_cluster::script::{ended, said};
+use schism_nemesis::{Evidence, FaultSpec, Leases, check_needs};
 use serde_json::{Value as Json, json};
+use support::bench::{Bench, told_undo};
 use support::golden::{StandIn, compare};
 
-struct Bench {
-    cluster: Cluster,
-    log: Arc<Log>,
-    ground: Arc<ScriptedGround>,
-    db: StandIn,
+fn bench(names: &[&str], abilities: &[Ability]) -> Bench {
+    let bench = Bench::new(names, abilities, StandIn::of(2));
+    // Every program is there, and every agent runs.
+    bench.log.on("agent hello", said("/run/schism/agent/schism\n"));
+    bench
 }
 
-impl Bench {
-    fn new(names: &[&str], abilities: &[Ability]) -> Bench {
-        let (mut cluster, log) = scripted_cluster(names);
-        let ground = ScriptedGround::new(abilities);
-        cluster.ground = ground.clone();
-        // Every program is there, and every agent runs.
-        log.on("agent hello", said("/run/schism/agent/schism\n"));
-        Bench { cluster, log, ground, db: StandIn::of(2) }
-    }
+/// The whole way of a fault: what it told nodes and ground, its undo, and the evidence of the injection.
+async fn whole(bench: &Bench, class: &str, intention: Json) -> (String, Evidence) {
+    let (fault, undo) = bench.prepared(class, intention).await.unwrap();
+    fault.inject(&bench.cluster, &*bench.db).await.unwrap();
+    let evidence = fault.verify_injected(&bench.cluster, &*bench.db).await.unwrap();
+    let undo: String = undo.iter().map(|one| plain(&told_undo(one))).collect();
+    (format!("{}{undo}", all_told(bench)), evidence)
+}
 
-    fn fault(&self, class: &str, intention: Json) -> Box<dyn Fault> {
-        let mut intention = intention;
-        intention["duration_ms"] = json!(8000);
-        let view = View { nodes: self.cluster.names(), ..View::default() };
-        let intention = Intention::from_value(class, &Value::from_json(&intention)).unwrap();
-        intention.decide(&view, &RunTag::new("k3f9"), 3).unwrap()
-    }
-
-    async fn prepared(&self, class: &str, intention: Json) -> Result<(Box<dyn Fault>, Vec<Undo>), FaultError> {
-        let mut fault = self.fault(class, intention);
-        let undo = fault.prepare(&self.cluster, &self.db).await?;
-        Ok((fault, undo))
-    }
-
-    /// The whole way of a fault; what it told nodes and ground, undo and evidence of the injection.
-    async fn whole(&self, class: &str, intention: Json) -> (String, Evidence) {
-        let (fault, undo) = self.prepared(class, intention).await.unwrap();
-        fault.inject(&self.cluster, &self.db).await.unwrap();
-        let evidence = fault.verify_injected(&self.cluster, &self.db).await.unwrap();
-        let undo: String = undo.iter().map(told_undo).collect();
-        (format!("{}{undo}", self.told()), evidence)
-    }
-
-    /// Everything told to ground and nodes. What is told many times over stands once; what is the same in all scripts, or
-    /// another in every build, is named only.
-    fn told(&self) -> String {
-        let mut told: Vec<String> = self.ground.lines().iter().map(|line| format!("=== ground: {line}\n")).collect();
-        for entry in self.log.entries() {
-            let Deed::Run(command) = entry.deed else { continue };
-            let script = match command.script.contains("agent hello") {
-                true => "(looks for the agent)\n".to_owned(),
-                false => plain(&command.script),
-            };
-            let user = format!("{:?}", command.user).to_lowercase();
-            told.push(format!("=== {} as {user}\n{}\n", entry.node, script.trim_end()));
-        }
-        told.dedup();
-        told.concat()
-    }
+/// Everything told to nodes and ground. What is told many times over stands once; what is the same in all scripts, or
+/// another in every build, is named only.
+fn all_told(bench: &Bench) -> String {
+    let text = bench.told(|command| match command.script.contains("agent hello") {
+        true => "(looks for the agent)".to_owned(),
+        false => plain(&command.script),
+    });
+    let mut parts: Vec<&str> = text.split("=== ").collect();
+    parts.dedup();
+    parts.join("=== ")
 }
 
 fn plain(script: &str) -> String {
     script.replace(schism_cluster::shell::PROCESS_FUNCTIONS, "(functions: stat_of, alive, tree)\n")
-}
-
-fn told_undo(undo: &Undo) -> String {
-    match undo {
-        Undo::OnNode { node, script } => format!("=== undo on {node}\n{}", plain(script)),
-        Undo::OnGround { action } => format!("=== undo by the ground: {action}\n"),
-        other => format!("=== {other:?}\n"),
-    }
 }
 
 fn golden(name: &str, found: &str) {
@@ -148,11 +108,11 @@ async fn commands_of_every_class() {
         ("membership", json!({ "target": ["n2"] }), &[], &[], false),
     ];
     for (class, intention, abilities, answers, proven) in cases {
-        let bench = Bench::new(&["n1", "n2", "n3"], abilities);
+        let bench = bench(&["n1", "n2", "n3"], abilities);
         for (contains, answer) in *answers {
             bench.log.on(contains, said(answer));
         }
-        let (told, evidence) = bench.whole(class, intention.clone()).await;
+        let (told, evidence) = whole(&bench, class, intention.clone()).await;
         assert_eq!(evidence.proven, *proven, "{class}: {}", evidence.measured);
         golden(&format!("{class}.txt"), &told);
     }
@@ -160,7 +120,7 @@ async fn commands_of_every_class() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_can_make_groups_is_throttled_by_one() {
-    let bench = Bench::new(&["n1"], &[]);
+    let bench = bench(&["n1"], &[]);
     bench.log.on("no writable control group", said("")).on("/proc/41/cgroup", said("2 /sys/fs/cgroup /a b\n"));
     bench.log.on("nr_throttled)", said("members 2\nquota_us 40000\nperiod_us 100000\nthrottled 5\n"));
     bench.log.on("grep -c ^processor", said("2\n"));
@@ -169,7 +129,7 @@ async fn a_node_that_can_make_groups_is_throttled_by_one() {
     for (ticks, proven) in [(60, true), (89, true), (100, false)] {
         bench.log.once("echo \"uptime", said(&use_of(ticks)));
         bench.log.clear();
-        let (told, evidence) = bench.whole("cpu-throttle", json!({ "target": ["n1"], "percent": 20 })).await;
+        let (told, evidence) = whole(&bench, "cpu-throttle", json!({ "target": ["n1"], "percent": 20 })).await;
         assert_eq!(evidence.proven, proven, "{}", evidence.measured);
         golden("cpu-throttle-group.txt", &told);
     }
@@ -178,39 +138,39 @@ async fn a_node_that_can_make_groups_is_throttled_by_one() {
 #[tokio::test(start_paused = true)]
 async fn silence_and_answers_prove_what_befell_a_node() {
     for class in ["power-cut", "freeze"] {
-        let bench = Bench::new(&["n1", "n2", "n3"], &[Ability::Power, Ability::Freeze]);
+        let bench = bench(&["n1", "n2", "n3"], &[Ability::Power, Ability::Freeze]);
         bench.log.on("boot_id", said("abc 100 5.5\n"));
         let (fault, _) = bench.prepared(class, json!({ "target": ["n2"] })).await.unwrap();
-        let seen = || fault.verify_injected(&bench.cluster, &bench.db);
+        let seen = || fault.verify_injected(&bench.cluster, &*bench.db);
         assert!(!seen().await.unwrap().proven, "{class}: it answers");
-        assert!(fault.verify_healed(&bench.cluster, &bench.db).await.unwrap().proven, "{class}: it answers");
+        assert!(fault.verify_healed(&bench.cluster, &*bench.db).await.unwrap().proven, "{class}: it answers");
         bench.log.unreachable("n2");
         // Rules are asked in their order: those of the boot answer before the silence does.
         let evidence = seen().await.unwrap();
         assert!(evidence.proven, "{class}: {}", evidence.measured);
         bench.log.unreachable("n1").unreachable("n3");
         assert!(!seen().await.unwrap().proven, "{class}: nobody answers at all, which may be our own trouble");
-        assert!(!fault.verify_healed(&bench.cluster, &bench.db).await.unwrap().proven, "{class}: it is silent");
+        assert!(!fault.verify_healed(&bench.cluster, &*bench.db).await.unwrap().proven, "{class}: it is silent");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reboot_is_seen_by_the_boot_and_done_by_the_node_where_the_ground_cannot() {
-    let bench = Bench::new(&["n1"], &[]);
+    let bench = bench(&["n1"], &[]);
     bench.log.once("boot_id", said("abc 100 500.5\n"));
     let (fault, undo) = bench.prepared("reboot", json!({ "target": ["n1"] })).await.unwrap();
     assert_eq!(undo.len(), 1, "there is no ground to switch it on: {undo:?}");
-    fault.inject(&bench.cluster, &bench.db).await.unwrap();
-    assert!(bench.told().contains("systemctl reboot"), "{}", bench.told());
+    fault.inject(&bench.cluster, &*bench.db).await.unwrap();
+    assert!(all_told(&bench).contains("systemctl reboot"), "{}", all_told(&bench));
     bench.log.once("boot_id", said("abc 100 501.0\n")).once("boot_id", ended(255, "gone"));
     bench.log.once("boot_id", said("abd 100 3.0\n"));
-    let evidence = fault.verify_injected(&bench.cluster, &bench.db).await.unwrap();
+    let evidence = fault.verify_injected(&bench.cluster, &*bench.db).await.unwrap();
     assert!(evidence.proven && evidence.measured["boots"][0]["now"]["boot_id"] == "abd", "{}", evidence.measured);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_undo_of_a_node_is_the_ground_first() {
-    let bench = Bench::new(&["n1", "n2"], &[Ability::Power]);
+    let bench = bench(&["n1", "n2"], &[Ability::Power]);
     bench.log.on("boot_id", said("abc 100 5.5\n"));
     let (_, undo) = bench.prepared("power-cut", json!({ "target": "all" })).await.unwrap();
     let told: Vec<String> = undo.iter().map(told_undo).collect();
@@ -247,12 +207,12 @@ async fn what_cannot_be_done_is_refused_before_anything_is_done() {
         ("oom-kill", json!({ "target": ["n1"] }), "no writable control group", "none", "no control group for memory"),
     ];
     for (class, intention, contains, answer, expected) in cases {
-        let bench = Bench::new(&["n1", "n2", "n3"], &[]);
+        let bench = bench(&["n1", "n2", "n3"], &[]);
         bench.log.on(contains, said(answer));
         let error = bench.prepared(class, intention.clone()).await.err().unwrap().to_string();
         assert!(error.contains("refused, nothing was harmed") && error.contains(expected), "{error}");
     }
-    let bench = Bench::new(&["n1"], &[]);
+    let bench = bench(&["n1"], &[]);
     *bench.db.down() = true;
     for (class, intention) in [
         ("terminate", json!({ "target": ["n1"], "grace_ms": 1 })),
@@ -266,7 +226,7 @@ async fn what_cannot_be_done_is_refused_before_anything_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_ground_or_node_lacks_is_told_before_the_run() {
-    let bench = Bench::new(&["n1", "n2"], &[]);
+    let bench = bench(&["n1", "n2"], &[]);
     bench.log.on_node("n2", "CAP_SYS_BOOT", said("root may not reboot it (no CAP_SYS_BOOT)\n"));
     bench.log.on("no prlimit", said("no prlimit\n"));
     bench.log.on("no writable control group", said("none of it\n"));
@@ -282,11 +242,11 @@ async fn what_a_ground_or_node_lacks_is_told_before_the_run() {
         ("membership", "leaving and joining needs at least 3 nodes"),
     ] {
         let spec = FaultSpec::named(class).unwrap().resolved(2, false);
-        let unmet = check_needs(&[spec], &bench.cluster, &bench.db).await.unwrap_err();
+        let unmet = check_needs(&[spec], &bench.cluster, &*bench.db).await.unwrap_err();
         assert!(unmet.iter().any(|one| one.to_string().contains(expected)), "{unmet:#?}");
     }
     for class in ["terminate", "restart", "crash-loop", "cpu-throttle", "cpu-hog"] {
         let spec = FaultSpec::named(class).unwrap().resolved(2, false);
-        assert_eq!(check_needs(&[spec], &bench.cluster, &bench.db).await, Ok(()), "{class}");
+        assert_eq!(check_needs(&[spec], &bench.cluster, &*bench.db).await, Ok(()), "{class}");
     }
 }

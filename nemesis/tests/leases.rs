@@ -269,6 +269,105 @@ async fn what_comes_after_the_end_of_its_lease_harms_no_more() {
     free.nodes[0].remote.run(&harm).await.expect("it has none");
 }
 
+/// Harm that takes long: it writes a line every 50 ms, in a process that hears no SIGTERM; what it leaves behind writes too.
+fn slow_harm(bench: &Bench) -> Command {
+    let [harm, behind, told] = ["harm", "behind", "told"].map(|name| bench.path(name).display().to_string());
+    let lines = |to: &str| format!("i=0; while [ $i -lt 400 ]; do echo $i >>{to}; sleep 0.05; i=$((i + 1)); done");
+    Command::new(format!(
+        "setsid sh -c '{}' </dev/null >/dev/null 2>&1 &\n\
+         trap 'echo ended >>{told}; exit 3' TERM\n\
+         sh -c 'trap \"\" TERM; {}'\n",
+        lines(&behind),
+        lines(&harm)
+    ))
+}
+
+/// What became of it: whether it was seen by the undo, is not done any more after that, and what the shell said.
+async fn assert_ended_before_its_undo(bench: &Bench, undone: &Path) {
+    let count = |path: &Path| std::fs::read_to_string(path).expect("a file").lines().count();
+    let (then, behind) = (count(undone), count(&bench.path("behind")));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(count(&bench.path("harm")), then, "harm after its undo");
+    assert!(then > 5, "there was harm: {then}");
+    assert!(count(&bench.path("behind")) > behind, "what was left behind on purpose is for the undo alone");
+    let left = files(&bench.path("leases.run"));
+    assert!(!left.iter().any(|name| name.contains(".work.") || name.contains(".ending")), "{left:?}");
+    let sessions = std::fs::read_dir("/proc").expect("proc").flatten().filter_map(|entry| {
+        let words = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let ours = String::from_utf8_lossy(&words).contains(&*bench.path("behind").to_string_lossy());
+        ours.then(|| entry.file_name().to_str()?.parse::<i32>().ok()).flatten()
+    });
+    for pid in sessions {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// An undo that keeps what harm there is when it is run.
+fn keeping(bench: &Bench) -> Vec<Undo> {
+    let (harm, undone) = (bench.path("harm"), bench.path("undone"));
+    let script = format!("cp {} {}\n", harm.display(), undone.display());
+    vec![Undo::OnNode { node: Node::new("n1"), script }]
+}
+
+#[tokio::test]
+async fn what_is_still_at_work_when_its_lease_runs_out_is_ended_before_the_undo() {
+    let bench = Bench::new();
+    let undo = keeping(&bench);
+    bench.arm("t-1", 2, &undo).await;
+    let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
+    let begun = Instant::now();
+    leased.nodes[0].remote.run(&slow_harm(&bench)).await.expect_err("it is ended");
+    assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
+    until("it is undone", Duration::from_secs(5), || !bench.path("leases/t-1-n1.undo").exists()).await;
+    assert_ended_before_its_undo(&bench, &bench.path("undone")).await;
+}
+
+#[tokio::test]
+async fn who_heals_ends_what_is_still_at_work() {
+    for of_the_lease in [false, true] {
+        let bench = Bench::new();
+        let undo = keeping(&bench);
+        bench.arm("t-1", 60, &undo).await;
+        let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
+        // Its controller gave it up; it goes on all the same.
+        let remote = std::sync::Arc::clone(&leased.nodes[0].remote);
+        let harm = slow_harm(&bench);
+        let work = tokio::spawn(async move { remote.output(&harm).await });
+        until("it is at work", Duration::from_secs(5), || bench.path("harm").exists()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if of_the_lease {
+            assert_eq!(bench.leases.heal(&bench.cluster).await.failed, []);
+        } else {
+            for (_, answer) in bench.leases.undo(&bench.cluster, "t-1", &undo).await {
+                answer.expect("it is undone");
+            }
+        }
+        assert_ended_before_its_undo(&bench, &bench.path("undone")).await;
+        assert_ne!(work.await.expect("no panic").expect("it ends").status, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_would_begin_when_the_undo_has_begun_does_not() {
+    let bench = Bench::new();
+    // An undo that takes its time, in the midst of which a late injection comes.
+    let script = format!("echo begun >>{}\nsleep 1\n", bench.path("undone").display());
+    let undo = vec![Undo::OnNode { node: Node::new("n1"), script }];
+    bench.arm("t-1", 60, &undo).await;
+    let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
+    let healing = async { bench.leases.undo(&bench.cluster, "t-1", &undo).await };
+    let late = async {
+        until("the undo has begun", Duration::from_secs(5), || bench.path("undone").exists()).await;
+        assert!(bench.path("leases/t-1-n1.undo").exists(), "its lease is still there");
+        leased.nodes[0].remote.run(&Command::new("echo harm")).await
+    };
+    let (healed, late) = tokio::join!(healing, late);
+    assert!(healed.iter().all(|(_, answer)| answer.is_ok()), "{healed:?}");
+    let error = late.expect_err("it came too late").to_string();
+    assert!(error.contains("the lease of this fault has run out"), "{error}");
+    assert_eq!(files(&bench.path("leases.run")).iter().filter(|name| name.contains(".work.")).count(), 0);
+}
+
 #[tokio::test]
 async fn two_controllers_exclude_each_other() {
     let bench = Bench::new();

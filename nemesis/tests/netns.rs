@@ -13,7 +13,8 @@ use schism_generators::Invocation;
 use schism_history::{F, Node, Process as Who, Value};
 use schism_nemesis::{Leases, Ledger, Nemesis, NemesisOptions, RunTag, check_needs};
 use serde_json::{Value as Json, json};
-use support::{LocalRemote, Sleepers};
+use support::LocalRemote;
+use support::golden::StandIn;
 
 /// Processes that hold the namespaces.
 struct Net {
@@ -107,7 +108,7 @@ async fn with_net(six: bool, filter: &str, test: impl AsyncFnOnce(&Cluster, &Arc
     };
     let cluster = net.cluster(six);
     let folder = tempfile::tempdir().expect("the set-up of a test");
-    let db = Sleepers::new(folder.path());
+    let db = Arc::new(StandIn::of(1));
     let found = cluster.nodes[0]
         .remote
         .run(&Command::new(schism_nemesis::scripts::which_filter()))

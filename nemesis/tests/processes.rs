@@ -11,31 +11,22 @@ use schism_history::{F, Node, Process, Value};
 use schism_nemesis::ledger::{self, State};
 use schism_nemesis::{Actor, Answer, Leases, Ledger, Nemesis, NemesisOptions, RunTag, heal_all};
 use serde_json::{Value as Json, json};
-use support::{Sleepers, local_cluster};
+use support::programs::Programs;
 
-/// A cluster of sleepers with a nemesis. Ends its processes when dropped.
+/// A cluster of sleeping programs with a nemesis.
 struct Bench {
     folder: tempfile::TempDir,
     cluster: Cluster,
-    db: Arc<Sleepers>,
+    db: Arc<Programs>,
     nemesis: Arc<Nemesis>,
     leases: Leases,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.db.end(&self.cluster);
-    }
 }
 
 impl Bench {
     async fn new(margin_s: u64) -> Bench {
         let folder = tempfile::tempdir().expect("the set-up of a test");
-        let cluster = local_cluster(3);
-        let db = Sleepers::new(folder.path());
-        for handle in &cluster.nodes {
-            db.start(handle).await;
-        }
+        let db = Programs::new(3, &["sleep", "600"]).await;
+        let cluster = db.cluster.clone();
         let ledger = Ledger::open(&folder.path().join("faults.jsonl")).expect("the set-up of a test");
         let leases = Leases::within(&folder.path().join("leases").display().to_string());
         let options =
@@ -50,7 +41,7 @@ impl Bench {
     }
 
     fn state(&self, node: &str) -> Option<char> {
-        self.db.state(&Node::new(node))
+        self.db.state(node)
     }
 
     fn lease_files(&self) -> Vec<String> {
@@ -99,7 +90,7 @@ fn invocation(actor: &Actor, f: F, value: Value) -> Invocation {
 #[tokio::test]
 async fn a_kill_is_proven_undone_and_leaves_nothing() {
     let bench = Bench::new(60).await;
-    let before = bench.db.running(&Node::new("n2"));
+    let before = bench.db.running("n2").await;
     let actor = bench.actor("kill");
     let answer = inject(&actor, 7, json!(["n2"])).await;
     assert_eq!(answer.error, None, "{answer:?}");
@@ -107,7 +98,7 @@ async fn a_kill_is_proven_undone_and_leaves_nothing() {
     assert_eq!((&told["label"], &told["nodes"]), (&json!("kill: n2"), &json!(["n2"])));
     assert_eq!(told["evidence"]["proven"], true, "{told}");
     assert_eq!(told["processes"], json!([{"node": "n2", "pid": before[0].pid, "start_ticks": before[0].start_ticks}]));
-    assert_eq!([bench.state("n1").is_some(), bench.db.running(&Node::new("n2")).is_empty()], [true, true]);
+    assert_eq!([bench.state("n1").is_some(), bench.db.running("n2").await.is_empty()], [true, true]);
     assert_eq!(bench.nemesis.open_faults().list(), [("kill".to_owned(), 7)]);
     assert_eq!(actor.nodes(), [Node::new("n2")]);
     assert!(bench.lease_files().contains(&"t-7-n2.undo".to_owned()));
@@ -118,7 +109,7 @@ async fn a_kill_is_proven_undone_and_leaves_nothing() {
 
     let answer = heal(&actor, 7).await;
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(true)));
-    assert_ne!(bench.db.running(&Node::new("n2")), before);
+    assert_ne!(bench.db.running("n2").await, before);
     assert_eq!(bench.lease_files(), Vec::<String>::new());
     let states = [State::Planned, State::Injected, State::Healing, State::Healed];
     assert_eq!(bench.ledger_states(), states.map(|state| (7, state)));
@@ -153,7 +144,7 @@ async fn classes_that_overlap_do_not_confuse_each_other() {
     // Paused while killed: nobody to pause.
     let answer = inject(&pause, 3, json!(["n1"])).await;
     let error = answer.error.clone().unwrap().to_json();
-    assert_eq!(error, json!(["no-target", "pause: no target: sleepers does not run on n1"]));
+    assert_eq!(error, json!(["no-target", "pause: no target: programs does not run on n1"]));
     assert_eq!(answer.value.to_json()["evidence"]["proven"], false);
     assert_eq!(heal(&pause, 3).await.value.to_json()["evidence"]["proven"], true);
     // Some run and some do not: those that do.
@@ -170,7 +161,7 @@ async fn classes_that_overlap_do_not_confuse_each_other() {
 #[tokio::test]
 async fn a_process_that_took_the_number_over_is_left_alone() {
     let bench = Bench::new(60).await;
-    let mut other = bench.db.running(&Node::new("n1"));
+    let mut other = bench.db.running("n1").await;
     other[0].start_ticks += 1;
     let script = schism_nemesis::scripts::signal("KILL", &other);
     bench.cluster.nodes[0].remote.run(&schism_cluster::Command::new(script)).await.unwrap();

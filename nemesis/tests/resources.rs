@@ -6,123 +6,41 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use schism_cluster::daemon::{DaemonSpec, parse_status, start_script, status_script};
-use schism_cluster::{Cluster, Command, Db, DbError, Kill, NodeHandle, ProcessId};
+use schism_cluster::Command;
 use schism_history::Value;
 use schism_nemesis::{Evidence, Fault, Intention, Leases, RunTag, Undo, View};
 use serde_json::{Value as Json, json};
-use support::local_cluster;
+use support::programs::Programs;
 
-/// A database that is one program a node, kept in a folder. Its processes end with it.
-struct Programs {
-    folder: tempfile::TempDir,
-    argv: Vec<String>,
-    cluster: Cluster,
+/// The fault of this class and intention, prepared.
+async fn prepared(db: &Programs, class: &str, intention: Json, fault_id: u32) -> (Box<dyn Fault>, Vec<Undo>) {
+    let mut intention = intention;
+    intention["duration_ms"] = json!(1);
+    let view = View { nodes: db.cluster.names(), ..View::default() };
+    let intention = Intention::from_value(class, &Value::from_json(&intention)).unwrap();
+    // Another process of these tests has another tag.
+    let tag = RunTag::new(&format!("r{}", std::process::id()));
+    let mut fault = intention.decide(&view, &tag, fault_id).unwrap();
+    let undo = fault.prepare(&db.cluster, db).await.unwrap();
+    (fault, undo)
 }
 
-impl Programs {
-    async fn new(nodes: usize, argv: &[&str]) -> Arc<Programs> {
-        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let programs = Arc::new(Programs { folder, argv, cluster: local_cluster(nodes) });
-        for handle in &programs.cluster.nodes {
-            handle.remote.run(&Command::new(programs.start_script(&programs.cluster, handle))).await.unwrap();
-        }
-        programs
-    }
-
-    fn spec(&self, on: &NodeHandle) -> DaemonSpec {
-        let folder = self.folder.path().display().to_string();
-        let mut spec = DaemonSpec::new(on.node.as_str(), self.argv.clone());
-        (spec.log, spec.state_dir) = (format!("{folder}/{}.log", on.node), folder);
-        spec
-    }
-
-    fn pid(&self, node: &str) -> u32 {
-        let text = std::fs::read_to_string(self.folder.path().join(format!("{node}.pid"))).unwrap();
-        text.split_once(' ').unwrap().0.parse().unwrap()
-    }
-
-    /// The fault of this class and intention, prepared.
-    async fn prepared(&self, class: &str, intention: Json, fault_id: u32) -> (Box<dyn Fault>, Vec<Undo>) {
-        let mut intention = intention;
-        intention["duration_ms"] = json!(1);
-        let view = View { nodes: self.cluster.names(), ..View::default() };
-        let intention = Intention::from_value(class, &Value::from_json(&intention)).unwrap();
-        // Another process of these tests has another tag.
-        let tag = RunTag::new(&format!("r{}", std::process::id()));
-        let mut fault = intention.decide(&view, &tag, fault_id).unwrap();
-        let undo = fault.prepare(&self.cluster, self).await.unwrap();
-        (fault, undo)
-    }
-
-    async fn inject(&self, fault: &dyn Fault) -> Evidence {
-        fault.inject(&self.cluster, self).await.unwrap();
-        fault.verify_injected(&self.cluster, self).await.unwrap()
-    }
-
-    /// Undoes twice, as a lease and a controller may.
-    async fn heal(&self, fault: &dyn Fault, undo: &[Undo]) -> Evidence {
-        let leases = Leases::within(&self.folder.path().join("leases").display().to_string());
-        for _ in 0..2 {
-            for (node, answer) in leases.undo(&self.cluster, "x", undo).await {
-                answer.unwrap_or_else(|error| panic!("{node}: {error}"));
-            }
-        }
-        fault.verify_healed(&self.cluster, self).await.unwrap()
-    }
+async fn inject(db: &Programs, fault: &dyn Fault) -> Evidence {
+    fault.inject(&db.cluster, db).await.unwrap();
+    fault.verify_injected(&db.cluster, db).await.unwrap()
 }
 
-impl Drop for Programs {
-    fn drop(&mut self) {
-        for handle in &self.cluster.nodes {
-            let stop = schism_cluster::daemon::stop_script(&self.spec(handle), 0);
-            let _ = std::process::Command::new("sh").args(["-c", &stop]).output();
+/// Undoes twice, as a lease and a controller may.
+async fn heal(db: &Programs, fault: &dyn Fault, undo: &[Undo]) -> Evidence {
+    let leases = Leases::within(&db.folder.path().join("leases").display().to_string());
+    for _ in 0..2 {
+        for (node, answer) in leases.undo(&db.cluster, "x", undo).await {
+            answer.unwrap_or_else(|error| panic!("{node}: {error}"));
         }
     }
-}
-
-#[async_trait]
-impl Db for Programs {
-    fn name(&self) -> &'static str {
-        "programs"
-    }
-    async fn setup(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn await_ready(&self, _: &Cluster) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn teardown(&self, _: &Cluster, _: &NodeHandle) -> Result<(), DbError> {
-        Ok(())
-    }
-    async fn version(&self, _: &NodeHandle) -> Result<String, DbError> {
-        Ok("1".to_owned())
-    }
-    fn kill(&self) -> Option<&dyn Kill> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl Kill for Programs {
-    async fn processes(&self, on: &NodeHandle) -> Result<Vec<ProcessId>, DbError> {
-        let status = on.remote.run(&Command::new(status_script(&self.spec(on)))).await?;
-        Ok(parse_status(&status.text()).into_iter().collect())
-    }
-
-    fn start_script(&self, _: &Cluster, on: &NodeHandle) -> String {
-        start_script(&self.spec(on))
-    }
-
-    fn processes_script(&self, on: &NodeHandle) -> Option<String> {
-        let status = status_script(&self.spec(on));
-        Some(format!("set -- $(\n{status})\n[ \"$1\" != running ] || echo \"$2 $3\"\n"))
-    }
+    fault.verify_healed(&db.cluster, db).await.unwrap()
 }
 
 fn group(controller: &str, name: &str) -> bool {
@@ -141,14 +59,14 @@ async fn a_busy_database_gets_its_share_of_time_and_then_all_of_it() {
     }
     let pid = db.pid("n1");
     let before = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let (fault, undo) = db.prepared("cpu-throttle", json!({ "target": ["n1"], "percent": 5 }), 1).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "cpu-throttle", json!({ "target": ["n1"], "percent": 5 }), 1).await;
+    let seen = inject(&db, &*fault).await;
     let one = &seen.measured["throttled"][0];
     assert!(seen.proven && one["held_back"] == true, "{}", seen.measured);
     let (used, most) = (one["used"]["cpu_ms"].as_f64().unwrap(), one["most_ms"].as_f64().unwrap());
     assert!(used <= most * 1.3 + 120.0 && used > 0.0, "{used} ms of {most} ms");
     assert_ne!(std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap(), before);
-    let healed = db.heal(&*fault, &undo).await;
+    let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven, "{}", healed.measured);
     assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap(), before, "back where it was");
     assert!(!group("cpu", &format!("r{}-1-n1", std::process::id())));
@@ -164,10 +82,10 @@ async fn without_memory_the_kernel_kills_and_counts() {
         assert_eq!(missing, "no writable control group with the controller memory");
         return;
     }
-    let (fault, undo) = db.prepared("oom-kill", json!({ "target": ["n1"] }), 2).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "oom-kill", json!({ "target": ["n1"] }), 2).await;
+    let seen = inject(&db, &*fault).await;
     assert!(seen.proven && seen.measured["groups"][0]["counts"]["oom_kill"] == 1, "{}", seen.measured);
-    let healed = db.heal(&*fault, &undo).await;
+    let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven && healed.measured["groups_left"] == json!([]), "{}", healed.measured);
 }
 
@@ -176,29 +94,29 @@ async fn a_process_that_does_not_end_is_told_and_killed_when_healed() {
     let stubborn = "trap '' TERM; while :; do sleep 0.1; done";
     let db = Programs::new(1, &["sh", "-c", stubborn]).await;
     let first = db.pid("n1");
-    let (fault, undo) = db.prepared("terminate", json!({ "target": ["n1"], "grace_ms": 300 }), 3).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "terminate", json!({ "target": ["n1"], "grace_ms": 300 }), 3).await;
+    let seen = inject(&db, &*fault).await;
     assert!(!seen.proven && seen.measured["processes"][0]["pid"] == first, "{}", seen.measured);
-    let healed = db.heal(&*fault, &undo).await;
+    let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven && db.pid("n1") != first, "{}", healed.measured);
     // Restarting it kills it too, after its grace, and the new one runs at once.
     let second = db.pid("n1");
     let intention = json!({ "target": ["n1"], "signal": "term", "grace_ms": 200 });
-    let (fault, undo) = db.prepared("restart", intention, 4).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "restart", intention, 4).await;
+    let seen = inject(&db, &*fault).await;
     let third = db.pid("n1");
     assert!(seen.proven && third != second, "{}", seen.measured);
-    assert!(db.heal(&*fault, &undo).await.proven && db.pid("n1") == third, "what runs is left");
+    assert!(heal(&db, &*fault, &undo).await.proven && db.pid("n1") == third, "what runs is left");
 }
 
 #[tokio::test]
 async fn a_crash_loop_reaches_nobody_else_and_ends() {
     let db = Programs::new(2, &["sleep", "300"]).await;
     let other = db.pid("n2");
-    let (fault, undo) = db.prepared("crash-loop", json!({ "target": ["n1"], "every_ms": 100 }), 5).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "crash-loop", json!({ "target": ["n1"], "every_ms": 100 }), 5).await;
+    let seen = inject(&db, &*fault).await;
     assert!(seen.proven && seen.measured["loops"][0]["kills"].as_u64().unwrap() >= 2, "{}", seen.measured);
-    let healed = db.heal(&*fault, &undo).await;
+    let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven && healed.measured["loops"][0]["loop_runs"] == false, "{}", healed.measured);
     let (last, begun) = (db.pid("n1"), Instant::now());
     while begun.elapsed() < Duration::from_millis(600) {
@@ -233,8 +151,8 @@ async fn descriptors_run_out_and_the_old_limit_comes_back_with_the_children() {
     let log = || std::fs::read_to_string(db.folder.path().join("n1.log")).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     let before = limits(pid);
-    let (fault, undo) = db.prepared("descriptors", json!({ "target": ["n1"], "spare": 2 }), 6).await;
-    let seen = db.inject(&*fault).await;
+    let (fault, undo) = prepared(&db, "descriptors", json!({ "target": ["n1"], "spare": 2 }), 6).await;
+    let seen = inject(&db, &*fault).await;
     assert!(seen.proven, "{}", seen.measured);
     poke();
     poke();
@@ -243,7 +161,7 @@ async fn descriptors_run_out_and_the_old_limit_comes_back_with_the_children() {
     assert_eq!(log(), "Too many open files\n");
     let child = children()[0];
     assert_eq!(limits(child), limits(pid));
-    let healed = db.heal(&*fault, &undo).await;
+    let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven, "{}", healed.measured);
     assert_eq!((limits(pid), limits(child)), (before.clone(), before));
     poke();

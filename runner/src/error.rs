@@ -55,6 +55,10 @@ pub enum RunnerError {
         /// What happened.
         source: std::io::Error,
     },
+    /// Nodes or ground gave no answer when it was asked whether the plan can be done, or the database when its clients were
+    /// prepared: named with what was asked and for how long it was waited.
+    #[error("{0}")]
+    Unanswered(String),
     /// Another controller has the nodes, or left faults on them.
     #[error("{0}")]
     InUse(String),
@@ -98,7 +102,7 @@ impl RunnerError {
             ) => Exit::Usage,
             RunnerError::Usage(_) | RunnerError::Suite(_) | RunnerError::Plan(_) => Exit::Usage,
             RunnerError::Malformed { .. } | RunnerError::Read { .. } => Exit::Malformed,
-            RunnerError::InUse(_) => Exit::Unavailable,
+            RunnerError::InUse(_) | RunnerError::Unanswered(_) => Exit::Unavailable,
             RunnerError::Lab(_) | RunnerError::Packages(_) | RunnerError::Remote(_) | RunnerError::Db(_) => {
                 Exit::Unavailable
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schism_cluster::{Cluster, Command, DbError};
-use schism_nemesis::{Claim, ClaimError, Controller, Leases, Ledger, Nemesis, NemesisOptions, RunTag};
+use schism_nemesis::{Claim, ClaimError, Controller, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Unmet};
 use schism_tests_suites::Database;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -182,8 +182,7 @@ async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result
         answer?;
     }
     if let Err(unmet) = schism_nemesis::check_needs(&plan.faults, cluster, &*database.db).await {
-        let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
-        return Err(RunnerError::Plan(lines.join("\nschism: ")));
+        return Err(refused(&unmet));
     }
     if plan.setup {
         say(&format!("schism: {} goes up on {} nodes", database.db.name(), cluster.nodes.len()));
@@ -192,6 +191,16 @@ async fn bring_up(plan: &Plan, cluster: &Cluster, database: &Database) -> Result
         }
     }
     Ok(database.db.await_ready(cluster).await?)
+}
+
+/// Why a plan cannot be done, or, where nodes did not say, why that is not known.
+fn refused(unmet: &[Unmet]) -> RunnerError {
+    let lines: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+    let text = lines.join("\nschism: ");
+    match unmet.iter().any(|one| one.unanswered) {
+        true => RunnerError::Unanswered(text),
+        false => RunnerError::Plan(text),
+    }
 }
 
 /// What is done on all nodes at once.
@@ -296,3 +305,7 @@ pub fn write_record(dir: &RunDir, record: &RunRecord) -> Result<(), RunnerError>
         .map_err(|error| RunnerError::Internal(format!("a record has no JSON: {error}")))?;
     write_whole(&dir.info(), &json)
 }
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         }
     };
     let spec = LabSpec { trees: vec![tree], ..LabSpec::new(LabSpec::fresh_id(), 3) };
-    clocks::main(up(&spec, &std::env::current_exe().unwrap()).unwrap(), Duration::from_secs(2), CASES)
+    clocks::main(up(&spec, &std::env::current_exe().unwrap()).unwrap(), CASES)
 }
 
 async fn can(bench: &Bench) {

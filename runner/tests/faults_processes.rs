@@ -19,7 +19,9 @@ use schism_cluster::{Cluster, Command, Db, ProcessId, packages};
 use schism_generators::Invocation;
 use schism_history::{F, Node, Process, Value};
 use schism_lab::{Lab, LabSpec, exec, holder_main_if_asked, up};
-use schism_nemesis::{Answer, FAULTS, Leases, Ledger, Nemesis, NemesisOptions, RunTag, agent, check_needs, heal_all};
+use schism_nemesis::{
+    Answer, FAULTS, LeaseInfo, Leases, Ledger, Nemesis, NemesisOptions, RunTag, Undo, agent, check_needs, heal_all,
+};
 use schism_tests_suites::etcd::{Etcd, EtcdOptions};
 use serde_json::{Value as Json, json};
 
@@ -43,6 +45,7 @@ const CASES: &[Case] = &[
     ("nodes_freeze_reboot_and_lose_power", |place| Box::pin(nodes_freeze_reboot_and_lose_power(place))),
     ("the_ledger_alone_heals", |place| Box::pin(the_ledger_alone_heals(place))),
     ("the_node_heals_itself", |place| Box::pin(the_node_heals_itself(place))),
+    ("what_is_at_work_ends_with_its_lease", |place| Box::pin(what_is_at_work_ends_with_its_lease(place))),
     ("names_alone_heal", |place| Box::pin(names_alone_heal(place))),
     ("groups_and_agents_are_told_by_name", |place| Box::pin(groups_and_agents_are_told_by_name(place))),
     ("nothing_is_left", |place| Box::pin(nothing_is_left(place))),
@@ -430,6 +433,30 @@ async fn the_node_heals_itself(place: &Place) {
     place.db.await_ready(place.cluster()).await.unwrap();
 }
 
+/// Harm that takes long, over SSH, of a controller that gives no sign of life: the node ends it before it undoes it.
+async fn what_is_at_work_ends_with_its_lease(place: &Place) {
+    let (leases, node) = (Leases::default(), Node::new("n2"));
+    let harm = "trap '' TERM; i=0; while [ $i -lt 300 ]; do echo $i >>/run/slow; sleep 0.1; i=$((i + 1)); done";
+    let undo = [Undo::OnNode { node: node.clone(), script: "wc -l </run/slow >/run/slow-then\n".to_owned() }];
+    let info = LeaseInfo { class: "kill".to_owned(), label: "slow".to_owned(), lease_s: 2 };
+    leases.arm(place.cluster(), "fp-900", &info, &undo).await.unwrap();
+    let leased = leases.guarding(place.cluster(), "fp-900", &undo);
+    let begun = Instant::now();
+    let slow = leased.get(&node).unwrap().remote.run(&Command::new(harm)).await;
+    println!("  ended after {:.1?}: {:?}", begun.elapsed(), slow.as_ref().err().map(ToString::to_string));
+    assert!(slow.is_err() && begun.elapsed() < Duration::from_secs(20), "it is ended: {slow:?}");
+    while !leases.list(place.cluster()).await.0.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is undone");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let counts = place.on("n2", "wc -l </run/slow; cat /run/slow-then; rm -f /run/slow /run/slow-then").await;
+    let (now, then) = counts.split_once('\n').unwrap();
+    assert!(now == then && then.parse::<u32>().unwrap() > 3, "{counts}: nothing is harmed after the undo");
+    let late = leased.get(&node).unwrap().remote.run(&Command::new(harm)).await.unwrap_err().to_string();
+    assert!(late.contains("the lease of this fault has run out"), "{late}");
+}
+
 /// What lost its lease is found by its name: nothing but the nodes' addresses is needed.
 async fn names_alone_heal(place: &Place) {
     let nemesis = place.nemesis("names");
@@ -539,7 +566,7 @@ async fn nothing_is_left(place: &Place) {
         let left = place
             .on(
                 node,
-                "ls -d /run/schism/faults /run/schism/leases/* /var/lib/schism/leases/* /sys/fs/cgroup/*/schism-* \
+                "ls -d /run/schism/faults /run/schism/*.work.* /run/schism/*.ending /run/schism/leases/* /var/lib/schism/leases/* /sys/fs/cgroup/*/schism-* \
                  /sys/fs/cgroup/schism-* 2>/dev/null
                  for p in /proc/[0-9]*; do
                    tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -e ' agent ' -e schism-lease -e 'mark=' | grep -v grep

@@ -126,6 +126,30 @@ fn history_and_checkers_are_pure() {
     assert_eq!(impure_lines("let now = Instant::now();\n").len(), 1, "the guard bites");
 }
 
+/// Lines of code that make an anomaly by hand, and so of a kind that may stand in no table.
+fn anomalies_by_hand(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let made =
+        |line: &&str| line.contains("Anomaly {") && !["->", "struct ", "impl "].iter().any(|word| line.contains(word));
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).filter(made).map(str::to_owned).collect()
+}
+
+#[test]
+fn checkers_make_anomalies_of_the_kinds_of_the_table_alone() {
+    let mut looked_at = 0;
+    for path in sources(&root().join("checkers/src")) {
+        let text = std::fs::read_to_string(&path).expect("a source is text");
+        // The constructor, which takes a kind of the table.
+        let of_table = if path.ends_with("src/anomaly.rs") { 1 } else { 0 };
+        let found = anomalies_by_hand(&text);
+        assert_eq!(found.len(), of_table, "{}: say Anomaly::new(AnomalyKind::...): {found:?}", path.display());
+        looked_at += 1;
+    }
+    assert!(looked_at > 20, "{looked_at} sources");
+    let by_hand = "finding.anomalies.push(Anomaly { kind: \"G1a\".to_owned(), key, witness });\n";
+    assert_eq!(anomalies_by_hand(by_hand).len(), 1, "the guard bites");
+}
+
 #[test]
 fn files_open_with_their_purpose_and_stay_small() {
     for path in sources(&root()) {

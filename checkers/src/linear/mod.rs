@@ -46,7 +46,7 @@ pub use ruling::{Certificate, Ruling};
 pub use split::Operation;
 pub use verify::verify_witness;
 
-use crate::anomaly::{Anomaly, Exclusion, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Exclusion, Witness};
 use crate::checker::{Budget, Checker};
 use crate::verdict::{Finding, Gap};
 use models::WithModel;
@@ -282,20 +282,17 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, failure: &Fa
     let certain = exclusion.as_ref().map_or(&[][..], |exclusion| exclusion.operations.as_slice());
     let reduced = reduce::reduce(model, &operations, failure.at, certain, budget);
     let few = &reduced.operations;
-    Anomaly {
-        kind: "nonlinearizable".to_owned(),
-        key: key_name(history, key.key),
-        witness: Witness::Nonlinearizable {
-            model: model.name().to_owned(),
-            initial: model.show(history, &model.initial()),
-            operations: few.iter().map(|operation| operation.invoke).collect(),
-            until: reduced.until,
-            exclusion,
-            smallest: reduced.smallest,
-            blocked: few.get(reduced.blocked).map_or(failure.at, |operation| operation.invoke),
-            paths: paths::longest(model, history, few),
-            failed_at: reduced.failed_at,
-            operations_count,
-        },
-    }
+    let witness = Witness::Nonlinearizable {
+        model: model.name().to_owned(),
+        initial: model.show(history, &model.initial()),
+        operations: few.iter().map(|operation| operation.invoke).collect(),
+        until: reduced.until,
+        exclusion,
+        smallest: reduced.smallest,
+        blocked: few.get(reduced.blocked).map_or(failure.at, |operation| operation.invoke),
+        paths: paths::longest(model, history, few),
+        failed_at: reduced.failed_at,
+        operations_count,
+    };
+    Anomaly::new(AnomalyKind::Nonlinearizable, key_name(history, key.key), witness)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schism_history::{Call, History, Kind, OpIndex, REPLICA_READ, RunFacts, ValueRef};
 use serde_json::json;
 
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::{Budget, Checker};
 use crate::verdict::{Finding, Gap};
 
@@ -109,7 +109,7 @@ fn judge(history: &History, mutation: Mutation) -> Finding {
         if let Some(operations) = disagreement(reads, mutation) {
             let key = key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string);
             let witness = Witness::ReplicasDisagree { operations, answers: answers(reads, mutation) };
-            finding.anomalies.push(Anomaly { kind: "replicas-disagree".to_owned(), key, witness });
+            finding.anomalies.push(Anomaly::new(AnomalyKind::ReplicasDisagree, key, witness));
         }
     }
     if compared == 0 {

@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use schism_cluster::shell::quote;
-use schism_cluster::{Cluster, Command, NodeHandle};
+use schism_cluster::{Cluster, Command, NodeHandle, RemoteError};
 use schism_history::Node;
 use sha2::{Digest, Sha256};
 
@@ -144,11 +144,16 @@ true
     let upload = handle.remote.upload(&bytes, &uploaded, 0o755);
     match tokio::time::timeout(UPLOAD_WITHIN, upload).await {
         Ok(done) => done?,
-        Err(_) => return Err(refused(format!("its {} bytes did not get there in time", bytes.len()))),
+        Err(_) => {
+            let command = format!("(copying this program, {} bytes)", bytes.len());
+            return Err(RemoteError::Deadline { node: handle.node.clone(), command, after: UPLOAD_WITHIN }.into());
+        }
     }
     let hello = Command::new(command(&uploaded, "hello", &[]));
-    handle.remote.run(&hello).await.map_err(|error| refused(format!("this program does not run there: {error}")))?;
-    Ok(uploaded)
+    match handle.remote.run(&hello).await {
+        Err(error @ RemoteError::Exit { .. }) => Err(refused(format!("this program does not run there: {error}"))),
+        answer => Ok(answer.map(|_| uploaded)?),
+    }
 }
 
 /// The SHA-256 of this program, in hexadecimal; read once.

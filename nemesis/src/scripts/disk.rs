@@ -2,6 +2,7 @@
 
 use schism_cluster::shell::{PROCESS_FUNCTIONS, detached, quote, words};
 
+use super::lease::LEASE_HOLDS;
 use crate::agent;
 
 /// Where the faulty file systems of a node keep their rules.
@@ -96,7 +97,7 @@ echo mounted
         head = place.head(name),
         rule = quote(rule),
         reload = agent::command(agent_path, "faultfs-ctl", &[&place.state, "reload"]),
-        start = detached(&format!("exec {serve}"), &log, &pid_file),
+        start = detached(&format!("{LEASE_HOLDS}exec {serve}"), &log, &pid_file),
     )
 }
 

@@ -2,6 +2,8 @@
 
 use schism_cluster::shell::{PROCESS_FUNCTIONS, detached, quote};
 
+use super::lease::LEASE_HOLDS;
+
 /// Where the files of a node are kept as they were; on disk, so that they outlive a reboot.
 pub const KEPT_DIR: &str = "/var/lib/schism/kept";
 
@@ -60,7 +62,7 @@ until grep -q '^ready$' {log}; do
   sleep 0.05
 done
 ",
-        detached(&format!("exec {command}"), &log, &format!("{RUN_DIR}/{name}.pid")),
+        detached(&format!("{LEASE_HOLDS}exec {command}"), &log, &format!("{RUN_DIR}/{name}.pid")),
     )
 }
 

@@ -6,6 +6,7 @@ use schism_cluster::shell::{PROCESS_FUNCTIONS, detached, quote};
 use serde::{Deserialize, Serialize};
 
 use super::SBIN;
+use super::lease::LEASE_HOLDS;
 
 /// Says `nft` or `iptables`, whichever works here, or nothing.
 pub fn which_filter() -> String {
@@ -321,7 +322,9 @@ pub(super) const PULSE_DIR: &str = "/run/schism/pulse";
 pub fn pulse(name: &str, install: &str, remove: &str, on_ms: u64, off_ms: u64) -> String {
     let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
     let (on, off) = (seconds(on_ms), seconds(off_ms));
-    let command = format!("while :; do\n(\n{install})\nsleep {on}\n(\n{remove}) >/dev/null 2>&1\nsleep {off}\ndone\n");
+    let command = format!(
+        "{LEASE_HOLDS}while :; do\n(\n{install})\nsleep {on}\n(\n{remove}) >/dev/null 2>&1\nsleep {off}\ndone\n"
+    );
     detached(&command, &format!("{PULSE_DIR}/{name}.log"), &format!("{PULSE_DIR}/{name}.pid"))
 }
 

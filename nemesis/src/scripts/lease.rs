@@ -11,7 +11,7 @@ use schism_cluster::shell::{PROCESS_FUNCTIONS, quote};
 pub struct Places {
     /// What must survive a restart of the node: `NAME.undo`, `NAME.info`, and `watch`, the program that waits.
     pub dir: String,
-    /// What must not: signs of life, locks, how far the waiting is, the claim of a controller.
+    /// What must not: signs of life, locks, how far the waiting is, who is at work, the claim of a controller.
     pub run: String,
     /// Executable files in here are run when the node starts.
     pub boot: String,
@@ -54,7 +54,9 @@ pub fn whole(undo: &str) -> String {
 /// `lock NAME`: the lock of a lease, a file that names the process which has it. It is void when that process is gone; one
 /// that lives is waited for, but no longer than 20 s, as an undo run twice does no harm. `unlock NAME` gives back what is
 /// ours. `cancel NAME`: removes a lease, and, with the last of the node, what waits and what would start it again.
-/// `run_undo NAME`: undoes, and cancels when that succeeded. They stand on [`PROCESS_FUNCTIONS`].
+/// `end_work NAME`: ends what still works under a lease ([`lease_work`]), and lets nothing begin any more: first by SIGTERM, as a
+/// script may have stopped something that must go on, after 2 s by SIGKILL; what hangs in the kernel for 3 s more will do nothing
+/// when it is let go. `run_undo NAME`: undoes, and cancels when that succeeded. They stand on [`PROCESS_FUNCTIONS`].
 pub(super) const FUNCTIONS: &str = r#"void() {
   { read -r holder since <"$run/$1.lock"; } 2>/dev/null || return 0
   alive "$holder" "$since" || rm -f "$run/$1.lock" "$run/$1.lock.$holder"
@@ -76,7 +78,8 @@ unlock() {
   rm -f "$run/$1.lock.$$"
 }
 cancel_now() {
-  rm -f "$dir/$1.undo" "$dir/$1.info" "$dir/$1.out" "$run/$1.tick"
+  rm -f "$dir/$1.undo" "$dir/$1.info" "$dir/$1.out" "$run/$1.tick" "$run/$1".work.*
+  rm -f "$run/$1.ending"
   for one in "$dir"/*.undo; do
     [ ! -e "$one" ] || return 0
   done
@@ -88,10 +91,34 @@ cancel_now() {
 cancel() {
   ( flock -w 10 9; cancel_now "$1" ) 9>>"$run/guard" 2>/dev/null || cancel_now "$1"
 }
+end_work() {
+  echo >"$run/$1.ending" || return 0
+  groups=
+  for work in "$run/$1".work.*; do
+    { read -r since <"$work"; } 2>/dev/null || continue
+    alive "${work##*.}" "$since" || continue
+    rm -f "$work"
+    groups="$groups ${work##*.}"
+  done
+  tries=0
+  while [ -n "$groups" ] && [ "$tries" -lt 50 ]; do
+    left=$groups groups=
+    for group in $left; do
+      case $tries in
+      0) kill -s TERM -- "-$group" 2>/dev/null ;;
+      20) kill -s KILL -- "-$group" 2>/dev/null ;;
+      *) kill -s 0 -- "-$group" 2>/dev/null ;;
+      esac && groups="$groups $group"
+    done
+    [ -z "$groups" ] || sleep 0.1 2>/dev/null || sleep 1
+    tries=$((tries + 1))
+  done
+}
 run_undo() {
   lock "$1"
   status=0
   if [ -e "$dir/$1.undo" ]; then
+    end_work "$1"
     sh "$dir/$1.undo" >"$dir/$1.out" 2>&1 </dev/null
     status=$?
     [ "$status" -ne 0 ] || cancel "$1"
@@ -211,7 +238,7 @@ pub fn lease_arm(places: &Places, name: &str, lease_s: u64, controller: &str, in
   printf '%s' {at_boot} >\"$boot/schism-leases\" && chmod 700 \"$boot/schism-leases\" || return 1
   hook
   printf '%s %s %s %s\\n' \"$lease\" \"$how\" {controller} {info} >\"$dir/$name.info\" || return 1
-  rm -f \"$run/$name.expired\"
+  rm -f \"$run/$name.expired\" \"$run/$name.ending\"
   read -r up rest </proc/uptime
   echo \"${{up%%.*}} 0\" >\"$run/$name.tick\"
   sync \"$dir/$name.new\" \"$dir/$name.info\" \"$dir/watch\" \"$boot/schism-leases\" 2>/dev/null
@@ -275,6 +302,7 @@ case $undo in
 esac
 mkdir -p \"$run\" 2>/dev/null
 lock \"$name\"
+end_work \"$name\"
 sh -c \"$undo\" </dev/null
 status=$?
 {cancel}unlock \"$name\"
@@ -299,11 +327,35 @@ cancel \"$name\"
     )
 }
 
-/// Ends the shell where a lease is not there, or not any more.
-pub fn lease_needed(places: &Places, name: &str) -> String {
-    let file = format!("{}/{name}.undo", places.dir);
-    format!("[ -e {} ] || {{ echo 'the lease of this fault has run out' >&2; exit 1; }}", quote(&file))
+/// What an injection runs first, in a session of its own: tells who works under a lease (`$run/NAME.work.PID` holds the start
+/// time), and ends the shell where that is not there, or not any more.
+///
+/// In this order, as [`heal`] and what waits first forbid work (`NAME.ending`) and then look who works: one of both sees the
+/// other; and they take the lease away before they take back that word. `SCHISM_LEASE` names the file, for [`LEASE_HOLDS`].
+pub fn lease_work(places: &Places, name: &str) -> String {
+    format!(
+        "SCHISM_LEASE={base}.work.$$
+tell_work() {{
+  IFS= read -r _line <\"/proc/$$/stat\" || return 1
+  set -- ${{_line##*) }}
+  echo \"${{20}}\" >\"$SCHISM_LEASE\"
+}}
+{{ tell_work; }} 2>/dev/null && [ ! -e {base}.ending ] && [ -e {undo} ] || {{
+  rm -f \"$SCHISM_LEASE\"
+  echo 'the lease of this fault has run out' >&2
+  exit 1
+}}
+export SCHISM_LEASE",
+        base = quote(&format!("{}/{name}", places.run)),
+        undo = quote(&format!("{}/{name}.undo", places.dir)),
+    )
 }
+
+/// Ends the shell of what an injection leaves behind where the work that started it was ended meanwhile. To be run when its
+/// number is told where the undo looks for it.
+pub(super) const LEASE_HOLDS: &str = r#"[ -z "${SCHISM_LEASE-}" ] || [ -e "$SCHISM_LEASE" ] || exit 1
+unset SCHISM_LEASE
+"#;
 
 /// Lists leases, a line each: name, uptime now, uptime when what waits was last seen, how long it was silent then, and the
 /// line of [`lease_arm`].

@@ -31,6 +31,7 @@ pub struct Leftover {
 /// All of them, a line each. In this order: what makes a harm anew goes before the harm, what lies over files before the
 /// files, and what serves a file system after its mount. Below the faulty file systems is the place of device mapper.
 pub const LEFTOVERS: &[Leftover] = &[
+    Leftover { what: "injections at work", script: || format!("{PROCESS_FUNCTIONS}{OURS}{WORKS}") },
     Leftover { what: "cuts that come and go", script: pulses },
     Leftover { what: "nftables tables", script: || NFT.to_owned() },
     Leftover { what: "iptables chains", script: || IPTABLES.to_owned() },
@@ -191,6 +192,18 @@ const IPTABLES: &str = r#"for tool in iptables ip6tables; do
       fi
     done
   done
+done
+"#;
+
+/// Injections whose lease is gone, though they may still be at work.
+const WORKS: &str = r#"for one in "$run"/*.work.* "$run"/*.ending; do
+  [ -e "$one" ] || continue
+  name=${one##*/}
+  name=${name%.ending}
+  name=${name%.work.*}
+  ours "$name" && [ ! -e "$dir/$name.undo" ] || continue
+  end_work "$name"
+  rm -f "$run/$name".work.* "$run/$name.ending"
 done
 "#;
 

@@ -35,7 +35,7 @@ pub use filter::{
     How, Rules, Whose, all_filters, controller_address, iptables_install, iptables_leftover, iptables_undo, login_port,
     nft_leftover, nft_load, nft_load_text, nft_rules, nft_undo, pulse, pulse_leftover, pulse_undo, which_filter,
 };
-pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list, lease_needed, whole};
+pub use lease::{Places, beat, heal, lease_arm, lease_cancel, lease_heal, lease_list, lease_work, whole};
 pub use leftovers::{LEFTOVERS, Leftover, leftovers_remove};
 pub use netem::{
     HANDLE, SHAPES_DIR, all_shapes, foreign_queues, netem_apply, netem_leftover, netem_missing, netem_undo, shape_line,
@@ -133,6 +133,7 @@ mod tests {
             heal(&places, "t-1", false),
             lease_cancel(&places, "t-1"),
             lease_list(&places),
+            lease_work(&places, "t-1"),
             lease_heal(&places),
             claim_take("/var/lib/a b", "/run/a b", "t", "t here:1:2 3 30"),
             claim_release("/run/a b", "t"),

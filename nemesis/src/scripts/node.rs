@@ -1,5 +1,7 @@
 //! Whole nodes: which boot this is, and booting again.
 
+use super::lease::LEASE_HOLDS;
+
 /// Prints what tells one boot of a node from another, and how long it is up: `BOOT_ID INIT_START_TICKS UPTIME_S`. Nodes
 /// that share a kernel share the boot id; their first process does not begin at the same tick twice.
 pub fn node_identity() -> String {
@@ -31,7 +33,7 @@ done </proc/self/status
 pub fn reboot() -> String {
     format!(
         "{}setsid sh -c 'sleep 0.5
-sync
+{LEASE_HOLDS}sync
 if [ -d /run/systemd/system ]; then systemctl reboot; else reboot -f || reboot; fi' </dev/null >/dev/null 2>&1 &
 ",
         super::SBIN

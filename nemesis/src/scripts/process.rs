@@ -3,6 +3,8 @@
 use schism_cluster::ProcessId;
 use schism_cluster::shell::{PROCESS_FUNCTIONS, detached, quote};
 
+use super::lease::LEASE_HOLDS;
+
 /// Sends a signal to exactly these processes: a number that was given to another process since is left alone, one
 /// that is gone is no error.
 pub fn signal(name: &str, processes: &[ProcessId]) -> String {
@@ -68,7 +70,8 @@ if left; then echo \"still there after SIGKILL:$rest\" >&2; exit 1; fi
 /// Starts a command that goes on by itself (`$mark.pid` tells which, `$mark.log` what it said) for as long as the file
 /// `$mark.on` is there, or until [`detached_stop`]. Prints its number and start time.
 pub fn detached_start(mark: &str, command: &str) -> String {
-    let begin = detached(command, &format!("{FAULT_DIR}/{mark}.log"), &format!("{FAULT_DIR}/{mark}.pid"));
+    let command = format!("{LEASE_HOLDS}{command}");
+    let begin = detached(&command, &format!("{FAULT_DIR}/{mark}.log"), &format!("{FAULT_DIR}/{mark}.pid"));
     format!("mkdir -p {FAULT_DIR} && : >{}.on || exit 1\n{begin}", place(mark))
 }
 
@@ -178,6 +181,26 @@ mod tests {
     fn marks_are_safe_names() {
         assert_eq!(mark("t-3", "n1"), "t-3-n1");
         assert_eq!(mark("t-3", "../a b"), "t-3-.._a_b");
+    }
+
+    #[test]
+    fn what_begins_after_its_work_was_ended_ends_by_itself() {
+        let mark = format!("test-{}-late", std::process::id());
+        let folder = tempfile::tempdir().unwrap();
+        let (work, file) = (folder.path().join("work"), folder.path().join("done"));
+        let begin = detached_start(&mark, &format!("echo ${{SCHISM_LEASE-none}} >>{}", file.display()));
+        let lease = format!("export SCHISM_LEASE={}\n", work.display());
+        run(&format!("{lease}{begin}"));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!file.exists(), "there is no such work any more");
+        std::fs::write(&work, "7\n").unwrap();
+        run(&format!("{lease}{begin}"));
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while std::fs::read_to_string(&file).unwrap_or_default() != "none\n" {
+            assert!(std::time::Instant::now() < end, "it never began");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        run(&detached_stop(&mark, 50, ""));
     }
 
     #[test]

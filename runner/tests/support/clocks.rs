@@ -28,7 +28,6 @@ pub struct Bench {
     pub db: Arc<Etcd>,
     pub nemesis: Arc<Nemesis>,
     pub ledger: PathBuf,
-    lease: Duration,
     folder: tempfile::TempDir,
 }
 
@@ -40,12 +39,11 @@ impl Drop for Bench {
     }
 }
 
-/// Runs cases in order, on a lab that was made while the process had one thread. Harm is undone when the controller was
-/// silent for as long as `lease`.
-pub fn main(lab: Lab, lease: Duration, cases: &[Case]) -> ExitCode {
+/// Runs cases in order, on a lab that was made while the process had one thread.
+pub fn main(lab: Lab, cases: &[Case]) -> ExitCode {
     let ready = enter(lab, &[], true).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut bench = runtime.block_on(Bench::new(ready, lease));
+    let mut bench = runtime.block_on(Bench::new(ready));
     let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let mut failed = 0;
     for (name, case) in cases.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f)))
@@ -66,21 +64,21 @@ pub fn main(lab: Lab, lease: Duration, cases: &[Case]) -> ExitCode {
 }
 
 impl Bench {
-    async fn new(ready: Ready, lease: Duration) -> Bench {
+    async fn new(ready: Ready) -> Bench {
         let db = Arc::new(Etcd::new(EtcdOptions::default()).unwrap());
         for handle in &ready.cluster.nodes {
             db.setup(&ready.cluster, handle).await.unwrap();
         }
         db.await_ready(&ready.cluster).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let (nemesis, ledger) = nemesis(&ready.cluster, &db, lease, folder.path());
-        Bench { ready, db, nemesis, ledger, lease, folder }
+        let (nemesis, ledger) = nemesis(&ready.cluster, &db, folder.path());
+        Bench { ready, db, nemesis, ledger, folder }
     }
 
     /// A nemesis that was never halted, with an empty ledger.
     fn renew(&mut self) {
         self.folder = tempfile::tempdir().unwrap();
-        (self.nemesis, self.ledger) = nemesis(&self.ready.cluster, &self.db, self.lease, self.folder.path());
+        (self.nemesis, self.ledger) = nemesis(&self.ready.cluster, &self.db, self.folder.path());
     }
 
     pub fn cluster(&self) -> &Cluster {
@@ -124,9 +122,9 @@ fn next() -> u32 {
     NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
 }
 
-fn nemesis(cluster: &Cluster, db: &Arc<Etcd>, lease: Duration, folder: &Path) -> (Arc<Nemesis>, PathBuf) {
+fn nemesis(cluster: &Cluster, db: &Arc<Etcd>, folder: &Path) -> (Arc<Nemesis>, PathBuf) {
     let path = folder.join("faults.jsonl");
-    let options = NemesisOptions { lease, ..NemesisOptions::new(RunTag::new("clk")) };
+    let options = NemesisOptions { lease: Duration::from_secs(60), ..NemesisOptions::new(RunTag::new("clk")) };
     let classes = ["kill", "pause", "clock-jump", "clock-strobe", "clock-drift"];
     let ledger = Ledger::open(&path).unwrap();
     (Nemesis::new(cluster.clone(), Arc::clone(db) as _, ledger, options, &classes), path)

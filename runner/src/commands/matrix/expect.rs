@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schism_checkers::AnomalyKind;
 use schism_checkers::Outcome;
-use schism_checkers::table::{ANOMALY_KINDS, CHECKERS};
+use schism_checkers::table::CHECKERS;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::cell::Cell;
@@ -144,8 +145,9 @@ fn check(one: &Expectation) -> Result<(), String> {
     if let Some(name) = one.checker.as_deref().filter(|name| !checkers().any(|known| known == *name)) {
         return Err(unknown("checker", name, checkers()));
     }
-    if let Some(kind) = one.anomalies.iter().find(|kind| !ANOMALY_KINDS.contains(&kind.as_str())) {
-        return Err(unknown("anomaly", kind, ANOMALY_KINDS.iter().copied()));
+    let kinds = || AnomalyKind::ALL.iter().map(|kind| kind.as_str());
+    if let Some(kind) = one.anomalies.iter().find(|kind| !kinds().any(|known| known == kind.as_str())) {
+        return Err(unknown("anomaly", kind, kinds()));
     }
     if let Some(name) = &one.workload
         && !schism_workloads::WORKLOADS.iter().any(|entry| entry.name == name)
