@@ -19,6 +19,7 @@ mod json;
 pub mod jsonl;
 pub mod notation;
 pub mod op;
+mod reading;
 pub mod seed;
 pub mod tail;
 pub mod value;
@@ -29,6 +30,7 @@ pub use history::{Call, History, HistoryBuilder, HistoryError, ValueId, ValueRef
 pub use jsonl::{JsonlError, JsonlWriter};
 pub use notation::NotationError;
 pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process, REPLICA_READ};
+pub use reading::{FailedCas, Import};
 pub use seed::Seed;
 pub use tail::{Tail, Torn};
 pub use value::{Key, Mop, Value};
