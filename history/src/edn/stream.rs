@@ -58,6 +58,11 @@ fn parse(dialect: &mut Dialect, chunk: &Chunk, forms: &mut Forms) {
     while misses < MISSES_MAX {
         match bytes.get(at) {
             None => return,
+            // What is discarded is no event, and whoever follows the text steps over it.
+            Some(b'#') if bytes.get(at + 1) == Some(&b'_') => {
+                at += 2;
+                continue;
+            }
             Some(b'{' | b'#') => {}
             Some(b';') => {
                 at += length_to(&bytes[at..], b'\n');
