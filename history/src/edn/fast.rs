@@ -14,7 +14,7 @@ const F: u16 = 1 << 4;
 /// The event of the map, perhaps tagged, that begins at byte `start`; its `end` is after its closing brace. `None`: not
 /// plain.
 pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
-    let mut scan = Scan { bytes, at: start };
+    let mut scan = Scan::new(bytes, start);
     let mut plain = Plain { at: u32::try_from(start).ok()?, ..Plain::NEW };
     let mut seen = 0;
     if !scan.eat(b"{") && !scan.eat(b"#jepsen.history.Op{") {
@@ -36,7 +36,7 @@ pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Pla
             _ => return None,
         }
     }
-    plain.end = u32::try_from(scan.at).ok()?;
+    plain.end = u32::try_from(scan.at()).ok()?;
     (seen & (PROCESS | TYPE | F) == PROCESS | TYPE | F).then_some(plain)
 }
 
@@ -46,9 +46,7 @@ fn field(scan: &mut Scan<'_>, plain: &mut Plain, names: &mut Names) -> Option<u1
     if !scan.eat(b":") {
         return None;
     }
-    let first = scan.peek()?;
-    scan.at += 1;
-    Some(match first {
+    Some(match scan.next()? {
         b'i' if named(scan, b"ndex ") => {
             scan.unsigned()?;
             1
@@ -95,18 +93,14 @@ fn named<const N: usize>(scan: &mut Scan<'_>, rest: &[u8; N]) -> bool {
 #[inline]
 fn blanks(scan: &mut Scan<'_>) {
     while let Some(b' ' | b',') = scan.peek() {
-        scan.at += 1;
+        scan.next();
     }
 }
 
 /// What a keyword is made of, its colon stepped over: at least one byte, and only such as any reader takes.
 #[inline]
 fn word<'a>(scan: &mut Scan<'a>) -> Option<&'a [u8]> {
-    let rest = scan.rest();
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'?' | b'!' | b'*' | b'/');
-    let length = rest.iter().position(|byte| !plain(byte))?;
-    scan.at += length;
-    (length > 0).then_some(&rest[..length])
+    scan.while_bytes(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'?' | b'!' | b'*' | b'/'))
 }
 
 #[inline]

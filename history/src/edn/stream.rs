@@ -28,8 +28,8 @@ const MISSES_MAX: u32 = 64;
 /// An event that a thread found; places are those in the chunk.
 enum Found {
     Plain(Plain),
-    /// The event, where it begins, and after its end.
-    Row(Box<Row>, usize, usize),
+    /// The event until it is taken, where it begins, and after its end.
+    Row(Option<Box<Row>>, usize, usize),
 }
 
 impl Found {
@@ -83,7 +83,7 @@ fn parse(dialect: &mut Dialect, chunk: &Chunk, forms: &mut Forms) {
         let text = *text.get_or_insert_with(|| valid(bytes));
         match text.and_then(|text| event(text, at, *dialect)) {
             Some((row, end)) => {
-                forms.found.push(Found::Row(Box::new(row), at, end));
+                forms.found.push(Found::Row(Some(Box::new(row)), at, end));
                 at = end;
             }
             None => {
@@ -181,6 +181,8 @@ struct Follower<'a> {
 
 /// What stands at a place that no thread's guess is for.
 enum Step {
+    /// Blanks, comments and what is discarded, up to this place.
+    Blank(usize),
     /// An event, and after its end.
     Event(Box<Row>, usize),
     /// One of the brackets around all events.
@@ -229,54 +231,61 @@ impl Follower<'_> {
         let place = Place { bytes, offset: self.offset, line: self.line, column: self.column };
         let mut spots = Spots { place, at: 0, line: place.line };
         let mut valid = None;
-        let mut found = forms.found.drain(..).peekable();
+        let mut found = 0;
         let mut at = if self.offset == 0 && bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         let mut whole = None;
         let end = loop {
             while let Some(b' ' | b',' | b'\n' | b'\r') = bytes.get(at) {
                 at += 1;
             }
-            while found.next_if(|next| next.at() + shift < at).is_some() {}
-            match found.next_if(|next| next.at() + shift == at) {
-                Some(Found::Plain(plain)) => {
-                    self.assembler.take_plain(plain, &mut forms.names, at, &mut spots)?;
+            while forms.found.get(found).is_some_and(|next| next.at() + shift < at) {
+                found += 1;
+            }
+            match forms.found.get_mut(found) {
+                Some(Found::Plain(plain)) if plain.at as usize + shift == at => {
+                    self.assembler.take_plain(*plain, &mut forms.names, at, &mut spots)?;
                     at = shift + plain.end as usize;
                     whole = Some(at);
                     continue;
                 }
-                Some(Found::Row(row, _, end)) => {
-                    self.assembler.take(Row { place: spots.to(at), ..*row })?;
-                    at = shift + end;
+                Some(Found::Row(row, begin, end)) if *begin + shift == at => {
+                    if let Some(row) = row.take() {
+                        self.assembler.take(Row { place: spots.to(at), ..*row })?;
+                    }
+                    at = shift + *end;
                     whole = Some(at);
                     continue;
                 }
-                None => {}
+                _ => {}
             }
             let (text, rest) = *valid.get_or_insert_with(|| as_far_as_valid(bytes));
             let text = Text { text, rest, last: chunk.last, broken: chunk.broken, place };
-            match self.step(&text, &mut at)? {
+            match self.step(&text, at, &mut spots)? {
+                Step::Blank(after) => at = after,
                 Step::Event(row, after) => {
-                    self.assembler.take(Row { place: spots.to(at), ..*row })?;
+                    self.assembler.take(*row)?;
                     at = after;
+                    whole = Some(at);
                 }
-                Step::Bracket(after) => at = after,
+                Step::Bracket(after) => {
+                    at = after;
+                    whole = Some(at);
+                }
                 end => break end,
             }
-            whole = Some(at);
         };
-        drop(found);
         if let Some(at) = whole {
-            self.tail.whole_bytes = self.offset + at as u64;
-            self.whole_line = place.of(at).0;
+            (self.whole_line, self.tail.whole_bytes) = spots.to(at);
         }
-        self.finish_text(&place, at, &end, chunk.last)
+        self.finish_text(&mut spots, at, &end, chunk.last)
     }
 
     /// Keeps what has no end yet, from `at` on, or tells how the file ended.
-    fn finish_text(&mut self, place: &Place<'_>, at: usize, end: &Step, last: bool) -> Result<(), EdnError> {
-        let rest = &place.bytes[at..];
-        let length = self.offset + place.bytes.len() as u64;
-        (self.line, self.column, self.offset) = place.of(at);
+    fn finish_text(&mut self, spots: &mut Spots<'_>, at: usize, end: &Step, last: bool) -> Result<(), EdnError> {
+        let rest = &spots.place.bytes[at..];
+        let length = self.offset + spots.place.bytes.len() as u64;
+        self.column = spots.place.column_of(at);
+        (self.line, self.offset) = spots.to(at);
         if last {
             let torn = match end {
                 Step::Torn => Some((self.line, self.offset)),
@@ -295,40 +304,40 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Reads what stands at a place, which moves over blanks, comments and what is discarded.
-    fn step(&mut self, text: &Text<'_>, at: &mut usize) -> Result<Step, EdnError> {
-        let mut reader = Reader { text: text.text, at: *at };
+    /// Reads what stands at a place.
+    fn step(&mut self, text: &Text<'_>, at: usize, spots: &mut Spots<'_>) -> Result<Step, EdnError> {
+        let mut reader = Reader { text: text.text, at };
         if let Err(trouble) = reader.skip(DEPTH_MAX) {
-            return text.trouble(*at, &trouble);
+            return text.trouble(at, &trouble);
         }
         // A comment, or what is discarded, may go on in the next chunk, unless a line ended.
-        if text.may_go_on(*at, reader.at, b'\n') {
+        if text.may_go_on(at, reader.at, b'\n') {
             return Ok(Step::Unfinished);
         }
-        *at = reader.at;
-        let start = reader.at;
+        if reader.at > at {
+            return Ok(Step::Blank(reader.at));
+        }
         match reader.peek() {
             None => {
-                let wrong = Trouble { at: start, expected: "text in UTF-8", end: false };
+                let wrong = Trouble { at, expected: "text in UTF-8", end: false };
                 return if text.rest == Rest::Wrong { Err(text.place.syntax(&wrong)) } else { Ok(Step::End) };
             }
             Some(b'[') if self.close.is_none() => self.close = Some(b']'),
             Some(b'(') if self.close.is_none() => self.close = Some(b')'),
             Some(byte) if self.close == Some(byte) => self.close = None,
-            Some(b'{' | b'#' | b'^') => return self.event(text, reader),
-            Some(_) => return Err(text.place.syntax(&Trouble { at: start, expected: EVENT, end: false })),
+            Some(b'{' | b'#' | b'^') => return self.event(text, reader, spots),
+            Some(_) => return Err(text.place.syntax(&Trouble { at, expected: EVENT, end: false })),
         }
-        Ok(Step::Bracket(start + 1))
+        Ok(Step::Bracket(at + 1))
     }
 
-    fn event(&self, text: &Text<'_>, mut reader: Reader<'_>) -> Result<Step, EdnError> {
+    fn event(&self, text: &Text<'_>, mut reader: Reader<'_>, spots: &mut Spots<'_>) -> Result<Step, EdnError> {
         let start = reader.at;
         match reader.form(DEPTH_MAX) {
             Err(trouble) => text.trouble(start, &trouble),
             Ok(_) if text.may_go_on(start, reader.at, b'}') => Ok(Step::Unfinished),
             Ok(Value::Map(fields)) => {
-                let (line, _, offset) = text.place.of(start);
-                let row = events::row(*fields, self.dialect, (line, offset))?;
+                let row = events::row(*fields, self.dialect, spots.to(start))?;
                 Ok(Step::Event(Box::new(row), reader.at))
             }
             Ok(_) => Err(text.place.syntax(&Trouble { at: start, expected: EVENT, end: false })),

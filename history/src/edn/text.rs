@@ -35,19 +35,24 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Line, column and offset of one of its bytes.
-    pub(super) fn of(&self, at: usize) -> (u64, u64, u64) {
+    /// Line and offset of one of its bytes.
+    pub(super) fn of(&self, at: usize) -> (u64, u64) {
         let before = &self.bytes[..at.min(self.bytes.len())];
-        let column = match before.iter().rposition(|&byte| byte == b'\n') {
+        (self.line + chunks::lines(before), self.offset + before.len() as u64)
+    }
+
+    /// Column of one of its bytes.
+    pub(super) fn column_of(&self, at: usize) -> u64 {
+        let before = &self.bytes[..at.min(self.bytes.len())];
+        match before.iter().rposition(|&byte| byte == b'\n') {
             Some(end) => (before.len() - end) as u64,
             None => self.column + before.len() as u64,
-        };
-        (self.line + chunks::lines(before), column, self.offset + before.len() as u64)
+        }
     }
 
     /// The error for trouble in it.
     pub(super) fn syntax(&self, trouble: &Trouble) -> EdnError {
-        let (line, column, offset) = self.of(trouble.at);
+        let ((line, offset), column) = (self.of(trouble.at), self.column_of(trouble.at));
         let found = json::found(self.bytes, trouble.at);
         EdnError::Syntax { line, column, offset, found, expected: trouble.expected }
     }

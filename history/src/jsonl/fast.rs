@@ -12,7 +12,7 @@ const F: u16 = 1 << 4;
 
 /// The event of the line that begins at byte `start`; its `end` is after the end of the line. `None`: not plain.
 pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
-    let mut scan = Scan { bytes, at: start };
+    let mut scan = Scan::new(bytes, start);
     let mut plain = Plain { at: u32::try_from(start).ok()?, ..Plain::NEW };
     let mut seen = 0;
     if !scan.eat(b"{") {
@@ -24,9 +24,7 @@ pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Pla
             return None;
         }
         seen |= field;
-        let next = scan.peek()?;
-        scan.at += 1;
-        match next {
+        match scan.next()? {
             b',' => spaces(&mut scan),
             b'}' => break,
             _ => return None,
@@ -36,7 +34,7 @@ pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Pla
     if !whole || !(scan.eat(b"\n") || scan.eat(b"\r\n")) {
         return None;
     }
-    plain.end = u32::try_from(scan.at).ok()?;
+    plain.end = u32::try_from(scan.at()).ok()?;
     Some(plain)
 }
 
@@ -46,9 +44,7 @@ fn field(scan: &mut Scan<'_>, plain: &mut Plain, names: &mut Names) -> Option<u1
     if !scan.eat(b"\"") {
         return None;
     }
-    let first = scan.peek()?;
-    scan.at += 1;
-    Some(match first {
+    Some(match scan.next()? {
         b'i' if named(scan, b"ndex\":") => {
             scan.unsigned()?;
             1
@@ -110,7 +106,7 @@ fn named<const N: usize>(scan: &mut Scan<'_>, rest: &[u8; N]) -> bool {
 #[inline]
 fn spaces(scan: &mut Scan<'_>) {
     while scan.peek() == Some(b' ') {
-        scan.at += 1;
+        scan.next();
     }
 }
 

@@ -37,8 +37,9 @@ impl Chunk {
 
 /// How many lines end in a text.
 pub(crate) fn lines(bytes: &[u8]) -> u64 {
-    // Summed in bytes, so that many are counted at a time.
-    bytes.chunks(255).map(|part| u64::from(part.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>())).sum()
+    // Summed in bytes, without a look at overflow (255 fit), so that many are counted at a time.
+    let count = |part: &[u8]| part.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(u8::from(byte == b'\n')));
+    bytes.chunks(255).map(|part| u64::from(count(part))).sum()
 }
 
 /// Where chunks may end.

@@ -100,7 +100,16 @@ impl Plain {
 #[derive(Debug)]
 struct Name<T> {
     item: T,
+    /// Its text and length in one word, if it is short.
+    short: Option<u64>,
     number: Option<u16>,
+}
+
+/// A text of at most seven bytes and its length in one word, which are compared at once.
+#[inline]
+fn short(text: &[u8]) -> Option<u64> {
+    let word = |text: &[u8]| text.iter().fold(text.len() as u64, |word, &byte| word << 8 | u64::from(byte));
+    (text.len() <= 7).then(|| word(text))
 }
 
 /// The names that events in their small form speak of.
@@ -153,12 +162,17 @@ impl Names {
     }
 }
 
-fn place<T>(names: &mut Vec<Name<T>>, name: &[u8], text: fn(&T) -> &str, new: fn(&str) -> T) -> Option<u16> {
-    let here = names.iter().position(|known| text(&known.item).as_bytes() == name);
+#[inline]
+fn place<T>(names: &mut Vec<Name<T>>, text: &[u8], of: fn(&T) -> &str, new: fn(&str) -> T) -> Option<u16> {
+    let word = short(text);
+    let here = match word {
+        Some(_) => names.iter().position(|known| known.short == word),
+        None => names.iter().position(|known| of(&known.item).as_bytes() == text),
+    };
     let place = match here {
         Some(place) => place,
         None if names.len() < NAMES_MAX => {
-            names.push(Name { item: new(std::str::from_utf8(name).ok()?), number: None });
+            names.push(Name { item: new(std::str::from_utf8(text).ok()?), short: word, number: None });
             names.len() - 1
         }
         None => return None,

@@ -4,50 +4,71 @@
 /// Most digits of a number that fits 63 bits whatever they are.
 const DIGITS_MAX: usize = 18;
 
-/// A place in a text.
+/// A place in a text: what is left of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan<'a> {
-    pub bytes: &'a [u8],
-    pub at: usize,
+    rest: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Scan<'a> {
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Scan<'a> {
+        Scan { rest: bytes.get(at..).unwrap_or_default(), length: bytes.len() }
+    }
+
+    /// Bytes of the text before the place.
+    pub(crate) fn at(&self) -> usize {
+        self.length - self.rest.len()
     }
 
     #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+        self.rest.first().copied()
+    }
+
+    /// The next byte, stepped over.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
     }
 
     /// Steps over this text, if it is next.
     #[inline]
     pub(crate) fn eat<const N: usize>(&mut self, text: &[u8; N]) -> bool {
-        let there = self.rest().first_chunk::<N>() == Some(text);
-        self.at += if there { N } else { 0 };
-        there
+        match self.rest.split_first_chunk::<N>() {
+            Some((found, rest)) if found == text => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// An integer from 0, of at most 18 digits.
     #[inline]
     pub(crate) fn unsigned(&mut self) -> Option<u64> {
-        let start = self.at;
+        let start = self.rest;
         let mut number: u64 = 0;
-        while let Some(eight) = self.rest().first_chunk::<8>().and_then(eight_digits) {
+        while let Some((eight, rest)) = self.rest.split_first_chunk::<8>()
+            && let Some(eight) = eight_digits(eight)
+        {
             // Three times eight digits would be more than are let through; 64 bits hold twice eight.
-            if self.at - start > 8 {
+            if start.len() - self.rest.len() > 8 {
                 return None;
             }
             number = number.wrapping_mul(100_000_000).wrapping_add(eight);
-            self.at += 8;
+            self.rest = rest;
         }
-        while let Some(digit) = self.peek().map(|byte| byte.wrapping_sub(b'0')).filter(|&digit| digit < 10) {
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
+        while let Some((byte, rest)) = self.rest.split_first()
+            && byte.is_ascii_digit()
+        {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(byte & 15));
+            self.rest = rest;
         }
-        let digits = self.at - start;
-        let leading_zero = digits > 1 && self.bytes[start] == b'0';
+        let digits = start.len() - self.rest.len();
+        let leading_zero = digits > 1 && start.first() == Some(&b'0');
         ((1..=DIGITS_MAX).contains(&digits) && !leading_zero).then_some(number)
     }
 
@@ -69,14 +90,24 @@ impl<'a> Scan<'a> {
         self.unsigned().and_then(|number| u32::try_from(number).ok())
     }
 
+    /// The bytes up to the first that is not such a one, at least one of them; `None` too if none is not.
+    #[inline]
+    pub(crate) fn while_bytes(&mut self, is_one: impl Fn(u8) -> bool) -> Option<&'a [u8]> {
+        let length = self.rest.iter().position(|&byte| !is_one(byte))?;
+        let (bytes, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        (length > 0).then_some(bytes)
+    }
+
     /// The bytes up to the quote that ends a plain string, whose opening quote was stepped over: printable ASCII without
     /// escapes. The quote is stepped over.
     #[inline]
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest();
-        let length = rest.iter().position(|&byte| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\')?;
-        self.at += length + 1;
-        (rest[length] == b'"').then_some(&rest[..length])
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        let length = self.rest.iter().position(|&byte| !plain(byte))?;
+        let (bytes, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        self.eat(b"\"").then_some(bytes)
     }
 }
 
@@ -102,9 +133,9 @@ mod tests {
     use super::*;
 
     fn unsigned(text: &str) -> (Option<u64>, usize) {
-        let mut scan = Scan { bytes: text.as_bytes(), at: 0 };
+        let mut scan = Scan::new(text.as_bytes(), 0);
         let number = scan.unsigned();
-        (number, scan.at)
+        (number, scan.at())
     }
 
     #[test]
@@ -139,9 +170,9 @@ mod tests {
 
     #[test]
     fn integers_have_a_sign_and_strings_an_end() {
-        let int = |text: &str| Scan { bytes: text.as_bytes(), at: 0 }.int();
+        let int = |text: &str| Scan::new(text.as_bytes(), 0).int();
         assert_eq!((int("-17,"), int("-0"), int("--1"), int("-"), int("5")), (Some(-17), None, None, None, Some(5)));
-        let quoted = |text: &'static str| Scan { bytes: text.as_bytes(), at: 0 }.quoted();
+        let quoted = |text: &'static str| Scan::new(text.as_bytes(), 0).quoted();
         assert_eq!((quoted("n1\","), quoted("\"")), (Some(&b"n1"[..]), Some(&b""[..])));
         assert_eq!((quoted("n1"), quoted("a\\n\""), quoted("a\n\""), quoted("é\"")), (None, None, None, None));
     }
