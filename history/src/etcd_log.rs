@@ -164,15 +164,14 @@ impl Log<'_> {
 
 fn parse(line: &str) -> Line<'_> {
     let Some((_, event)) = line.split_once(LOGGER) else { return Line::Other };
-    let mut words = event.split_whitespace();
     // The nemesis is no client, and what else is logged is no event.
-    let process = words.next().unwrap_or_default();
+    let (process, event) = word(event);
     if !process.bytes().all(|byte| byte.is_ascii_digit()) || process.is_empty() {
         return Line::Other;
     }
     let Ok(process) = process.parse() else { return Line::Wrong(process, "a process below 4294967296") };
-    let mut keyword = || words.next().unwrap_or_default();
-    let (kind_text, f_text) = (keyword(), keyword());
+    let (kind_text, event) = word(event);
+    let (f_text, event) = word(event);
     let Some(kind) = kind_text.strip_prefix(':').and_then(Kind::parse) else {
         return Line::Wrong(kind_text, "one of :invoke, :ok, :fail, :info");
     };
@@ -182,9 +181,7 @@ fn parse(line: &str) -> Line<'_> {
         ":cas" => F::Cas,
         other => return Line::Wrong(other, "one of :read, :write, :cas"),
     };
-    let text = event.trim_end();
-    // What follows the function's name, which is there: words end where blanks begin.
-    let text = text.rfind(f_text).map_or("", |at| &text[at + f_text.len()..]).trim_start();
+    let text = event.trim();
     let mut op = Op::new(Process::Client(process), kind, f, Value::Nil);
     if let Some(value) = value(text) {
         op.value = value;
@@ -194,6 +191,12 @@ fn parse(line: &str) -> Line<'_> {
         return Line::Wrong(text, "nil, an integer, [old new], or the reason of a :fail or an :info");
     }
     Line::Event(op)
+}
+
+/// The first word of a text, and what follows it.
+fn word(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
 }
 
 /// `nil`, an integer, or two of them.
@@ -232,7 +235,7 @@ mod tests {
     fn events_are_read_and_other_lines_are_not() {
         for chunk_bytes in [1, 100, 1 << 16] {
             let (history, tail) = read(LOG.as_bytes(), FailedCas::Observed, chunk_bytes).expect("a log");
-            assert_eq!(notation::write(&history), "0:r( 2:c3>0( 0) 2)miss 1:w-4( 3:r!nil 1)?nil");
+            assert_eq!(notation::write(&history), "0:r( 2:c3>0( 0)3 2)~ 1:w-4( 3:r! 1?nil");
             assert_eq!(tail, Tail { whole_bytes: LOG.len() as u64, ..Tail::default() });
             assert_eq!(history.error(7), Some(&Value::Keyword("timed-out".into())));
         }

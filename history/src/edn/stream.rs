@@ -207,6 +207,7 @@ struct Text<'a> {
 
 impl Follower<'_> {
     fn take(&mut self, chunk: &Chunk, forms: &mut Forms) -> Result<(), EdnError> {
+        self.ends_line = chunk.bytes.last().map_or(self.ends_line, |&byte| byte == b'\n');
         let mut joined = std::mem::take(&mut self.begun);
         let outcome = if joined.is_empty() {
             self.follow(&chunk.bytes, 0, chunk, forms)
@@ -219,7 +220,6 @@ impl Follower<'_> {
             }
             self.follow(&joined, shift, chunk, forms)
         };
-        self.ends_line = chunk.bytes.last().map_or(self.ends_line, |&byte| byte == b'\n');
         if chunk.last {
             self.tail.newline_missing = !self.ends_line && self.tail.torn.is_none();
         }
