@@ -19,7 +19,7 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn wrong(&self, field: &str, found: String, expected: &'static str) -> EdnError {
         let (line, offset) = self.place;
-        EdnError::Field { line, offset, field: field.to_owned(), found, expected }
+        EdnError::Field { line, offset, field: shortened(field), found: shortened(&found), expected }
     }
 
     /// Gives its value the form that its function asks for.
@@ -30,6 +30,15 @@ impl Row {
         let value = std::mem::take(&mut self.op.value);
         self.op.value = json::shaped(&self.op.f, value);
         Ok(())
+    }
+}
+
+/// A text, or as much of it as a message takes.
+fn shortened(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
