@@ -116,7 +116,7 @@ fn histories_are_judged_with_the_right_exit() {
         ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt) nor its first line"),
         ("valid.log", &etcd_log("7"), 0, ""),
         ("stale.log", &etcd_log("nil"), 1, ""),
-        ("broken.log", &etcd_log("seven"), 65, "line 5 (byte 146 of the file): found `seven`, expected nil"),
+        ("broken.log", &etcd_log("seven"), 65, "line 5 (byte 143 of the file): found `seven`, expected nil"),
         (
             "valid.edn",
             "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n",
