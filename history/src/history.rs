@@ -1,6 +1,7 @@
 //! The checked history: columns of events, paired into calls.
 
 mod builder;
+mod ids;
 mod times;
 mod values;
 

@@ -33,6 +33,8 @@ const EXAMPLES: &str = "Examples:
   schism matrix etcd/register --faults each --seeds 1..3
   schism check runs/latest                judge again
   schism check history.edn --checker linearizable --model cas-register
+  schism check etcd_000.log --checker linearizable --model cas-register --failed-cas observed
+  zcat history.edn.gz | schism check - --format edn --checker linearizable --model cas-register
   schism heal runs/latest                 undo what a run left behind
 
 Exit codes: 0 valid, 1 anomaly, 2 unknown, 4 nothing tested, 5 cleanup not proven, 64 usage, 65 malformed history,
@@ -267,7 +269,7 @@ const RESUMED: [&str; 17] = [
 /// `schism check`
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// A run folder (`runs/latest`), or a history (.jsonl, .edn).
+    /// A run folder (`runs/latest`), or a history: a file (.jsonl, .edn, .log, .txt), or `-` for standard input.
     pub target: PathBuf,
     /// The checker, for a history; a run knows its own (`schism list checkers`).
     #[arg(long)]
@@ -278,6 +280,12 @@ pub struct CheckArgs {
     /// The workload, whose checkers are used.
     #[arg(long, conflicts_with = "checker")]
     pub workload: Option<String>,
+    /// What a history is written in; `auto` goes by the file's ending, then by its first line.
+    #[arg(long, value_enum, default_value_t = FormatChoice::Auto)]
+    pub format: FormatChoice,
+    /// What a `fail` of a compare-and-set says. Histories of Knossos and Porcupine mean `observed`.
+    #[arg(long, value_enum, default_value_t = FailedCasChoice::Unknown)]
+    pub failed_cas: FailedCasChoice,
     /// Whether values of an EDN history are `[key value]` tuples.
     #[arg(long, value_enum, default_value_t = KeyedChoice::Auto)]
     pub keyed: KeyedChoice,
@@ -293,6 +301,30 @@ pub struct CheckArgs {
     /// Where run folders are.
     #[arg(long, default_value = "runs", env = "SCHISM_RUNS")]
     pub runs: PathBuf,
+}
+
+/// What a history is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatChoice {
+    /// By the file's ending, then by its first line.
+    Auto,
+    /// schism's own: one JSON object a line.
+    Jsonl,
+    /// Jepsen's: maps, one after the other or in one vector.
+    Edn,
+    /// The log of Jepsen's etcd tests of 2014: a register, one event a line.
+    EtcdLog,
+    /// Maps with a key each: get, put and append of texts (model `string`).
+    KvText,
+}
+
+/// What a `fail` of a compare-and-set says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailedCasChoice {
+    /// That the state was another (unless it carries an error): `ok` with `matched` false.
+    Observed,
+    /// That nothing happened, for whatever reason; it is not judged.
+    Unknown,
 }
 
 /// Whether values are tuples of key and value.

@@ -1,7 +1,8 @@
 //! The command as a user meets it, without a cluster: exit codes, error messages, judging histories from files.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn schism(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_schism"))
@@ -33,6 +34,65 @@ const STALE: &str = r#"{"index":0,"time":1000,"process":0,"type":"invoke","f":"w
 {"index":3,"time":4000,"process":1,"type":"ok","f":"read","key":1,"value":null}
 "#;
 
+/// A write, then a read of this.
+fn etcd_log(read: &str) -> String {
+    let events = ["0\t:invoke\t:write\t7", "0\t:ok\t:write\t7", "1\t:invoke\t:read\tnil"];
+    let lines: String = events.iter().map(|event| format!("INFO  jepsen.util - {event}\n")).collect();
+    format!("INFO  jepsen.core - Starting\n{lines}INFO  jepsen.util - 1\t:ok\t:read\t{read}\n")
+}
+
+/// What a `fail` of a compare-and-set says is told by who reads it.
+#[test]
+fn failed_compare_and_sets_are_judged_on_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = |line: fn(&str, &str, &str) -> String| {
+        let ops =
+            [("write", "invoke", "7"), ("write", "ok", "7"), ("cas", "invoke", "[7 8]"), ("cas", "fail", "[7 8]")];
+        ops.iter().map(|(f, kind, value)| line(f, kind, value)).collect::<String>()
+    };
+    let jsonl = events(|f, kind, value| {
+        let value = value.replace(' ', ",");
+        format!("{{\"process\":0,\"type\":\"{kind}\",\"f\":\"{f}\",\"value\":{value}}}\n")
+    });
+    let edn = events(|f, kind, value| format!("{{:process 0, :type :{kind}, :f :{f}, :value {value}}}\n"));
+    let log = events(|f, kind, value| format!("INFO  jepsen.util - 0\t:{kind}\t:{f}\t{value}\n"));
+    for (name, text) in [("h.jsonl", jsonl), ("h.edn", edn), ("h.log", log)] {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+        let arguments = ["check", name, "--checker", "linearizable", "--model", "cas-register"];
+        for (choice, expected) in [(&[][..], 0), (&["--failed-cas", "unknown"], 0), (&["--failed-cas", "observed"], 1)]
+        {
+            let output = schism(folder.path(), &[&arguments[..], choice].concat());
+            assert_eq!(code(&output), expected, "{name} {choice:?}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn standard_input_is_a_history_once_its_format_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let judged = |text: &str, format: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_schism"));
+        command.args(["check", "-", "--checker", "linearizable", "--model", "register"]).args(format);
+        command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("schism starts");
+        // Who asks for a format may have gone before the text came.
+        let _ = child.stdin.take().expect("a pipe").write_all(text.as_bytes());
+        child.wait_with_output().expect("schism ends")
+    };
+    for (text, format, expected, part) in [
+        (VALID, &["--format", "jsonl"][..], 0, ""),
+        (STALE, &["--format", "jsonl"], 1, ""),
+        (&etcd_log("7"), &["--format", "etcd-log"], 0, ""),
+        (VALID, &[], 64, "standard input has no name that tells its format; add --format"),
+        ("{", &["--format", "edn"], 4, "standard input: line 1 (byte 0) is torn"),
+        ("hello", &["--format", "edn"], 65, "standard input: line 1, column 1"),
+    ] {
+        let output = judged(text, format);
+        assert_eq!(code(&output), expected, "{format:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{format:?}: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn histories_are_judged_with_the_right_exit() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -49,7 +109,14 @@ fn histories_are_judged_with_the_right_exit() {
         ("failed.jsonl", &VALID.replace("\"ok\"", "\"fail\""), 4, ""),
         // A clock that goes back, as far as it can: the order of events is what counts.
         ("back.jsonl", &VALID.replace("\"time\":1000", "\"time\":18446744073709551615"), 0, ""),
-        ("history.txt", VALID, 64, "end in .jsonl or .edn"),
+        // Without an ending that tells, the first line does.
+        ("history.txt", VALID, 0, ""),
+        ("stale.txt", STALE, 1, ""),
+        ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log or kv-text"),
+        ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt) nor its first line"),
+        ("valid.log", &etcd_log("7"), 0, ""),
+        ("stale.log", &etcd_log("nil"), 1, ""),
+        ("broken.log", &etcd_log("seven"), 65, "line 5 (byte 143 of the file): found `seven`, expected nil"),
         (
             "valid.edn",
             "{:process 0 :type :invoke :f :write :value 1}\n{:process 0 :type :ok :f :write :value 1}\n",

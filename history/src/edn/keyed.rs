@@ -33,53 +33,66 @@ impl Keyed {
     }
 }
 
-/// Takes the keys out of the values.
-pub(super) fn split(rows: &mut [Row], keyed: Keyed) -> Result<(), EdnError> {
-    let wanted = match keyed {
-        Keyed::Yes => true,
-        Keyed::No => false,
-        Keyed::Auto => looks_keyed(rows),
-    };
-    for row in rows.iter_mut().filter(|row| wanted && row.op.process.client().is_some()) {
-        match tuple_key(&row.op.value) {
-            Some(key) => {
-                row.op.key = Some(key);
-                row.op.value = second(&mut row.op.value);
-            }
-            // An answer without a value has the key of its question.
-            None if row.op.value.is_nil() && row.op.kind != Kind::Invoke => {}
-            None => {
-                let found = super::to_text(&row.op.value);
-                return Err(row.wrong("value", found, "a tuple [key value], or say that values are not keyed"));
-            }
-        }
+/// What a client's value must be where values are keyed.
+pub(super) const TUPLE: &str = "a tuple [key value], or say that values are not keyed";
+
+/// Takes the key out of a client's value.
+///
+/// # Errors
+/// When it is no tuple.
+pub(super) fn split(row: &mut Row) -> Result<(), EdnError> {
+    if row.op.process.client().is_none() {
+        return Ok(());
     }
-    Ok(())
+    match tuple_key(&row.op.value) {
+        Some(key) => {
+            row.op.key = Some(key);
+            row.op.value = second(&mut row.op.value);
+            Ok(())
+        }
+        // An answer without a value has the key of its question.
+        None if row.op.value.is_nil() && row.op.kind != Kind::Invoke => Ok(()),
+        None => Err(row.wrong("value", super::to_text(&row.op.value), TUPLE)),
+    }
 }
 
-fn looks_keyed(rows: &[Row]) -> bool {
+/// What the values of events look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Tuples of key and value.
+    Keyed,
+    /// They cannot all be tuples of key and value.
+    Unkeyed,
+    /// They could be, but no key belongs to more than one operation.
+    Unclear,
+}
+
+/// How the values of all these events look.
+pub(super) fn look(rows: &[Row]) -> Look {
     let mut asked: FxHashMap<Key, u32> = FxHashMap::default();
     let mut open: FxHashMap<u32, Key> = FxHashMap::default();
     for row in rows {
         let Some(process) = row.op.process.client() else { continue };
-        let Some(key) = tuple_key(&row.op.value) else { return false };
-        let of_two = |value: &Value| match value {
-            Value::Pair(_) => true,
-            Value::List(items) => items.len() == 2,
-            _ => false,
-        };
-        let is_cas = row.op.f == F::Cas;
-        if is_cas && !matches!(&row.op.value, Value::List(items) if items.last().is_some_and(of_two)) {
-            return false;
-        }
+        let Some(key) = may_be_keyed(row) else { return Look::Unkeyed };
         if row.op.kind == Kind::Invoke {
             *asked.entry(key.clone()).or_default() += 1;
             open.insert(process, key);
         } else if open.remove(&process).is_some_and(|asked| asked != key) {
-            return false;
+            return Look::Unkeyed;
         }
     }
-    asked.values().any(|&count| count > 1)
+    if asked.values().any(|&count| count > 1) { Look::Keyed } else { Look::Unclear }
+}
+
+/// The key of a client's event, if its value may be a tuple: that of a compare-and-set is `[k [old new]]`.
+pub(super) fn may_be_keyed(row: &Row) -> Option<Key> {
+    let of_two = |value: &Value| match value {
+        Value::Pair(_) => true,
+        Value::List(items) => items.len() == 2,
+        _ => false,
+    };
+    let fits = row.op.f != F::Cas || matches!(&row.op.value, Value::List(items) if items.last().is_some_and(of_two));
+    tuple_key(&row.op.value).filter(|_| fits)
 }
 
 fn tuple_key(value: &Value) -> Option<Key> {

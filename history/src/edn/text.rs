@@ -2,6 +2,7 @@
 
 use super::{DEPTH_MAX, EdnError};
 use crate::json::{self, Trouble};
+use crate::reading::chunks;
 use crate::value::Value;
 
 /// Reads one value.
@@ -19,14 +20,41 @@ pub fn parse(text: &str) -> Result<Value, EdnError> {
 
 /// The error for trouble in a text.
 pub(super) fn syntax(bytes: &[u8], trouble: &Trouble) -> EdnError {
-    let before = &bytes[..trouble.at.min(bytes.len())];
-    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    EdnError::Syntax {
-        line: before.iter().filter(|&&byte| byte == b'\n').count() as u64 + 1,
-        column: (before.len() - line_start) as u64 + 1,
-        offset: before.len() as u64,
-        found: json::found(bytes, trouble.at),
-        expected: trouble.expected,
+    Place { bytes, offset: 0, line: 1, column: 1 }.syntax(trouble)
+}
+
+/// A part of a file, and where it stands in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub bytes: &'a [u8],
+    /// Bytes of the file before it.
+    pub offset: u64,
+    /// Line and column of its first byte.
+    pub line: u64,
+    pub column: u64,
+}
+
+impl Place<'_> {
+    /// Line and offset of one of its bytes.
+    pub(super) fn of(&self, at: usize) -> (u64, u64) {
+        let before = &self.bytes[..at.min(self.bytes.len())];
+        (self.line + chunks::lines(before), self.offset + before.len() as u64)
+    }
+
+    /// Column of one of its bytes.
+    pub(super) fn column_of(&self, at: usize) -> u64 {
+        let before = &self.bytes[..at.min(self.bytes.len())];
+        match before.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => (before.len() - end) as u64,
+            None => self.column + before.len() as u64,
+        }
+    }
+
+    /// The error for trouble in it.
+    pub(super) fn syntax(&self, trouble: &Trouble) -> EdnError {
+        let ((line, offset), column) = (self.of(trouble.at), self.column_of(trouble.at));
+        let found = json::found(self.bytes, trouble.at);
+        EdnError::Syntax { line, column, offset, found, expected: trouble.expected }
     }
 }
 

@@ -79,6 +79,20 @@ impl Values {
         }
     }
 
+    /// Adds nothing to the column.
+    #[inline]
+    pub(super) fn push_nil(&mut self) {
+        self.ids.push(ValueId::NIL);
+    }
+
+    /// Adds an integer that is its own number; whether it is one.
+    #[inline]
+    pub(super) fn push_small(&mut self, number: i64) -> bool {
+        let id = small(number);
+        self.ids.extend(id);
+        id.is_some()
+    }
+
     /// The numbers of the two values of a list of two.
     pub(super) fn parts(&self, id: ValueId) -> Option<[ValueId; 2]> {
         let place = id.0.checked_sub(TABLE)?;

@@ -15,8 +15,10 @@ pub(super) struct Parser {
     scratch: Vec<u8>,
     names: FxHashMap<Box<str>, Arc<str>>,
     nodes: FxHashMap<Box<str>, Node>,
-    time_ns_last: u64,
 }
+
+/// The bit of `time` in [`Draft::seen`].
+const TIME: u16 = 1 << 1;
 
 /// What is known of an event so far. `seen` has a bit for each of [`FIELDS`].
 struct Draft {
@@ -28,12 +30,11 @@ struct Draft {
 }
 
 impl Parser {
-    /// The event of a line, read from byte `start` on.
-    pub(super) fn event(&mut self, line: &[u8], start: usize) -> Result<Op, Trouble> {
+    /// The event of a line, read from byte `start` on, and whether it has a time.
+    pub(super) fn event(&mut self, line: &[u8], start: usize) -> Result<(Op, bool), Trouble> {
         let mut cursor = Cursor { bytes: line, at: start };
         let op = Op::new(Process::Client(0), Kind::Invoke, F::Read, Value::Nil);
         let mut draft = Draft { seen: 0, process: None, kind: None, f: None, op };
-        draft.op.time_ns = self.time_ns_last;
         cursor.skip_blanks();
         cursor.expect(b'{', "an event: a JSON object on a line of its own")?;
         cursor.skip_blanks();
@@ -54,9 +55,8 @@ impl Parser {
         if cursor.peek().is_some() {
             return Err(cursor.trouble("the end of the line after an event"));
         }
-        let op = draft.finish(end)?;
-        self.time_ns_last = op.time_ns;
-        Ok(op)
+        let has_time = draft.seen & TIME != 0;
+        Ok((draft.finish(end)?, has_time))
     }
 
     fn field(&mut self, cursor: &mut Cursor<'_>, draft: &mut Draft) -> Result<(), Trouble> {

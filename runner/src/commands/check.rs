@@ -1,15 +1,12 @@
 //! `schism check`: judges a run or a history again.
 
-use std::path::Path;
-
 use schism_checkers::{Budget, Checker, Outcome, check_all};
-use schism_history::edn::Keyed;
-use schism_history::{History, RunFacts, Seed};
+use schism_history::{RunFacts, Seed};
 use schism_reports::terminal::{Look, summary};
 use schism_reports::{RunInfo, Story};
 
-use crate::cli::{BudgetArgs, CheckArgs, KeyedChoice};
-use crate::commands::print;
+use crate::cli::{BudgetArgs, CheckArgs, FailedCasChoice, FormatChoice};
+use crate::commands::{input, print};
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::judge::{self, Record};
@@ -24,7 +21,14 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     if let Some(jobs) = args.jobs {
         set_jobs(jobs)?;
     }
+    let is_import = args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown;
     let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
+    if is_folder && is_import {
+        return Err(RunnerError::Usage(format!(
+            "{} is the folder of a run, whose history says all by itself; --format and --failed-cas are for history files",
+            args.target.display()
+        )));
+    }
     if is_folder && args.checker.is_none() && args.workload.is_none() {
         return check_run(args, color);
     }
@@ -75,7 +79,7 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
             schism_version: env!("CARGO_PKG_VERSION").to_owned(),
             ..RunInfo::default()
         };
-        (read(&args.target, args.keyed)?, RunFacts::default(), info)
+        (input::read(args)?, RunFacts::default(), info)
     };
     let checkers = asked_checkers(args)?;
     let budget = budget_over(Budget::default(), &args.budget);
@@ -111,34 +115,4 @@ fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError
         )
     })?;
     Ok(vec![judge::build_checker(name, args.model.as_deref())?])
-}
-
-fn read(path: &Path, keyed: KeyedChoice) -> Result<History, RunnerError> {
-    if !path.exists() {
-        return Err(RunnerError::Usage(format!("{}: there is no such file, and no run of that name", path.display())));
-    }
-    // A pipe may never end, and opening one may never return.
-    if !path.is_file() {
-        return Err(RunnerError::Usage(format!("{}: not a file; write the history to one first", path.display())));
-    }
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("edn") => {
-            let keyed = match keyed {
-                KeyedChoice::Yes => Keyed::Yes,
-                KeyedChoice::No => Keyed::No,
-                KeyedChoice::Auto => Keyed::Auto,
-            };
-            let bytes = std::fs::read(path).map_err(|error| RunnerError::read(path, error))?;
-            let (history, tail) = schism_history::edn::read(&bytes, keyed)
-                .map_err(|error| RunnerError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-            judge::tell_tail(path, &tail);
-            Ok(history)
-        }
-        Some("jsonl") => judge::read_history(path),
-        other => Err(RunnerError::Usage(format!(
-            "{}: histories end in .jsonl or .edn, not in {}",
-            path.display(),
-            other.map_or("nothing".to_owned(), |extension| format!(".{extension}"))
-        ))),
-    }
 }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod doctor;
 pub mod halt;
 pub mod heal;
+mod input;
 pub mod lab;
 pub mod list;
 pub mod matrix;

@@ -1,0 +1,181 @@
+//! Events in their small form: clients' operations on integers, which is nearly all of a large history.
+//!
+//! What does not fit is read as an [`Op`]. An event that fits means the same either way; tests compare.
+
+use crate::op::{F, Kind, Node, Op, Process};
+use crate::value::{Key, Value};
+
+/// Most names of functions, and of nodes, that one list holds; others are read as rows.
+const NAMES_MAX: usize = 64;
+
+/// No name.
+pub(crate) const NO_NAME: u16 = u16::MAX;
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Nothing.
+    Nil,
+    /// `a`
+    Int,
+    /// `[a b]`
+    Pair,
+    /// `[first nil]`, where `first` may turn out to be the key.
+    FirstAndNil,
+    /// `[first [a b]]`
+    FirstAndPair,
+}
+
+/// An event of a client: no error, no rare field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Plain {
+    /// Zero if the text has none.
+    pub time_ns: u64,
+    /// The key, or the first of a value that has one.
+    pub first: i64,
+    pub a: i64,
+    pub b: i64,
+    /// Where it begins and ends in its chunk.
+    pub at: u32,
+    pub end: u32,
+    pub process: u32,
+    /// Places in the lists of names; [`NO_NAME`] if the event has no node.
+    pub f: u16,
+    pub node: u16,
+    pub kind: Kind,
+    pub shape: Shape,
+    pub matched: Option<bool>,
+    pub has_time: bool,
+    pub has_key: bool,
+}
+
+impl Plain {
+    /// An event of which nothing is known yet.
+    pub(crate) const NEW: Plain = Plain {
+        time_ns: 0,
+        first: 0,
+        a: 0,
+        b: 0,
+        at: 0,
+        end: 0,
+        process: 0,
+        f: NO_NAME,
+        node: NO_NAME,
+        kind: Kind::Invoke,
+        shape: Shape::Nil,
+        matched: None,
+        has_time: false,
+        has_key: false,
+    };
+
+    /// Takes the key out of a value that is a tuple of a key and a value; whether it is one.
+    pub(crate) fn split(&mut self) -> bool {
+        match self.shape {
+            Shape::Pair => {
+                (self.first, self.a) = (self.a, self.b);
+                self.shape = Shape::Int;
+            }
+            Shape::FirstAndNil => self.shape = Shape::Nil,
+            Shape::FirstAndPair => self.shape = Shape::Pair,
+            Shape::Nil | Shape::Int => return false,
+        }
+        self.has_key = true;
+        true
+    }
+
+    /// Its value.
+    pub(crate) fn value(&self) -> Value {
+        let first = Value::Int(self.first);
+        match self.shape {
+            Shape::Nil => Value::Nil,
+            Shape::Int => Value::Int(self.a),
+            Shape::Pair => Value::Pair([self.a, self.b]),
+            Shape::FirstAndNil => Value::list(vec![first, Value::Nil]),
+            Shape::FirstAndPair => Value::list(vec![first, Value::Pair([self.a, self.b])]),
+        }
+    }
+}
+
+/// A name and its number in the history, once it has one.
+#[derive(Debug)]
+struct Name<T> {
+    item: T,
+    /// Its text and length in one word, if it is short.
+    short: Option<u64>,
+    number: Option<u16>,
+}
+
+/// A text of at most seven bytes and its length in one word, which are compared at once.
+#[inline]
+fn short(text: &[u8]) -> Option<u64> {
+    let word = |text: &[u8]| text.iter().fold(text.len() as u64, |word, &byte| word << 8 | u64::from(byte));
+    (text.len() <= 7).then(|| word(text))
+}
+
+/// The names that events in their small form speak of.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    functions: Vec<Name<F>>,
+    nodes: Vec<Name<Node>>,
+}
+
+impl Names {
+    /// The place of a function; `None` if there is no room for it or it is no text.
+    pub(crate) fn function(&mut self, name: &[u8]) -> Option<u16> {
+        place(&mut self.functions, name, F::as_str, F::parse)
+    }
+
+    /// The place of a node; `None` if there is no room for it or it is no text.
+    pub(crate) fn node(&mut self, name: &[u8]) -> Option<u16> {
+        place(&mut self.nodes, name, Node::as_str, Node::new)
+    }
+
+    pub(crate) fn f(&self, plain: &Plain) -> &F {
+        self.functions.get(usize::from(plain.f)).map_or(&F::Read, |name| &name.item)
+    }
+
+    /// The history's numbers of an event's function and node; `none` stands for no node. `None` if they are not known.
+    pub(crate) fn numbers(&self, plain: &Plain, none: u16) -> Option<(u16, u16)> {
+        let f = self.functions.get(usize::from(plain.f))?.number?;
+        let node = if plain.node == NO_NAME { none } else { self.nodes.get(usize::from(plain.node))?.number? };
+        Some((f, node))
+    }
+
+    /// Tells the numbers of an event's function and node.
+    pub(crate) fn learn(&mut self, plain: &Plain, f: u16, node: u16) {
+        if let Some(name) = self.functions.get_mut(usize::from(plain.f)) {
+            name.number = Some(f);
+        }
+        if let Some(name) = self.nodes.get_mut(usize::from(plain.node)) {
+            name.number = Some(node);
+        }
+    }
+
+    /// The event as a row.
+    pub(crate) fn op(&self, plain: &Plain) -> Op {
+        let mut op = Op::new(Process::Client(plain.process), plain.kind, self.f(plain).clone(), plain.value());
+        op.time_ns = plain.time_ns;
+        op.key = plain.has_key.then_some(Key::Int(plain.first));
+        op.node = self.nodes.get(usize::from(plain.node)).map(|name| name.item.clone());
+        op.matched = plain.matched;
+        op
+    }
+}
+
+#[inline]
+fn place<T>(names: &mut Vec<Name<T>>, text: &[u8], of: fn(&T) -> &str, new: fn(&str) -> T) -> Option<u16> {
+    let word = short(text);
+    let here = match word {
+        Some(_) => names.iter().position(|known| known.short == word),
+        None => names.iter().position(|known| of(&known.item).as_bytes() == text),
+    };
+    let place = match here {
+        Some(place) => place,
+        None if names.len() < NAMES_MAX => {
+            names.push(Name { item: new(std::str::from_utf8(text).ok()?), short: word, number: None });
+            names.len() - 1
+        }
+        None => return None,
+    };
+    u16::try_from(place).ok()
+}
