@@ -79,9 +79,15 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
     ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
-    ModelEntry { model: ModelName::Queue, about: "a queue with enqueue and dequeue; first in, first out; empty at first" },
+    ModelEntry {
+        model: ModelName::Queue,
+        about: "a queue with enqueue and dequeue; first in, first out; empty at first",
+    },
     ModelEntry { model: ModelName::Bag, about: "a bag with enqueue and dequeue in any order; empty at first" },
-    ModelEntry { model: ModelName::PriorityQueue, about: "a queue with enqueue and dequeue of the greatest; empty at first" },
+    ModelEntry {
+        model: ModelName::PriorityQueue,
+        about: "a queue with enqueue and dequeue of the greatest; empty at first",
+    },
     ModelEntry { model: ModelName::Stack, about: "a stack with push and pop; last in, first out; empty at first" },
 ];
 

@@ -174,7 +174,8 @@ impl<'m, M: Model> Problem<'m, M> {
     }
 
     fn of_actions(model: &'m M, operations: &[Operation<M::Action>]) -> Problem<'m, M> {
-        let mut asked = Asked { model, actions: Vec::new(), states: Vec::new(), numbers: FxHashMap::default(), heap_bytes: 0 };
+        let mut asked =
+            Asked { model, actions: Vec::new(), states: Vec::new(), numbers: FxHashMap::default(), heap_bytes: 0 };
         let mut ids: FxHashMap<&M::Action, u32> = FxHashMap::default();
         let mut problem = Problem::empty(Steps::Cell);
         for (place, operation) in operations.iter().enumerate() {

@@ -86,7 +86,8 @@ pub(crate) struct Contradiction {
 
 impl Contradiction {
     pub fn new(at: OpIndex, pattern: &'static str, places: impl IntoIterator<Item = u32>) -> Contradiction {
-        let mut places: Vec<u32> = places.into_iter().filter(|&place| place != NONE).take(CERTIFICATE_MAX + 1).collect();
+        let mut places: Vec<u32> =
+            places.into_iter().filter(|&place| place != NONE).take(CERTIFICATE_MAX + 1).collect();
         if places.len() > CERTIFICATE_MAX {
             places.clear();
         }
@@ -180,7 +181,8 @@ impl<V: Copy + Eq + Hash> Items<V> {
         kind: Kind,
         mutation: Mutation,
     ) -> Result<Items<V>, &'static str> {
-        let mut numbers: FxHashMap<V, u32> = FxHashMap::with_capacity_and_hasher(operations.len() / 2, Default::default());
+        let mut numbers: FxHashMap<V, u32> =
+            FxHashMap::with_capacity_and_hasher(operations.len() / 2, Default::default());
         let mut values = Vec::new();
         let mut number = |value: V| {
             *numbers.entry(value).or_insert_with(|| {
@@ -240,9 +242,14 @@ impl<V: Copy> Pairing<'_, V> {
 
     fn item(&self, put: u32, got: u32, value: u32) -> Item {
         let (got_begin, got_end) = if got == NONE { (OPEN, OPEN) } else { (self.begin(got), self.end(got)) };
-        let (mut item, mutation) =
-            (Item { put, got, value, put_begin: self.begin(put), put_end: self.end(put), got_begin, got_end }, self.mutation);
+        let (mut item, mutation) = (
+            Item { put, got, value, put_begin: self.begin(put), put_end: self.end(put), got_begin, got_end },
+            self.mutation,
+        );
         if mutation.is(Mutant::InsideTooEarly) {
+            item.put_end = item.put_begin;
+        }
+        if mutation.is(Mutant::DoubtEndsAtOnce) && item.put_end == OPEN {
             item.put_end = item.put_begin;
         }
         if mutation.is(Mutant::InsideTooLong) {
@@ -259,7 +266,8 @@ impl<V: Copy> Pairing<'_, V> {
 
     /// Whether operations, which stand in order of invocation, also end in that order.
     fn is_in_order(&self, places: &[u32]) -> bool {
-        places.windows(2).all(|pair| self.end(pair[0]) <= self.end(pair[1])) || self.mutation.is(Mutant::RepeatsAnyOrder)
+        places.windows(2).all(|pair| self.end(pair[0]) <= self.end(pair[1]))
+            || self.mutation.is(Mutant::RepeatsAnyOrder)
     }
 
     /// Finds the partners of a value's puts.
@@ -305,7 +313,7 @@ impl<V: Copy> Pairing<'_, V> {
 
     /// A value that nobody surely took out: puts in doubt are left out.
     fn pair_pending(&mut self, first: usize, puts: &[u32], pending: &[u32]) -> Result<(), &'static str> {
-        let is_left_out = |pairing: &Self, put| pairing.end(put) == OPEN && !pairing.mutation.is(Mutant::DoubtKept);
+        let is_left_out = |pairing: &Self, put| pairing.end(put) == OPEN;
         let kept: Vec<u32> = puts.iter().copied().filter(|&put| !is_left_out(self, put)).collect();
         if kept.len() > 1 && !pending.is_empty() {
             if !self.kind.repeats || !self.is_in_order(&kept) {
@@ -321,9 +329,6 @@ impl<V: Copy> Pairing<'_, V> {
                 true => LEFT_OUT,
                 false => pending.next().copied().unwrap_or(NONE),
             };
-            if self.mutation.is(Mutant::DoubtKept) && self.end(put) == OPEN {
-                self.partners[first + nth] = NONE;
-            }
         }
         Ok(())
     }

@@ -122,7 +122,9 @@ impl<V: Ranked> Node<V> {
             return true;
         }
         match (&**left, &**right) {
-            (Node::Leaf { value: a, count: m }, Node::Leaf { value: b, count: n }) => (a.number(), m) == (b.number(), n),
+            (Node::Leaf { value: a, count: m }, Node::Leaf { value: b, count: n }) => {
+                (a.number(), m) == (b.number(), n)
+            }
             (
                 Node::Branch { bit: a, hash: m, left: ll, right: lr, .. },
                 Node::Branch { bit: b, hash: n, left: rl, right: rr, .. },

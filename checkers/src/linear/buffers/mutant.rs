@@ -8,8 +8,8 @@ pub(crate) enum Mutant {
     OutBeforeIn,
     /// A value may come out twice.
     OutTwice,
-    /// Puts in doubt that nobody observed have happened.
-    DoubtKept,
+    /// A put in doubt has happened at its invocation.
+    DoubtEndsAtOnce,
     /// A removal in doubt of known result never happened.
     PendingNever,
     /// A removal in doubt of known result has happened by its invocation.

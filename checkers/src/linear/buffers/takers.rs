@@ -70,6 +70,7 @@ fn assign<V>(
         let nth_taker = if mutation.is(Mutant::TakersUnlimited) { 0 } else { nth };
         let in_time = |begin: u32| begin < deadline || mutation.is(Mutant::TakersEarly);
         match all.takers.get(nth_taker).filter(|taker| in_time(taker.begin)) {
+            Some(_) if mutation.is(Mutant::TakersEarly) => items[place].got_begin = 0,
             Some(taker) => items[place].got_begin = taker.begin.min(items[place].got_begin),
             None if deadline == OPEN => {}
             None => {

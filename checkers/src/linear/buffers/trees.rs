@@ -247,8 +247,7 @@ mod tests {
                 let cell = random.below(cells);
                 let mut found: Vec<u32> = std::iter::from_fn(|| tree.find(cell)).collect();
                 let holds = |&(first, last, _): &(u32, u32, u32)| first as usize <= cell && cell <= last as usize;
-                let mut expected: Vec<u32> =
-                    left.iter().copied().filter(holds).map(|(_, _, owner)| owner).collect();
+                let mut expected: Vec<u32> = left.iter().copied().filter(holds).map(|(_, _, owner)| owner).collect();
                 left.retain(|stretch| !holds(stretch));
                 found.sort_unstable();
                 expected.sort_unstable();

@@ -42,7 +42,9 @@ impl Model for PriorityQueue {
     fn action(&self, history: &History, call: Call) -> Result<Option<BufferAction<i64>>, String> {
         let value = |event: OpIndex| {
             let value = history.value(event);
-            value.as_int().ok_or_else(|| format!("the model {} wants integers of 64 bits, but has {}", NAMES.model, *value))
+            value
+                .as_int()
+                .ok_or_else(|| format!("the model {} wants integers of 64 bits, but has {}", NAMES.model, *value))
         };
         buffer::action(NAMES, history, call, value)
     }
