@@ -272,6 +272,14 @@ impl<V: Copy> Pairing<'_, V> {
 
     /// Finds the partners of a value's puts.
     fn pair(&mut self, value: usize) -> Result<(), &'static str> {
+        // Most values are put in once and taken out once: nothing to sort.
+        if let (&[put], &[got]) = (self.puts.of(value), self.gots.of(value))
+            && self.begin(put) < self.end(got)
+            && self.end(got) != OPEN
+        {
+            self.partners[self.puts.starts[value] as usize] = got;
+            return Ok(());
+        }
         let puts = self.puts.of(value).to_vec();
         let (sure, pending): (Vec<u32>, Vec<u32>) =
             self.gots.of(value).iter().copied().partition(|&place| self.end(place) != OPEN);
