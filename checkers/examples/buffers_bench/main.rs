@@ -28,7 +28,7 @@ fn main() {
     for model in [ModelName::Queue, ModelName::Bag, ModelName::PriorityQueue, ModelName::Stack] {
         for &operations in &sizes {
             for (depth, doubts, planted) in
-                [(0, 0, false), (1000, 0, false), (1000, operations / 100, false), (1000, 0, true)]
+                [(0, 0, false), (0, 100, false), (1000, 0, false), (1000, operations / 100, false), (1000, 0, true)]
             {
                 let wanted = Wanted { model, operations, concurrency: 10, depth, values: 0, doubts, planted };
                 let history = history(&mut ChaCha8Rng::seed_from_u64(seed), wanted);

@@ -215,8 +215,16 @@ impl<V: Copy + Eq + Hash> Items<V> {
             broken: None,
             mutation,
         };
+        let mut unfit = None;
         for value in 0..values.len() {
-            pairing.pair(value)?;
+            if let Err(why) = pairing.pair(value) {
+                unfit = Some(why);
+                pairing.leave_out(value);
+            }
+        }
+        // Without some of its values it has an order still, if it has one; so what is broken stays so.
+        if let Some(why) = unfit.filter(|_| pairing.broken.is_none()) {
+            return Err(why);
         }
         let mut items = Vec::with_capacity(puts.len());
         let mut next = pairing.puts.starts.clone();
@@ -270,6 +278,11 @@ impl<V: Copy> Pairing<'_, V> {
             || self.mutation.is(Mutant::RepeatsAnyOrder)
     }
 
+    fn leave_out(&mut self, value: usize) {
+        let (from, to) = (self.puts.starts[value] as usize, self.puts.starts[value + 1] as usize);
+        self.partners[from..to].fill(LEFT_OUT);
+    }
+
     /// Finds the partners of a value's puts.
     fn pair(&mut self, value: usize) -> Result<(), &'static str> {
         // Most values are put in once and taken out once: nothing to sort.
@@ -286,7 +299,7 @@ impl<V: Copy> Pairing<'_, V> {
         let first = self.puts.starts[value] as usize;
         if let Some(broken) = self.out_of_nothing(&puts, &sure) {
             self.broken = earlier(self.broken.take(), Some(broken));
-            self.partners[first..first + puts.len()].fill(LEFT_OUT);
+            self.leave_out(value);
             return Ok(());
         }
         if sure.is_empty() {

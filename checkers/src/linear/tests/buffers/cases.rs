@@ -87,6 +87,7 @@ fn queues() {
             ("0:+1 0:+2 0:+1 0:-1 0:-1", "overtaken"),
             ("0:+1( 1:+1 0) 0:-1", twice),
             ("0:+1? 1:+1 1:-1", twice),
+            ("0:+1? 1:+1 1:-1 1:-7", "out-of-nothing"),
             ("0:+1 0:+1 2:-? 0:-1", "unfit: a removal in doubt may have taken one of several equal values"),
         ],
     );
