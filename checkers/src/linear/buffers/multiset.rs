@@ -240,7 +240,7 @@ mod tests {
             let from = versions.len() - 1 - (seed >> 33) as usize % versions.len().min(5);
             let (mut set, mut plain) = versions[from].clone();
             let number = numbers[(seed >> 50) as usize % numbers.len()];
-            if (seed >> 40) % 2 == 0 {
+            if (seed >> 40).is_multiple_of(2) {
                 set = set.with(number);
                 *plain.entry(number).or_default() += 1;
             } else {

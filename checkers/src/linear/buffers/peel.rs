@@ -16,7 +16,7 @@
 use super::Mutation;
 use super::items::{Contradiction, Item};
 use super::mutant::Mutant;
-use super::trees::{Cells, Stretches};
+use super::trees::{Cells, LeastBelow, Stretches};
 use crate::linear::split::OPEN;
 
 /// Cells of time: between two events at which something begins or ends to be surely inside.
@@ -114,34 +114,58 @@ pub(crate) fn crossing(items: &[Item], mutation: Mutation) -> Option<Contradicti
     }
     let mut ends: Vec<u32> = rest.iter().map(|item| item.got_end).filter(|&end| end != OPEN).collect();
     ends.sort_unstable();
+    // Most often it is two that cross: then all before them is free, and one look is enough.
+    let crossed = first_pair(&rest);
+    let bound =
+        crossed.as_ref().map_or(ends.len().saturating_sub(1), |pair| ends.partition_point(|&end| end < pair.at));
+    let mut probe = if crossed.is_some() { bound.saturating_sub(1) } else { bound / 2 };
     // Those before `good` are in nobody's way, those until `bad` are.
-    let (mut good, mut bad) = (0, ends.len().saturating_sub(1));
+    let (mut good, mut bad) = (0, bound);
     while good < bad {
-        let middle = usize::midpoint(good, bad);
-        let known = until(&rest, ends[middle]);
+        let known = until(&rest, ends[probe]);
         let still = pick(&known, stuck(&known, mutation));
         if still.is_empty() {
-            good = middle + 1;
+            good = probe + 1;
         } else {
             // Only what is stuck here can be stuck earlier.
             let places: Vec<u32> = still.iter().map(|item| item.put).collect();
             rest.retain(|item| places.binary_search(&item.put).is_ok());
-            bad = middle;
+            bad = probe;
         }
+        probe = usize::midpoint(good, bad);
     }
     let at = ends.get(bad).copied().unwrap_or_default();
-    Some(pair(&rest, at).unwrap_or_else(|| {
+    Some(crossed.filter(|pair| pair.at == at).unwrap_or_else(|| {
         let places = rest.iter().filter(|item| item.put_begin < at).flat_map(|item| [item.put, item.got]);
         Contradiction::new(at, "entangled", places)
     }))
 }
 
-/// The item that was popped by an event, and one that was pushed on top of it and was there still.
-fn pair(rest: &[Item], at: u32) -> Option<Contradiction> {
-    let below = rest.iter().find(|item| item.got_end == at)?;
+/// Of the items (in order of their pushes) that were popped while one stood there that was pushed on top of it, the one that
+/// was popped first. O(n log n).
+fn first_pair(rest: &[Item]) -> Option<Contradiction> {
+    let mut below: Vec<&Item> = rest.iter().filter(|item| item.is_sure_to_leave()).collect();
+    below.sort_unstable_by_key(|item| item.got_begin);
+    let mut by_end: Vec<usize> = (0..rest.len()).collect();
+    by_end.sort_unstable_by_key(|&place| rest[place].put_end);
+    let mut pushed = by_end.into_iter().peekable();
+    // For the latest removal among those pushed late: places and times from the other side.
+    let mut latest = LeastBelow::new(rest.len());
+    let mut first: Option<&Item> = None;
+    for item in below {
+        while let Some(place) = pushed.next_if(|&place| rest[place].put_end < item.got_begin) {
+            latest.add(rest.len() - 1 - place, OPEN - rest[place].got_begin);
+        }
+        let later = rest.len() - rest.partition_point(|other| other.put_begin <= item.put_end);
+        if OPEN - latest.below(later) > item.got_end && first.is_none_or(|first| item.got_end < first.got_end) {
+            first = Some(item);
+        }
+    }
+    let below = first?;
     let is_above = |item: &&Item| {
         item.put_begin > below.put_end && item.put_end < below.got_begin && item.got_begin > below.got_end
     };
     let above = rest.iter().find(is_above)?;
-    Some(Contradiction::new(at, "popped-from-below", [below.put, above.put, below.got, above.got]))
+    let places = [below.put, above.put, below.got, above.got];
+    Some(Contradiction::new(below.got_end, "popped-from-below", places))
 }

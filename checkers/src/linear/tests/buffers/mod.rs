@@ -11,7 +11,7 @@ mod witness;
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use schism_history::ValueId;
 
@@ -130,7 +130,7 @@ fn edited<C: Container>(
     }
     let other = values[random.random_range(0..values.len())];
     match action {
-        BufferAction::Got(_) if Rng::next_u32(random) % 4 > 0 => BufferAction::Got(other),
+        BufferAction::Got(_) if random.random_bool(0.75) => BufferAction::Got(other),
         BufferAction::Got(_) => BufferAction::Empty,
         BufferAction::Empty => BufferAction::Got(other),
         BufferAction::Put(_) if random.random_bool(0.3) => BufferAction::Put(other),
