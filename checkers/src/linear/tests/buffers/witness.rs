@@ -20,18 +20,18 @@ use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Outcome};
 
 /// A value as a history has it.
-trait ToValue {
-    fn to_value(self) -> Value;
+trait Plain {
+    fn plain(self) -> Value;
 }
 
-impl ToValue for ValueId {
-    fn to_value(self) -> Value {
+impl Plain for ValueId {
+    fn plain(self) -> Value {
         Value::Int(i64::from(self.number()))
     }
 }
 
-impl ToValue for i64 {
-    fn to_value(self) -> Value {
+impl Plain for i64 {
+    fn plain(self) -> Value {
         Value::Int(self)
     }
 }
@@ -41,13 +41,13 @@ fn check(model: ModelName, history: &History) -> Finding {
 }
 
 /// The history that has these operations, each by a process of its own.
-fn as_history<V: Copy + ToValue>(names: [&str; 2], operations: &[Operation<BufferAction<V>>]) -> History {
+fn as_history<V: Copy + Plain>(names: [&str; 2], operations: &[Operation<BufferAction<V>>]) -> History {
     let mut events: Vec<(u32, Op)> = Vec::new();
     let [put, get] = names.map(F::parse);
     for (process, operation) in operations.iter().enumerate() {
         let (f, argument, answer) = match operation.action {
-            BufferAction::Put(value) => (put.clone(), value.to_value(), value.to_value()),
-            BufferAction::Got(value) => (get.clone(), Value::Nil, value.to_value()),
+            BufferAction::Put(value) => (put.clone(), value.plain(), value.plain()),
+            BufferAction::Got(value) => (get.clone(), Value::Nil, value.plain()),
             BufferAction::Empty | BufferAction::Took => (get.clone(), Value::Nil, Value::Nil),
         };
         let process = Process::Client(process as u32);
@@ -62,7 +62,7 @@ fn as_history<V: Copy + ToValue>(names: [&str; 2], operations: &[Operation<Buffe
 
 fn judged<C: Container + Simulated>(model: &C, name: ModelName, names: [&str; 2], seed: u64)
 where
-    C::Value: ToValue,
+    C::Value: Plain,
 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let wanted = Wanted { operations_max: 8, doubts_max: 3, values: 0, processes: 3, edited_percent: 90 };
