@@ -34,7 +34,15 @@ pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
-        models: &[ModelName::CasRegister, ModelName::Register, ModelName::String],
+        models: &[
+            ModelName::CasRegister,
+            ModelName::Register,
+            ModelName::String,
+            ModelName::Queue,
+            ModelName::Bag,
+            ModelName::PriorityQueue,
+            ModelName::Stack,
+        ],
         build: |model| Box::new(Linearizable { model }),
     },
     CheckerEntry {
@@ -68,6 +76,16 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
     ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
+    ModelEntry {
+        model: ModelName::Queue,
+        about: "a queue with enqueue and dequeue; first in, first out; empty at first",
+    },
+    ModelEntry { model: ModelName::Bag, about: "a bag with enqueue and dequeue in any order; empty at first" },
+    ModelEntry {
+        model: ModelName::PriorityQueue,
+        about: "a queue with enqueue and dequeue of the greatest; empty at first",
+    },
+    ModelEntry { model: ModelName::Stack, about: "a stack with push and pop; last in, first out; empty at first" },
 ];
 
 /// Why a checker cannot be built.
@@ -176,8 +194,11 @@ mod tests {
             "no checker is called linear; there are linearizable, replicas, stats, run, perf"
         );
         assert_eq!(
-            told("linearizable", Some("queue")),
-            "the checker linearizable cannot judge the model queue; it knows cas-register, register, string"
+            told("linearizable", Some("heap")),
+            format!(
+                "the checker linearizable cannot judge the model heap; it knows {}",
+                names(CHECKERS[0].models.iter().map(|model| model.as_str()))
+            )
         );
         assert_eq!(
             told("stats", Some("register")),

@@ -10,6 +10,7 @@
 //! | `model`, `models` | sequential specifications: [`Model`]; those that there are, each in a file |
 //! | `split` | a history's operations by key |
 //! | `blocks`, `ruling` | registers whose values are unique: decided without a search |
+//! | `buffers` | queues, bags, priority queues, stacks: decided without a search, and their states |
 //! | `problem` | operations made ready: classes, events |
 //! | `search`, `window`, `frontier`, `lookahead` | is there an order? |
 //! | `reduce` | the smallest set of operations without one |
@@ -18,6 +19,7 @@
 //! | `mutant` | defects that the tests must notice |
 
 pub(crate) mod blocks;
+pub mod buffers;
 pub(crate) mod frontier;
 pub(crate) mod lookahead;
 pub mod model;

@@ -89,6 +89,11 @@ pub trait Model: Sync {
         operations.iter().enumerate().map(alone).collect()
     }
 
+    /// About how many bytes a further state holds beyond its own size, for the budget.
+    fn heap_bytes(&self, _state: &Self::State) -> usize {
+        0
+    }
+
     /// A state for a person.
     fn show(&self, _history: &History, state: &Self::State) -> String {
         format!("{state:?}")

@@ -64,6 +64,7 @@ pub(crate) struct Asked<'m, M: Model> {
     actions: Vec<M::Action>,
     states: Vec<M::State>,
     numbers: FxHashMap<M::State, u32>,
+    heap_bytes: u64,
 }
 
 /// What the search works on.
@@ -112,7 +113,7 @@ impl<M: Model> Steps<'_, M> {
     pub fn bytes(&self) -> u64 {
         match self {
             Steps::Cell => 0,
-            Steps::Asked(asked) => (asked.states.len() * (2 * size_of::<M::State>() + 8)) as u64,
+            Steps::Asked(asked) => (asked.states.len() * (2 * size_of::<M::State>() + 8)) as u64 + asked.heap_bytes,
         }
     }
 }
@@ -123,6 +124,7 @@ impl<M: Model> Asked<'_, M> {
             return number;
         }
         let number = self.states.len() as u32;
+        self.heap_bytes += self.model.heap_bytes(&state) as u64;
         self.states.push(state.clone());
         self.numbers.insert(state, number);
         number
@@ -172,7 +174,8 @@ impl<'m, M: Model> Problem<'m, M> {
     }
 
     fn of_actions(model: &'m M, operations: &[Operation<M::Action>]) -> Problem<'m, M> {
-        let mut asked = Asked { model, actions: Vec::new(), states: Vec::new(), numbers: FxHashMap::default() };
+        let mut asked =
+            Asked { model, actions: Vec::new(), states: Vec::new(), numbers: FxHashMap::default(), heap_bytes: 0 };
         let mut ids: FxHashMap<&M::Action, u32> = FxHashMap::default();
         let mut problem = Problem::empty(Steps::Cell);
         for (place, operation) in operations.iter().enumerate() {

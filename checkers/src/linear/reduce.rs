@@ -176,8 +176,9 @@ pub(crate) fn reduce<M: Model>(
     let near = judge.impossible(&few).unwrap_or(0);
     let (blocked_at, _) = judge.first_failure(&few, near);
     let blocked = few.iter().position(|operation| operation.end == blocked_at).unwrap_or(0);
-    // A part that has no order is a bound for the whole.
-    Reduced { operations: few, until, smallest, blocked, failed_at: failed_at.min(blocked_at) }
+    // A part that has no order is a bound for the whole; what a part is may depend on what came later where there are groups.
+    let failed_at = if has_cells { failed_at.min(blocked_at) } else { failed_at };
+    Reduced { operations: few, until, smallest, blocked, failed_at }
 }
 
 fn places(chosen: &[bool]) -> Vec<usize> {

@@ -1,6 +1,11 @@
 //! The models that there are, by name.
 
+pub mod bag;
+pub mod buffer;
+pub mod priority_queue;
+pub mod queue;
 pub mod register;
+pub mod stack;
 pub mod text;
 
 use std::fmt;
@@ -20,11 +25,27 @@ pub enum ModelName {
     CasRegister,
     /// `string`: read, write, append.
     String,
+    /// `queue`: enqueue, dequeue; first in, first out.
+    Queue,
+    /// `bag`: enqueue, dequeue; in any order.
+    Bag,
+    /// `priority-queue`: enqueue, dequeue of the greatest.
+    PriorityQueue,
+    /// `stack`: push, pop; last in, first out.
+    Stack,
 }
 
 impl ModelName {
     /// All of them.
-    pub const ALL: &[ModelName] = &[ModelName::Register, ModelName::CasRegister, ModelName::String];
+    pub const ALL: &[ModelName] = &[
+        ModelName::Register,
+        ModelName::CasRegister,
+        ModelName::String,
+        ModelName::Queue,
+        ModelName::Bag,
+        ModelName::PriorityQueue,
+        ModelName::Stack,
+    ];
 
     /// The name on the command line and in witnesses.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +53,10 @@ impl ModelName {
             ModelName::Register => "register",
             ModelName::CasRegister => "cas-register",
             ModelName::String => "string",
+            ModelName::Queue => "queue",
+            ModelName::Bag => "bag",
+            ModelName::PriorityQueue => "priority-queue",
+            ModelName::Stack => "stack",
         }
     }
 
@@ -45,6 +70,10 @@ impl ModelName {
         match self {
             ModelName::Register | ModelName::CasRegister => work.with(&Register::from(self)),
             ModelName::String => work.with(&text::Text),
+            ModelName::Queue => work.with(&queue::Queue),
+            ModelName::Bag => work.with(&bag::Bag),
+            ModelName::PriorityQueue => work.with(&priority_queue::PriorityQueue),
+            ModelName::Stack => work.with(&stack::Stack),
         }
     }
 }

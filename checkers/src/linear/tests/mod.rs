@@ -2,6 +2,7 @@
 
 mod blocks;
 pub(crate) mod brute;
+mod buffers;
 mod large;
 mod mutants;
 pub(crate) mod simulate;
