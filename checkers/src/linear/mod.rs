@@ -15,6 +15,8 @@
 //! | `reduce` | the smallest set of operations without one |
 //! | `paths` | how far orders of these get, and why not further |
 //! | `verify` | proves a witness again by plain means |
+//! | `order`, `replay` | an order of a valid history; and whether it is one |
+//! | `staleness` | how stale answers of registers were |
 //! | `mutant` | defects that the tests must notice |
 
 pub(crate) mod blocks;
@@ -23,9 +25,11 @@ pub(crate) mod lookahead;
 pub mod model;
 pub mod models;
 pub(crate) mod mutant;
+pub mod order;
 pub(crate) mod paths;
 pub(crate) mod problem;
 pub(crate) mod reduce;
+pub mod replay;
 mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
@@ -42,9 +46,9 @@ use serde_json::json;
 
 pub use model::{Cell, Model};
 pub use models::ModelName;
-pub use ruling::{Certificate, Ruling};
+pub use ruling::{Certificate, PATTERNS, Ruling};
 pub use split::Operation;
-pub use verify::verify_witness;
+pub use verify::{verify_witness, verify_witness_of};
 
 use crate::anomaly::{Anomaly, Exclusion, Witness};
 use crate::checker::{Budget, Checker};
@@ -108,13 +112,19 @@ impl Checker for Linearizable {
     }
 
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
-        self.model.with(Judging { checker: *self, history, budget: *budget })
+        self.model.with(Judging { name: self.model.to_string(), history, budget: *budget })
     }
+}
+
+/// Judges a history by any model, each key by itself: what [`Linearizable`] does with those that have a name.
+pub fn check_model<M: Model>(model: &M, history: &History, budget: &Budget) -> Finding {
+    Judging { name: model.name().to_owned(), history, budget: *budget }.with(model)
 }
 
 /// The judgement of a history by any model.
 struct Judging<'h> {
-    checker: Linearizable,
+    /// The model's.
+    name: String,
     history: &'h History,
     budget: Budget,
 }
@@ -123,7 +133,7 @@ impl WithModel for Judging<'_> {
     type Answer = Finding;
 
     fn with<M: Model>(self, model: &M) -> Finding {
-        let Judging { checker, history, budget } = self;
+        let Judging { name, history, budget } = self;
         let keys = split::by_key(history);
         let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, budget)).collect();
         let failing: Vec<(&KeyEvents, &Failure)> = keys
@@ -137,7 +147,7 @@ impl WithModel for Judging<'_> {
         let told = &failing[..failing.len().min(WITNESSES_MAX)];
         let anomalies = told.par_iter().map(|&(key, failure)| explain(model, history, key, failure, budget)).collect();
         let mut finding = Finding { anomalies, ..Finding::default() };
-        checker.tell(&mut finding, history, &failing, &found, budget);
+        tell(&mut finding, &name, history, (&failing, &found), budget);
         finding.gaps = found
             .into_iter()
             .filter_map(|found| match found.answer {
@@ -149,38 +159,35 @@ impl WithModel for Judging<'_> {
     }
 }
 
-impl Linearizable {
-    fn tell(
-        &self,
-        finding: &mut Finding,
-        history: &History,
-        failing: &[(&KeyEvents, &Failure)],
-        found: &[KeyFinding],
-        budget: Budget,
-    ) {
-        let names: Vec<String> =
-            failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
-        let unknown = found.iter().filter(|found| matches!(found.answer, Answer::Gap(_))).count();
-        let sum = |part: fn(&KeyFinding) -> u64| found.iter().map(part).fold(0, u64::saturating_add);
-        let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
-        for (name, value) in [
-            ("model", json!(self.model)),
-            ("algorithm", count(found.iter().map(|found| found.algorithm))),
-            ("searched_because", count(found.iter().filter_map(|found| found.unfit))),
-            ("keys_count", json!(found.len())),
-            ("operations_count", json!(sum(|found| found.operations_count))),
-            ("in_doubt_count", json!(sum(|found| found.in_doubt_count))),
-            ("failing_keys_count", json!(failing.len())),
-            ("failing_keys", json!(names)),
-            ("unknown_keys_count", json!(unknown)),
-            ("steps", json!(sum(|found| found.cost.steps))),
-            ("memory_bytes_peak", json!(max(|found| found.cost.bytes_peak))),
-            ("configurations_peak", json!(max(|found| found.cost.configurations_peak))),
-            ("steps_max", json!(budget.steps_max)),
-            ("memory_bytes_max", json!(budget.memory_bytes_max)),
-        ] {
-            finding.stats.insert(name.to_owned(), value);
-        }
+fn tell(
+    finding: &mut Finding,
+    model: &str,
+    history: &History,
+    (failing, found): (&[(&KeyEvents, &Failure)], &[KeyFinding]),
+    budget: Budget,
+) {
+    let names: Vec<String> =
+        failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
+    let unknown = found.iter().filter(|found| matches!(found.answer, Answer::Gap(_))).count();
+    let sum = |part: fn(&KeyFinding) -> u64| found.iter().map(part).fold(0, u64::saturating_add);
+    let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
+    for (name, value) in [
+        ("model", json!(model)),
+        ("algorithm", count(found.iter().map(|found| found.algorithm))),
+        ("searched_because", count(found.iter().filter_map(|found| found.unfit))),
+        ("keys_count", json!(found.len())),
+        ("operations_count", json!(sum(|found| found.operations_count))),
+        ("in_doubt_count", json!(sum(|found| found.in_doubt_count))),
+        ("failing_keys_count", json!(failing.len())),
+        ("failing_keys", json!(names)),
+        ("unknown_keys_count", json!(unknown)),
+        ("steps", json!(sum(|found| found.cost.steps))),
+        ("memory_bytes_peak", json!(max(|found| found.cost.bytes_peak))),
+        ("configurations_peak", json!(max(|found| found.cost.configurations_peak))),
+        ("steps_max", json!(budget.steps_max)),
+        ("memory_bytes_max", json!(budget.memory_bytes_max)),
+    ] {
+        finding.stats.insert(name.to_owned(), value);
     }
 }
 

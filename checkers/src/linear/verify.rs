@@ -29,6 +29,14 @@ pub fn verify_witness(history: &History, witness: &Witness) -> Result<(), String
     name.with(Verifying { history, witness })
 }
 
+/// The same for a witness that [`super::check_model`] gave with this model.
+///
+/// # Errors
+/// Those of [`verify_witness`].
+pub fn verify_witness_of<M: Model>(model: &M, history: &History, witness: &Witness) -> Result<(), String> {
+    Verifying { history, witness }.with(model)
+}
+
 struct Verifying<'h> {
     history: &'h History,
     witness: &'h Witness,

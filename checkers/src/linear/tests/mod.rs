@@ -4,6 +4,7 @@ mod blocks;
 pub(crate) mod brute;
 mod large;
 mod mutants;
+mod orders;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
