@@ -37,7 +37,13 @@ pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
-        models: &[ModelName::CasRegister, ModelName::Register, ModelName::String],
+        models: &[
+            ModelName::CasRegister,
+            ModelName::Register,
+            ModelName::MultiRegister,
+            ModelName::Map,
+            ModelName::String,
+        ],
         build: |model| Box::new(Linearizable { model }),
     },
     CheckerEntry {
@@ -70,6 +76,8 @@ pub const CHECKERS: &[CheckerEntry] = &[
 pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
+    ModelEntry { model: ModelName::MultiRegister, about: "registers read and written in transactions; nil at first" },
+    ModelEntry { model: ModelName::Map, about: "registers by key, where values are [key, value]; nil at first" },
     ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
 ];
 
@@ -144,7 +152,7 @@ mod tests {
         );
         assert_eq!(
             told("linearizable", Some("queue")),
-            "the checker linearizable cannot judge the model queue; it knows cas-register, register, string"
+            "the checker linearizable cannot judge the model queue; it knows cas-register, register, multi-register, map, string"
         );
         assert_eq!(
             told("stats", Some("register")),

@@ -6,6 +6,8 @@
 //! one that ends first goes first; in doubt ones are tried last. Among the others those go first that make legal what must
 //! end first.
 //!
+//! Where the state is one cell, nothing is placed that leaves a state which is still needed and cannot come again.
+//!
 //! Objects that are products of parts are ordered part by part. The parts' orders are merged by the moments at which
 //! operations take effect: the latest invocation until then in the order of its part, which lies within the operation.
 //!
@@ -142,6 +144,8 @@ struct Walk<'a, M: Model> {
     /// Of each class in doubt the places, in order of invocation, and how many are placed.
     doubts: Vec<(Vec<u32>, usize)>,
     doubts_of_class: FxHashMap<u32, u32>,
+    /// Where the state is one cell: what is still needed of it, and left.
+    cells: Option<Cells<M::State>>,
     /// What is placed, as a hash.
     hash: u128,
     steps: Vec<Step<M::State>>,
@@ -166,6 +170,7 @@ impl<'a, M: Model> Walk<'a, M> {
             class: Vec::with_capacity(count),
             doubts: Vec::new(),
             doubts_of_class: FxHashMap::default(),
+            cells: Cells::new(model, operations),
             hash: 0,
             steps: Vec::new(),
             choices: Vec::new(),
@@ -274,7 +279,8 @@ impl<'a, M: Model> Walk<'a, M> {
     fn enter(&mut self, state: &M::State, place: u32) -> Option<M::State> {
         let after = self.model.step(state, &self.operations[place as usize].action)?;
         self.place(place);
-        if self.seen.insert(self.hash ^ hash_of(("state", &after))) {
+        let is_doomed = self.cells.as_ref().is_some_and(|cells| after != *state && cells.is_doomed(state));
+        if !is_doomed && self.seen.insert(self.hash ^ hash_of(("state", &after))) {
             return Some(after);
         }
         self.unplace(place);
@@ -284,6 +290,9 @@ impl<'a, M: Model> Walk<'a, M> {
     fn place(&mut self, place: u32) {
         let at = place as usize;
         self.placed[at] = true;
+        if let Some(cells) = &mut self.cells {
+            cells.count(at, -1);
+        }
         self.hash ^= self.token(place);
         if let Some(&doubt) = self.doubts_of_class.get(&self.class[at]).filter(|_| self.operations[at].in_doubt()) {
             self.doubts[doubt as usize].1 += 1;
@@ -299,6 +308,9 @@ impl<'a, M: Model> Walk<'a, M> {
     fn unplace(&mut self, place: u32) {
         let at = place as usize;
         self.placed[at] = false;
+        if let Some(cells) = &mut self.cells {
+            cells.count(at, 1);
+        }
         self.hash ^= self.token(place);
         if let Some(&doubt) = self.doubts_of_class.get(&self.class[at]).filter(|_| self.operations[at].in_doubt()) {
             self.doubts[doubt as usize].1 -= 1;
@@ -312,6 +324,52 @@ impl<'a, M: Model> Walk<'a, M> {
     /// Operations of a class in doubt are placed in order of invocation, so that a place stands for how many there are.
     fn token(&self, place: u32) -> u128 {
         hash_of(("place", place))
+    }
+}
+
+/// Of a state that is one cell, what operations that are not placed need and leave.
+struct Cells<S> {
+    numbers: FxHashMap<S, u32>,
+    /// By operation: the number of what it needs (if it is without doubt) and of what it leaves.
+    of: Vec<(Option<u32>, Option<u32>)>,
+    /// By number.
+    needed: Vec<u32>,
+    left: Vec<u32>,
+}
+
+impl<S: Clone + Eq + Hash> Cells<S> {
+    fn new<M: Model<State = S>>(model: &M, operations: &[Operation<M::Action>]) -> Option<Cells<S>> {
+        let mut cells = Cells { numbers: FxHashMap::default(), of: Vec::new(), needed: Vec::new(), left: Vec::new() };
+        for operation in operations {
+            let cell = model.cell(&operation.action)?;
+            let needs = cell.needs.filter(|_| !operation.in_doubt()).map(|state| cells.number(state));
+            let leaves = cell.leaves.map(|state| cells.number(state));
+            cells.of.push((needs, leaves));
+        }
+        (cells.needed, cells.left) = (vec![0; cells.numbers.len()], vec![0; cells.numbers.len()]);
+        (0..operations.len()).for_each(|place| cells.count(place, 1));
+        Some(cells)
+    }
+
+    fn number(&mut self, state: S) -> u32 {
+        let next = self.numbers.len() as u32;
+        *self.numbers.entry(state).or_insert(next)
+    }
+
+    fn count(&mut self, place: usize, by: i32) {
+        let (needs, leaves) = self.of[place];
+        for (number, counts) in [(needs, &mut self.needed), (leaves, &mut self.left)] {
+            if let Some(number) = number {
+                let count = &mut counts[number as usize];
+                *count = count.saturating_add_signed(by);
+            }
+        }
+    }
+
+    /// Whether a state that was just left is still needed and cannot come again.
+    fn is_doomed(&self, state: &S) -> bool {
+        let number = self.numbers.get(state).map(|&number| number as usize);
+        number.is_some_and(|number| self.needed[number] > 0 && self.left[number] == 0)
     }
 }
 

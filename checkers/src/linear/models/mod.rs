@@ -1,5 +1,7 @@
 //! The models that there are, by name.
 
+pub mod map;
+pub mod multi;
 pub mod register;
 pub mod text;
 
@@ -18,19 +20,31 @@ pub enum ModelName {
     Register,
     /// `cas-register`: reads, writes and compare-and-set.
     CasRegister,
+    /// `multi-register`: transactions over registers.
+    MultiRegister,
+    /// `map`: registers by key, the key in the value.
+    Map,
     /// `string`: read, write, append.
     String,
 }
 
 impl ModelName {
     /// All of them.
-    pub const ALL: &[ModelName] = &[ModelName::Register, ModelName::CasRegister, ModelName::String];
+    pub const ALL: &[ModelName] = &[
+        ModelName::Register,
+        ModelName::CasRegister,
+        ModelName::MultiRegister,
+        ModelName::Map,
+        ModelName::String,
+    ];
 
     /// The name on the command line and in witnesses.
     pub fn as_str(self) -> &'static str {
         match self {
             ModelName::Register => "register",
             ModelName::CasRegister => "cas-register",
+            ModelName::MultiRegister => "multi-register",
+            ModelName::Map => "map",
             ModelName::String => "string",
         }
     }
@@ -44,6 +58,8 @@ impl ModelName {
     pub(crate) fn with<W: WithModel>(self, work: W) -> W::Answer {
         match self {
             ModelName::Register | ModelName::CasRegister => work.with(&Register::from(self)),
+            ModelName::MultiRegister => work.with(&multi::MultiRegister),
+            ModelName::Map => work.with(&map::RegisterMap),
             ModelName::String => work.with(&text::Text),
         }
     }

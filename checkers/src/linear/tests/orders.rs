@@ -192,7 +192,7 @@ fn patterns() {
         ("0:w1 0:w2 1:r1 1:r2", "two-forward-zones", &[0, 4, 2, 6]),
         ("0:w1 0:w2 1:r1", "backward-zone-inside", &[0, 4, 2]),
         // In doubt: with whoever observed it.
-        ("0:w1? 1:r1 1:rnil", "initial-value-returned", &[1, 4]),
+        ("0:w1? 1:r1 1:rnil", "initial-value-returned", &[2, 4]),
         ("0:c5>1? 1:r1", "value-never-written", &[0, 2]),
     ];
     for (line, pattern, expected) in cases {
