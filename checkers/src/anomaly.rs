@@ -49,6 +49,18 @@ pub enum Witness {
         /// How many operations the key's history has.
         operations_count: u64,
     },
+    /// These operations have no order that keeps the order of each process, although all that may have left what they
+    /// observed are among them.
+    Nonsequential {
+        /// The model.
+        model: String,
+        /// The smallest set found, in order of invocation.
+        operations: Vec<OpIndex>,
+        /// Whether it was proven that none can be left out.
+        smallest: bool,
+        /// How many operations were judged together.
+        operations_count: u64,
+    },
     /// Two members hold different things for good: one of them answered the same before and after the other, which had
     /// caught up, answered something else.
     ReplicasDisagree {

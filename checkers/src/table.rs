@@ -6,6 +6,7 @@ use crate::perf::Perf;
 use crate::plain::replicas::Replicas;
 use crate::plain::stats::Stats;
 use crate::run::Run;
+use crate::sequential::Sequential;
 
 /// A checker by name.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct ModelEntry {
 }
 
 /// The kinds of anomaly that checkers find, by name.
-pub const ANOMALY_KINDS: &[&str] = &["nonlinearizable", "replicas-disagree"];
+pub const ANOMALY_KINDS: &[&str] = &["nonlinearizable", "nonsequential", "replicas-disagree"];
 
 /// All checkers.
 pub const CHECKERS: &[CheckerEntry] = &[
@@ -45,6 +46,12 @@ pub const CHECKERS: &[CheckerEntry] = &[
             ModelName::String,
         ],
         build: |model| Box::new(Linearizable { model }),
+    },
+    CheckerEntry {
+        name: "sequential",
+        about: "one order explains all answers and keeps the order of each process, whatever real time says",
+        models: ModelName::ALL,
+        build: |model| Box::new(Sequential { model }),
     },
     CheckerEntry {
         name: "replicas",
@@ -148,7 +155,7 @@ mod tests {
         let told = |checker, model| build(checker, model).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(
             told("linear", None),
-            "no checker is called linear; there are linearizable, replicas, stats, run, perf"
+            "no checker is called linear; there are linearizable, sequential, replicas, stats, run, perf"
         );
         assert_eq!(
             told("linearizable", Some("queue")),

@@ -249,7 +249,8 @@ impl<'a> Blocks<'a> {
                     let consumer = if cluster.consumer == NONE { u32::MAX } else { self.end(cluster.consumer) };
                     let at = consumer.min(cluster.end_min.saturating_sub(1));
                     if bad.as_ref().is_none_or(|&(other, _)| at < other) {
-                        let observer = if consumer < cluster.end_min { Ok(cluster.consumer) } else { Err(cluster.end_min) };
+                        let observer =
+                            if consumer < cluster.end_min { Ok(cluster.consumer) } else { Err(cluster.end_min) };
                         bad = Some((at, Clash::NeverWritten { observer }));
                     }
                 }

@@ -33,8 +33,9 @@ pub mod replay;
 mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
+pub(crate) mod staleness;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 pub(crate) mod window;
 
@@ -58,6 +59,7 @@ use mutant::Mutation;
 use problem::{Event, Problem};
 use search::{Cost, Decision, decide};
 use split::KeyEvents;
+use staleness::Staleness;
 
 /// Failing keys that get a witness; the others are counted and named in the stats.
 const WITNESSES_MAX: usize = 32;
@@ -70,7 +72,8 @@ const NAMES_MAX: usize = 100;
 /// (why keys went to the search: `{"an observed value was written twice": 1}`), `keys_count`, `operations_count` (judged: `ok`, and in doubt
 /// unless it can be dropped), `in_doubt_count` (of these), `failing_keys_count`, `failing_keys` (the first 100),
 /// `unknown_keys_count`, `steps` (all keys), `memory_bytes_peak` and `configurations_peak` (the worst key), `steps_max`
-/// and `memory_bytes_max` (the budget, per key).
+/// and `memory_bytes_max` (the budget, per key). Where a register failed: `staleness` (`k_max`, `reads_by_k`, `delta_ms`;
+/// see `staleness.rs`).
 ///
 /// Not covered: several keys in one operation. Keys are searched in parallel; the finding does not depend on it.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +151,11 @@ impl WithModel for Judging<'_> {
         let anomalies = told.par_iter().map(|&(key, failure)| explain(model, history, key, failure, budget)).collect();
         let mut finding = Finding { anomalies, ..Finding::default() };
         tell(&mut finding, &name, history, (&failing, &found), budget);
+        if !failing.is_empty()
+            && let Some(staleness) = stale(model, history, &keys, &found)
+        {
+            finding.stats.insert("staleness".to_owned(), staleness.to_json());
+        }
         finding.gaps = found
             .into_iter()
             .filter_map(|found| match found.answer {
@@ -166,8 +174,7 @@ fn tell(
     (failing, found): (&[(&KeyEvents, &Failure)], &[KeyFinding]),
     budget: Budget,
 ) {
-    let names: Vec<String> =
-        failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
+    let names: Vec<String> = failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
     let unknown = found.iter().filter(|found| matches!(found.answer, Answer::Gap(_))).count();
     let sum = |part: fn(&KeyFinding) -> u64| found.iter().map(part).fold(0, u64::saturating_add);
     let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
@@ -191,6 +198,22 @@ fn tell(
     }
 }
 
+/// How stale answers were, over all keys that were decided; `None` if the model is no register. Where every key has an order
+/// nobody needs to ask.
+fn stale<M: Model>(model: &M, history: &History, keys: &[KeyEvents], found: &[KeyFinding]) -> Option<Staleness> {
+    let times = staleness::times(history);
+    let of_key = |(key, found): (&KeyEvents, &KeyFinding)| {
+        let operations = || split::operations(model, history, key).operations;
+        match found.answer {
+            Answer::Good => Some(Staleness::fresh(model, &operations())),
+            Answer::Bad(_) => staleness::of_key(model, &times, operations()),
+            Answer::Gap(_) => Some(Staleness::default()),
+        }
+    };
+    let all: Option<Vec<Staleness>> = keys.par_iter().zip(found).map(of_key).collect();
+    all.map(|all| all.into_iter().fold(Staleness::default(), Staleness::join))
+}
+
 /// How often each word occurs.
 fn count<'a>(words: impl Iterator<Item = &'a str>) -> serde_json::Value {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -200,6 +223,24 @@ fn count<'a>(words: impl Iterator<Item = &'a str>) -> serde_json::Value {
 
 fn key_name(history: &History, key: Option<u32>) -> Option<String> {
     key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string)
+}
+
+/// Whether a key has an order; `None` where the budget ended first.
+///
+/// # Errors
+/// What the model has no meaning for.
+pub(crate) fn has_order<M: Model>(
+    model: &M,
+    history: &History,
+    key: &KeyEvents,
+    budget: Budget,
+) -> Result<Option<bool>, Gap> {
+    match check_key(model, history, key, budget).answer {
+        Answer::Good => Ok(Some(true)),
+        Answer::Bad(_) => Ok(Some(false)),
+        Answer::Gap(gap @ Gap::Unsupported { .. }) => Err(gap),
+        Answer::Gap(_) => Ok(None),
+    }
 }
 
 fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Budget) -> KeyFinding {

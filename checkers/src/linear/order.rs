@@ -93,11 +93,7 @@ impl WithModel for Ordering<'_> {
 ///
 /// # Errors
 /// When there is none, or none was found within the budget.
-pub fn order<M: Model>(
-    model: &M,
-    operations: &[Operation<M::Action>],
-    budget: &Budget,
-) -> Result<Vec<u32>, NoOrder> {
+pub fn order<M: Model>(model: &M, operations: &[Operation<M::Action>], budget: &Budget) -> Result<Vec<u32>, NoOrder> {
     let places: FxHashMap<OpIndex, u32> = operations.iter().map(|one| one.invoke).zip(0..).collect();
     let parts = split::parts(model, operations.to_vec());
     let mut moments: Vec<(OpIndex, u32)> = Vec::with_capacity(operations.len());
@@ -170,7 +166,10 @@ impl<'a, M: Model> Walk<'a, M> {
             class: Vec::with_capacity(count),
             doubts: Vec::new(),
             doubts_of_class: FxHashMap::default(),
-            cells: Cells::new(model, operations),
+            cells: Cells::new(operations.iter().map(|operation| {
+                let cell = model.cell(&operation.action)?;
+                Some((cell.needs.filter(|_| !operation.in_doubt()), cell.leaves))
+            })),
             hash: 0,
             steps: Vec::new(),
             choices: Vec::new(),
@@ -215,7 +214,11 @@ impl<'a, M: Model> Walk<'a, M> {
                 if self.choices.len() > from {
                     let place = self.choices.pop().unwrap_or_default();
                     if let Some(after) = self.enter(&state, place) {
-                        self.steps.push(Step { place, before: std::mem::replace(&mut state, after), choices_from: from });
+                        self.steps.push(Step {
+                            place,
+                            before: std::mem::replace(&mut state, after),
+                            choices_from: from,
+                        });
                         break;
                     }
                 } else {
@@ -327,10 +330,10 @@ impl<'a, M: Model> Walk<'a, M> {
     }
 }
 
-/// Of a state that is one cell, what operations that are not placed need and leave.
-struct Cells<S> {
+/// Of states that are cells, what operations that are not placed need and leave.
+pub(crate) struct Cells<S> {
     numbers: FxHashMap<S, u32>,
-    /// By operation: the number of what it needs (if it is without doubt) and of what it leaves.
+    /// By operation: the numbers of what it needs and of what it leaves.
     of: Vec<(Option<u32>, Option<u32>)>,
     /// By number.
     needed: Vec<u32>,
@@ -338,17 +341,17 @@ struct Cells<S> {
 }
 
 impl<S: Clone + Eq + Hash> Cells<S> {
-    fn new<M: Model<State = S>>(model: &M, operations: &[Operation<M::Action>]) -> Option<Cells<S>> {
-        let mut cells = Cells { numbers: FxHashMap::default(), of: Vec::new(), needed: Vec::new(), left: Vec::new() };
-        for operation in operations {
-            let cell = model.cell(&operation.action)?;
-            let needs = cell.needs.filter(|_| !operation.in_doubt()).map(|state| cells.number(state));
-            let leaves = cell.leaves.map(|state| cells.number(state));
-            cells.of.push((needs, leaves));
+    /// From what each operation needs (nothing, if it is in doubt) and leaves; `None` if some are no cells.
+    pub fn new(cells: impl Iterator<Item = Option<(Option<S>, Option<S>)>>) -> Option<Cells<S>> {
+        let mut all = Cells { numbers: FxHashMap::default(), of: Vec::new(), needed: Vec::new(), left: Vec::new() };
+        for cell in cells {
+            let (needs, leaves) = cell?;
+            let numbered = (needs.map(|state| all.number(state)), leaves.map(|state| all.number(state)));
+            all.of.push(numbered);
         }
-        (cells.needed, cells.left) = (vec![0; cells.numbers.len()], vec![0; cells.numbers.len()]);
-        (0..operations.len()).for_each(|place| cells.count(place, 1));
-        Some(cells)
+        (all.needed, all.left) = (vec![0; all.numbers.len()], vec![0; all.numbers.len()]);
+        (0..all.of.len()).for_each(|place| all.count(place, 1));
+        Some(all)
     }
 
     fn number(&mut self, state: S) -> u32 {
@@ -356,7 +359,8 @@ impl<S: Clone + Eq + Hash> Cells<S> {
         *self.numbers.entry(state).or_insert(next)
     }
 
-    fn count(&mut self, place: usize, by: i32) {
+    /// An operation is placed (-1), or not any more (1).
+    pub fn count(&mut self, place: usize, by: i32) {
         let (needs, leaves) = self.of[place];
         for (number, counts) in [(needs, &mut self.needed), (leaves, &mut self.left)] {
             if let Some(number) = number {
@@ -367,9 +371,20 @@ impl<S: Clone + Eq + Hash> Cells<S> {
     }
 
     /// Whether a state that was just left is still needed and cannot come again.
-    fn is_doomed(&self, state: &S) -> bool {
+    pub fn is_doomed(&self, state: &S) -> bool {
         let number = self.numbers.get(state).map(|&number| number as usize);
         number.is_some_and(|number| self.needed[number] > 0 && self.left[number] == 0)
+    }
+
+    /// Whether a state is still needed.
+    pub fn is_needed(&self, state: &S) -> bool {
+        self.numbers.get(state).is_some_and(|&number| self.needed[number as usize] > 0)
+    }
+
+    /// Whether some state is needed that nothing leaves, and that is not there at first.
+    pub fn lacks(&self, is_initial: impl Fn(&S) -> bool) -> bool {
+        let lacks = |number: u32| self.needed[number as usize] > 0 && self.left[number as usize] == 0;
+        self.numbers.iter().any(|(state, &number)| lacks(number) && !is_initial(state))
     }
 }
 

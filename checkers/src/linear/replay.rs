@@ -57,7 +57,9 @@ impl WithModel for Replaying<'_> {
         let Replaying { history, key, order } = self;
         let mut operations = Vec::new();
         let of_key = history.client_calls().filter(|call| history.key_id(call.invoke) == key);
-        for call in of_key.filter(|call| call.outcome != Kind::Fail && *history.f(call.invoke).as_str() != *REPLICA_READ) {
+        for call in
+            of_key.filter(|call| call.outcome != Kind::Fail && *history.f(call.invoke).as_str() != *REPLICA_READ)
+        {
             if let Some(action) = model.action(history, call)? {
                 let end = call.completion.filter(|_| call.outcome == Kind::Ok).unwrap_or(OPEN);
                 operations.push(Operation { invoke: call.invoke, end, action });

@@ -99,7 +99,8 @@ impl Blocks<'_> {
     fn chains(&self) -> (&'static str, Vec<u32>) {
         let happened = |&place: &u32| {
             let operation = &self.operations[place as usize];
-            let observed = |value| self.numbers.get(&value).is_some_and(|&number| self.clusters[number as usize].observed);
+            let observed =
+                |value| self.numbers.get(&value).is_some_and(|&number| self.clusters[number as usize].observed);
             matches!(deed(operation), Deed::Cas(..))
                 && (!operation.in_doubt() || self.left_by(place).is_some_and(observed))
         };

@@ -144,8 +144,10 @@ impl Model for RegisterMap {
     }
 
     fn show(&self, history: &History, state: &Registers) -> String {
-        let shown: Vec<String> =
-            state.iter().map(|&(key, value)| format!("{}: {}", *history.value_of(key), *history.value_of(value))).collect();
+        let shown: Vec<String> = state
+            .iter()
+            .map(|&(key, value)| format!("{}: {}", *history.value_of(key), *history.value_of(value)))
+            .collect();
         format!("{{{}}}", shown.join(", "))
     }
 

@@ -30,13 +30,8 @@ pub enum ModelName {
 
 impl ModelName {
     /// All of them.
-    pub const ALL: &[ModelName] = &[
-        ModelName::Register,
-        ModelName::CasRegister,
-        ModelName::MultiRegister,
-        ModelName::Map,
-        ModelName::String,
-    ];
+    pub const ALL: &[ModelName] =
+        &[ModelName::Register, ModelName::CasRegister, ModelName::MultiRegister, ModelName::Map, ModelName::String];
 
     /// The name on the command line and in witnesses.
     pub fn as_str(self) -> &'static str {

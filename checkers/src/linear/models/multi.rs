@@ -165,9 +165,7 @@ fn unseen(operations: &[Operation<Vec<Micro>>]) -> Vec<bool> {
     let is_unseen = |(place, operation): (u32, &Operation<Vec<Micro>>)| {
         operation.action.iter().all(|micro| match micro {
             Micro::Read(..) => true,
-            Micro::Write(key, content) => {
-                seen.get(&(key, content.as_ref())).is_none_or(|&reader| reader == place)
-            }
+            Micro::Write(key, content) => seen.get(&(key, content.as_ref())).is_none_or(|&reader| reader == place),
         })
     };
     (0..).zip(operations).map(is_unseen).collect()

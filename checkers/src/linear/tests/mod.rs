@@ -9,6 +9,7 @@ mod products;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
-mod store;
+mod staleness;
+pub(crate) mod store;
 mod strings;
 mod witness;

@@ -125,7 +125,8 @@ fn large_histories_have_orders() {
         let mut replayed = 0;
         for key in found {
             let Some(order) = key.order else { continue };
-            replay_key(ModelName::CasRegister, &history, key.key_id, &order).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
+            replay_key(ModelName::CasRegister, &history, key.key_id, &order)
+                .unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
             replayed += 1;
         }
         assert!(replayed * 10 >= wanted.keys as usize * 9, "{name}: {replayed} of {}", wanted.keys);
