@@ -9,7 +9,7 @@ use schism_reports::terminal::{Look, summary};
 use schism_reports::{RunInfo, Story};
 
 use crate::cli::{BudgetArgs, CheckArgs, KeyedChoice};
-use crate::commands::print;
+use crate::commands::{print, witness};
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::judge::{self, Record};
@@ -24,6 +24,7 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     if let Some(jobs) = args.jobs {
         set_jobs(jobs)?;
     }
+    witness::allowed(args)?;
     let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
     if is_folder && args.checker.is_none() && args.workload.is_none() {
         return check_run(args, color);
@@ -91,6 +92,7 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
         let story = Story { info: &info, history: &history, facts: &facts, verdict: &verdict };
         print(&summary(&story, Look { color, report_path: None }))?;
     }
+    witness::write(args, &history, &verdict, &budget)?;
     if verdict.outcome() != Outcome::Invalid && !judge::something_succeeded(&history) {
         return Ok(Exit::NothingTested);
     }
