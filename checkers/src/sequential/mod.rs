@@ -9,6 +9,7 @@
 //! as a process ends with its doubt, nothing follows it.
 
 mod reduce;
+mod saturate;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,12 @@ pub(crate) enum SequentialMutant {
     DoomedTooEager,
     /// Where one has been is remembered without the state.
     StateForgotten,
+    /// What every order respects: a value that was written twice is taken for that of the first write.
+    AmbiguousAsUnique,
+    /// The same: what is in doubt has happened.
+    DoubtIsCertain,
+    /// The same: every change stands behind every read.
+    NewerWithoutProof,
 }
 
 /// Checks that one order of all operations explains the answers and keeps the order of each process.

@@ -5,12 +5,16 @@
 //! one with it here. Where states are cells, nothing is placed that leaves a state which is still needed and cannot
 //! come again. Those that ended first are tried first, since most databases are nearly right; what is in doubt is tried last.
 //!
+//! Where values tell who wrote them, it is worked out first what every order must respect ([`super::saturate`]): often that there
+//! is none; otherwise nothing is placed before what must stand before it.
+//!
 //! The general problem is NP-complete (Gibbons, Korach 1997), also for values that are unique, so steps and bytes are bounded.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::OpIndex;
 
 use super::SequentialMutant as Mutant;
+use super::saturate::{Before, Cycle, Node, saturate};
 use crate::checker::Budget;
 use crate::linear::Model;
 use crate::linear::mutant::Mutation;
@@ -69,6 +73,8 @@ struct Walk<'a, M: Model> {
     numbers: FxHashMap<M::State, u32>,
     now: Vec<u32>,
     cells: Option<Cells<(u32, M::State)>>,
+    /// What every order respects, if it is known.
+    before: Option<Before>,
     seen: FxHashSet<Box<[u32]>>,
     steps: Vec<Step>,
     choices: Vec<Choice>,
@@ -84,7 +90,8 @@ pub(crate) fn decide<M: Model>(
     mutation: Mutation<Mutant>,
 ) -> (Decision, Cost) {
     let mut walk = Walk::new(model, deeds, mutation);
-    let decision = if walk.lacks_source() { Decision::Impossible } else { walk.run(budget) };
+    let is_hopeless = walk.lacks_source() || walk.saturate(budget).is_err();
+    let decision = if is_hopeless { Decision::Impossible } else { walk.run(budget) };
     (decision, walk.cost)
 }
 
@@ -109,6 +116,7 @@ impl<'a, M: Model> Walk<'a, M> {
                 let keyed = |state: Option<M::State>| state.map(|state| (deed.key, state));
                 Some((keyed(cell.needs).filter(|_| !deed.operation.in_doubt()), keyed(cell.leaves)))
             })),
+            before: None,
             seen: FxHashSet::default(),
             steps: Vec::new(),
             choices: Vec::new(),
@@ -133,6 +141,30 @@ impl<'a, M: Model> Walk<'a, M> {
     fn lacks_source(&self) -> bool {
         let initial = self.model.initial();
         self.cells.as_ref().is_some_and(|cells| cells.lacks(|(_, state)| *state == initial))
+    }
+
+    fn saturate(&mut self, budget: &Budget) -> Result<(), Cycle> {
+        let bytes = self.deeds.len() as u64 * self.of_process.len() as u64 * 4;
+        if bytes > budget.memory_bytes_max / 2 || self.cells.is_none() {
+            return Ok(());
+        }
+        let node = |deed: &Deed<M::Action>| {
+            let cell = self.model.cell(&deed.operation.action)?;
+            Some(Node { process: deed.process, key: deed.key, in_doubt: deed.operation.in_doubt(), cell })
+        };
+        let Some(nodes) = self.deeds.iter().map(node).collect::<Option<Vec<_>>>() else { return Ok(()) };
+        let initial = self.model.initial();
+        let before = saturate(&nodes, &initial, &self.of_process, &mut self.cost.steps, self.mutation)?;
+        self.cost.bytes = bytes;
+        self.before = Some(before);
+        Ok(())
+    }
+
+    /// Whether everything that must stand before what is next in a process is placed.
+    fn is_due(&self, process: u32, place: u32) -> bool {
+        let Some(before) = &self.before else { return true };
+        let of_others = before.of(place).iter().zip(&self.at).enumerate();
+        { of_others }.all(|(other, (&wanted, &at))| other == process as usize || at >= wanted)
     }
 
     fn run(&mut self, budget: &Budget) -> Decision {
@@ -174,6 +206,9 @@ impl<'a, M: Model> Walk<'a, M> {
         for process in 0..self.at.len() as u32 {
             let Some(place) = self.next(process) else { continue };
             let Deed { key, operation, .. } = &self.deeds[place as usize];
+            if !operation.in_doubt() && !self.is_due(process, place) {
+                continue;
+            }
             let state = &self.states[self.now[*key as usize] as usize];
             self.cost.steps += 1;
             let after = self.model.step(state, &operation.action);

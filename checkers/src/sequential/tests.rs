@@ -86,7 +86,15 @@ fn agrees_with_every_order() {
 #[test]
 fn every_mutant_is_noticed() {
     use SequentialMutant::*;
-    let mut survivors = vec![NoDoubt, WritesGreedy, DoomedTooEager, StateForgotten];
+    let mut survivors = vec![
+        NoDoubt,
+        WritesGreedy,
+        DoomedTooEager,
+        StateForgotten,
+        AmbiguousAsUnique,
+        DoubtIsCertain,
+        NewerWithoutProof,
+    ];
     let mut random = ChaCha8Rng::seed_from_u64(73);
     for round in 0..20_000 {
         let deeds = drawn(&mut random, [0, 2, 3][round % 3]);
@@ -221,5 +229,58 @@ fn what_a_process_went_on_behind() {
         let deeds: Vec<_> = std::iter::once(write.clone()).chain(reads).collect();
         assert_eq!(told(&deeds, Mutation::default()), expected, "{deeds:#?}");
         assert_eq!(plainly(&deeds), expected, "{deeds:#?}");
+    }
+}
+
+/// Operations of several processes at several keys, with unique values, in an order that real time then forgets.
+fn large(seed: u64, (count, processes, keys): (u32, u32, u32)) -> Vec<Deed<RegisterAction>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut states = vec![MODEL.initial(); keys as usize];
+    let mut of_process: Vec<Vec<(u32, RegisterAction)>> = vec![Vec::new(); processes as usize];
+    for number in 0..count {
+        let key = random.random_range(0..keys);
+        let state = &mut states[key as usize];
+        let new = schism_history::ValueId::of_small(number).expect("small");
+        let action = match random.random_range(0..10) {
+            0..6 => RegisterAction::Read(*state),
+            6..9 => RegisterAction::Write(new),
+            _ => RegisterAction::Cas(*state, new),
+        };
+        *state = MODEL.step(state, &action).expect("drawn as legal");
+        of_process[random.random_range(0..processes) as usize].push((key, action));
+    }
+    let mut deeds = Vec::new();
+    let mut queues: Vec<_> = of_process.into_iter().map(|actions| actions.into_iter().peekable()).collect();
+    let mut time = 0;
+    while queues.iter_mut().any(|queue| queue.peek().is_some()) {
+        let process = random.random_range(0..processes);
+        if let Some((key, action)) = queues[process as usize].next() {
+            deeds.push(Deed { process, key, operation: Operation { invoke: time, end: time + 1, action } });
+            time += 2;
+        }
+    }
+    deeds
+}
+
+#[test]
+fn large_histories() {
+    let budget = Budget { steps_max: 3_000_000, ..Budget::default() };
+    for (seed, shape) in [(1, (300, 3, 1)), (2, (400, 10, 1)), (3, (600, 5, 4)), (4, (2_000, 10, 20))] {
+        let mut deeds = large(seed, shape);
+        let (decision, cost) = decide(&MODEL, &deeds, &budget, Mutation::default());
+        let Decision::Ordered(order) = decision else { panic!("{shape:?}: {decision:?} after {cost:?}") };
+        assert_eq!(order.len(), deeds.len());
+        // One process sees time go back: it reads again what it read some changes ago.
+        let reads = |deed: &Deed<RegisterAction>, process| {
+            deed.process == process && matches!(deed.operation.action, RegisterAction::Read(_))
+        };
+        let all: Vec<usize> = (0..deeds.len()).filter(|&at| reads(&deeds[at], 1) && deeds[at].key == 0).collect();
+        let (early, late) = (all[all.len() / 4], all[all.len() - 1]);
+        let same = deeds[early].operation.action == deeds[late].operation.action;
+        let middle = all[all.len() / 2];
+        assert!(!same && deeds[middle].operation.action != deeds[early].operation.action, "{shape:?}");
+        deeds[late].operation.action = deeds[early].operation.action;
+        let (decision, cost) = decide(&MODEL, &deeds, &budget, Mutation::default());
+        assert_eq!(decision, Decision::Impossible, "{shape:?}: {cost:?}");
     }
 }
