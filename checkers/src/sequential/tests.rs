@@ -284,3 +284,49 @@ fn large_histories() {
         assert_eq!(decision, Decision::Impossible, "{shape:?}: {cost:?}");
     }
 }
+
+/// A model without cells: answers, witnesses by groups, and what is said of them.
+#[test]
+fn transactions_over_registers() {
+    use schism_history::{Kind, Op, Process};
+
+    use crate::linear::models::multi::MultiRegister;
+    use crate::linear::tests::products::said_by_transaction;
+    use crate::linear::tests::simulate::{Wanted, history};
+    let wanted = Wanted { operations_max: 7, doubts_max: 1, values: 3, processes: 2, edited_percent: 95 };
+    let mut random = ChaCha8Rng::seed_from_u64(83);
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..3_000 {
+        let mut events = Vec::new();
+        let mut deeds = Vec::new();
+        let mut ended = [false; 2];
+        for operation in history(&mut random, &MultiRegister, wanted) {
+            let process = random.random_range(0..2u32);
+            if ended[process as usize] {
+                continue;
+            }
+            ended[process as usize] = operation.in_doubt();
+            let (f, asked, told) = said_by_transaction(&operation.action);
+            let client = Process::Client(process);
+            events.push(Op::new(client.clone(), Kind::Invoke, f.clone(), asked.clone()));
+            match operation.in_doubt() {
+                true => events.push(Op::new(client, Kind::Info, f, asked)),
+                false => events.push(Op::new(client, Kind::Ok, f, told)),
+            }
+            let invoke = events.len() as u32 - 2;
+            let end = if operation.in_doubt() { u32::MAX } else { invoke + 1 };
+            deeds.push(Deed { process, key: 0, operation: Operation { invoke, end, ..operation } });
+        }
+        let history = History::from_ops(events).unwrap();
+        let finding = check(&history, ModelName::MultiRegister);
+        let line = || notation::write(&history);
+        let expected = has_order(&MultiRegister, &deeds, &(0..deeds.len()).collect::<Vec<_>>()).unwrap();
+        assert_eq!(finding.outcome() == Outcome::Valid, expected, "{}: {finding:?}", line());
+        for anomaly in &finding.anomalies {
+            verify_witness(&history, &anomaly.witness)
+                .unwrap_or_else(|wrong| panic!("{wrong}: {anomaly:?} {}", line()));
+        }
+        if expected { good += 1 } else { bad += 1 }
+    }
+    assert!(good > 900 && bad > 900, "{good} good, {bad} bad");
+}

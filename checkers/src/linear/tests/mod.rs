@@ -5,7 +5,7 @@ pub(crate) mod brute;
 mod large;
 mod mutants;
 mod orders;
-mod products;
+pub(crate) mod products;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;

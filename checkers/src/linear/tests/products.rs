@@ -112,7 +112,7 @@ fn as_history<A>(operations: &[Operation<A>], said: impl Fn(&A) -> (F, Value, Va
     History::from_ops(events.into_iter().map(|(_, op)| op)).unwrap()
 }
 
-fn said_by_transaction(action: &[Micro]) -> (F, Value, Value) {
+pub fn said_by_transaction(action: &[Micro]) -> (F, Value, Value) {
     let value =
         |content: &Option<Content>| content.as_ref().map_or(Value::Nil, |content| Value::Int(content.parse().unwrap()));
     let mops = |answered: bool| {
