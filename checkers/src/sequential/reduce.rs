@@ -7,6 +7,10 @@
 //! between. Orders of processes stay what they are. A set is *smallest* if leaving out any one operation, with whatever may
 //! have observed it, gives a set that has an order.
 
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+
 use super::SequentialMutant;
 use super::search::{Decision, Deed, decide};
 use crate::checker::Budget;
@@ -20,16 +24,54 @@ pub(super) struct Sources<S> {
     keys: Vec<u32>,
     cells: Vec<Cell<S>>,
     groups: Vec<u32>,
+    /// Observers by key and needed state; by key, those that refuse a state, or, without cells, all of it; and by group.
+    needing: FxHashMap<(u32, S), Vec<usize>>,
+    of_key: FxHashMap<u32, Vec<usize>>,
+    of_group: FxHashMap<(u32, u32), Vec<usize>>,
 }
 
-impl<S: Clone + Eq> Sources<S> {
+impl<S: Clone + Eq + Hash> Sources<S> {
     pub fn new<M: Model<State = S>>(model: &M, deeds: &[Deed<M::Action>]) -> Sources<S> {
         let keys: Vec<u32> = deeds.iter().map(|deed| deed.key).collect();
         let cells: Option<Vec<Cell<S>>> = deeds.iter().map(|deed| model.cell(&deed.operation.action)).collect();
-        match cells {
-            Some(cells) => Sources { keys, cells, groups: Vec::new() },
-            None => Sources { groups: groups(model, deeds, &keys), keys, cells: Vec::new() },
+        let groups = if cells.is_some() { Vec::new() } else { groups(model, deeds, &keys) };
+        let mut sources = Sources {
+            keys,
+            cells: cells.unwrap_or_default(),
+            groups,
+            needing: FxHashMap::default(),
+            of_key: FxHashMap::default(),
+            of_group: FxHashMap::default(),
+        };
+        for (place, &key) in sources.keys.iter().enumerate() {
+            match sources.cells.get(place) {
+                Some(Cell { needs: Some(state), .. }) => {
+                    sources.needing.entry((key, state.clone())).or_default().push(place);
+                }
+                Some(Cell { refuses: Some(_), .. }) => sources.of_key.entry(key).or_default().push(place),
+                Some(_) => {}
+                None => {
+                    sources.of_key.entry(key).or_default().push(place);
+                    sources.of_group.entry((key, sources.groups[place])).or_default().push(place);
+                }
+            }
         }
+        sources
+    }
+
+    /// Those that must go where an operation goes.
+    fn observers(&self, source: usize) -> impl Iterator<Item = usize> + '_ {
+        let key = self.keys[source];
+        let (first, second) = match self.cells.get(source) {
+            Some(cell) => match &cell.leaves {
+                Some(left) => (self.needing.get(&(key, left.clone())), self.of_key.get(&key)),
+                None => (None, None),
+            },
+            None if self.groups[source] == 0 => (self.of_key.get(&key), None),
+            None => (self.of_group.get(&(key, self.groups[source])), None),
+        };
+        let all = first.into_iter().chain(second).flatten().copied();
+        all.filter(move |&observer| self.holds(source, observer))
     }
 
     /// Whether `source` must be in a set that holds `observer`.
@@ -50,16 +92,14 @@ impl<S: Clone + Eq> Sources<S> {
 
     /// The largest closed subset of `kept` without some operations.
     pub fn without(&self, kept: &[usize], gone: &[usize]) -> Vec<usize> {
+        let mut is_gone = vec![false; self.keys.len()];
         let mut next = gone.to_vec();
-        let mut rest: Vec<usize> = kept.iter().copied().filter(|place| !gone.contains(place)).collect();
         while let Some(source) = next.pop() {
-            rest.retain(|&observer| {
-                let goes = self.holds(source, observer);
-                next.extend(goes.then_some(observer));
-                !goes
-            });
+            if !std::mem::replace(&mut is_gone[source], true) {
+                next.extend(self.observers(source).filter(|&observer| !is_gone[observer]));
+            }
         }
-        rest
+        kept.iter().copied().filter(|&place| !is_gone[place]).collect()
     }
 }
 
@@ -81,8 +121,8 @@ fn groups<M: Model>(model: &M, deeds: &[Deed<M::Action>], keys: &[u32]) -> Vec<u
 
 /// Places of a small set without an order, and whether it is proven to be smallest. The budget is for all of it.
 pub(super) fn reduce<M: Model>(model: &M, deeds: &[Deed<M::Action>], budget: &Budget) -> (Vec<usize>, bool) {
-    /// Beyond, telling who may have observed whom takes too long.
-    const OPERATIONS_MAX: usize = 20_000;
+    /// Beyond, the searches take too long.
+    const OPERATIONS_MAX: usize = 100_000;
     let mut kept: Vec<usize> = (0..deeds.len()).collect();
     if kept.len() > OPERATIONS_MAX {
         return (kept, false);

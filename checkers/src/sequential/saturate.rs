@@ -11,7 +11,7 @@
 //! only try orders that respect all this. What is in doubt takes part if its value was observed (then it has happened);
 //! reads of values that were written more than once, and of values that stand both at first and by a write, tell nothing.
 //!
-//! Cost: operations × processes × rounds; the rounds are bounded, and what was found until then holds.
+//! Cost: operations × processes × rounds; rounds and steps are bounded, and what was found until then holds.
 
 use std::hash::Hash;
 
@@ -67,14 +67,14 @@ pub(super) fn saturate<S: Eq + Hash + Clone>(
     nodes: &[Node<S>],
     initial: &S,
     of_process: &[Vec<u32>],
-    steps: &mut u64,
+    (steps, steps_max): (&mut u64, u64),
     mutation: Mutation<Mutant>,
 ) -> Result<Before, Cycle> {
     let mut graph = Graph::new(nodes, initial, of_process, mutation);
     graph.order(of_process)?;
     for _ in 0..ROUNDS_MAX {
         *steps += (nodes.len() * of_process.len()) as u64;
-        if graph.grow(mutation)? == 0 {
+        if *steps > steps_max || graph.grow(mutation)? == 0 {
             break;
         }
         graph.order(of_process)?;

@@ -145,7 +145,8 @@ impl<'a, M: Model> Walk<'a, M> {
 
     fn saturate(&mut self, budget: &Budget) -> Result<(), Cycle> {
         let bytes = self.deeds.len() as u64 * self.of_process.len() as u64 * 4;
-        if bytes > budget.memory_bytes_max / 2 || self.cells.is_none() {
+        // Lists by key and process take several times as much as the clocks.
+        if bytes > budget.memory_bytes_max / 16 || self.cells.is_none() {
             return Ok(());
         }
         let node = |deed: &Deed<M::Action>| {
@@ -154,7 +155,8 @@ impl<'a, M: Model> Walk<'a, M> {
         };
         let Some(nodes) = self.deeds.iter().map(node).collect::<Option<Vec<_>>>() else { return Ok(()) };
         let initial = self.model.initial();
-        let before = saturate(&nodes, &initial, &self.of_process, &mut self.cost.steps, self.mutation)?;
+        let steps = (&mut self.cost.steps, budget.steps_max / 2);
+        let before = saturate(&nodes, &initial, &self.of_process, steps, self.mutation)?;
         self.cost.bytes = bytes;
         self.before = Some(before);
         Ok(())
