@@ -38,6 +38,8 @@ macro_rules! kinds {
 kinds! {
     /// See [`Witness::Nonlinearizable`].
     Nonlinearizable = "nonlinearizable", "no order of the operations explains what they answered";
+    /// See [`Witness::Nonsequential`].
+    Nonsequential = "nonsequential", "no order that keeps each process's own explains what the operations answered";
     /// See [`Witness::ReplicasDisagree`].
     ReplicasDisagree = "replicas-disagree", "two members hold different things for good";
 }
@@ -92,6 +94,18 @@ pub enum Witness {
         /// one not before that.
         failed_at: OpIndex,
         /// How many operations the key's history has.
+        operations_count: u64,
+    },
+    /// These operations have no order that keeps the order of each process, although all that may have left what they
+    /// observed are among them.
+    Nonsequential {
+        /// The model.
+        model: String,
+        /// The smallest set found, in order of invocation.
+        operations: Vec<OpIndex>,
+        /// Whether it was proven that none can be left out.
+        smallest: bool,
+        /// How many operations were judged together.
         operations_count: u64,
     },
     /// Two members hold different things for good: one of them answered the same before and after the other, which had

@@ -121,6 +121,7 @@ mod tests {
             "type": "nonlinearizable", "key": "5",
             "witness": {
                 "witness": "nonlinearizable", "model": "cas-register", "initial": "nil", "operations": [2],
+                "exclusion": {"pattern": "value-never-written", "operations": [2]},
                 "smallest": true, "blocked": 2, "failed_at": 3, "operations_count": 2,
                 "paths": [{"placed": [], "illegal": [
                     {"operation": 2, "because": {"because": "state", "state": "nil", "observed": "2"}}]}],

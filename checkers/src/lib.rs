@@ -3,7 +3,7 @@
 //!
 //! - [`checker`]: the waist [`Checker`], and what a search may cost.
 //! - [`verdict`], [`anomaly`], [`json`]: what is found, with witnesses; and as JSON.
-//! - [`linear`] judges linearizability.
+//! - [`linear`] judges linearizability, [`sequential`] sequential consistency.
 //! - [`plain`], [`run`], [`perf`]: counts; whether there was anything to judge; latency and availability.
 //! - [`table`]: all checkers and models by name.
 
@@ -14,6 +14,7 @@ pub mod linear;
 pub mod perf;
 pub mod plain;
 pub mod run;
+pub mod sequential;
 mod span;
 pub mod table;
 pub mod verdict;

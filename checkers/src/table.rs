@@ -6,6 +6,7 @@ use crate::perf::Perf;
 use crate::plain::replicas::Replicas;
 use crate::plain::stats::Stats;
 use crate::run::Run;
+use crate::sequential::Sequential;
 
 /// A checker by name.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +35,14 @@ pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
-        models: &[
-            ModelName::CasRegister,
-            ModelName::Register,
-            ModelName::String,
-            ModelName::Queue,
-            ModelName::Bag,
-            ModelName::PriorityQueue,
-            ModelName::Stack,
-        ],
+        models: ModelName::ALL,
         build: |model| Box::new(Linearizable { model }),
+    },
+    CheckerEntry {
+        name: "sequential",
+        about: "one order explains all answers and keeps the order of each process, whatever real time says",
+        models: ModelName::ALL,
+        build: |model| Box::new(Sequential { model }),
     },
     CheckerEntry {
         name: "replicas",
@@ -75,6 +74,8 @@ pub const CHECKERS: &[CheckerEntry] = &[
 pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
+    ModelEntry { model: ModelName::MultiRegister, about: "registers read and written in transactions; nil at first" },
+    ModelEntry { model: ModelName::Map, about: "registers by key, where values are [key, value]; nil at first" },
     ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
     ModelEntry {
         model: ModelName::Queue,
@@ -191,7 +192,7 @@ mod tests {
         let told = |checker, model| build(checker, model).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(
             told("linear", None),
-            "no checker is called linear; there are linearizable, replicas, stats, run, perf"
+            "no checker is called linear; there are linearizable, sequential, replicas, stats, run, perf"
         );
         assert_eq!(
             told("linearizable", Some("heap")),

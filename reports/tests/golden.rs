@@ -10,8 +10,10 @@ mod common;
 
 use std::path::Path;
 
+use schism_checkers::{Budget, check_all, table};
+use schism_history::{RunFacts, notation};
 use schism_reports::terminal::Look;
-use schism_reports::{github, junit, terminal};
+use schism_reports::{github, junit, sentence, terminal};
 
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -50,4 +52,31 @@ fn github_texts() {
     golden("stale.annotation", &github::annotation(&common::stale().story()).unwrap());
     golden("unknown.annotation", &github::annotation(&common::unknown().story()).unwrap());
     assert_eq!(github::annotation(&common::valid().story()), None);
+}
+
+/// One history a pattern of contradiction, and what is told of each.
+#[test]
+fn patterns_of_contradiction() {
+    let lines = [
+        "0:w1 0:r2",
+        "0:r1 0:w1",
+        "0:w1 1:c1>2 1:r2 0:r1",
+        "0:w1 0:c1>2 1:c1>3",
+        "0:c1>2( 1:c2>1 0)",
+        "0:w1 1:rnil",
+        "0:w1( 1:w2( 2:r( 3:r( 2)1 3)2 4:r( 5:r( 4)1 5)2 0) 1)",
+        "0:w1 0:w2 1:r1",
+        "0:w1? 1:r1 1:rnil",
+    ];
+    let told = lines.map(|line| {
+        let history = notation::parse(line).expect(line);
+        let checkers = [table::build("linearizable", None).unwrap()];
+        let verdict = check_all(&checkers, &history, &RunFacts::default(), &Budget::default());
+        let proofs = sentence::counterexamples(&verdict);
+        let proof = sentence::prove(&history, proofs[0].anomaly);
+        let operations: String =
+            proof.operations.iter().map(|told| format!("  {} {}\n", told.letter, told.sentence)).collect();
+        format!("{line}\n{operations}  - {}\n", proof.reasons[0])
+    });
+    golden("patterns.txt", &told.join("\n"));
 }

@@ -267,3 +267,47 @@ fn many_keys_that_cannot_be_judged_are_one_line() {
     assert_eq!(told.matches("has no function").count(), 2, "the verdict and one gap: {told}");
     assert!(told.contains("linearizable unknown 1 open question"), "{told}");
 }
+
+/// A sentence on how old answers were stands there only where some newer value had been confirmed.
+#[test]
+fn how_stale_answers_were() {
+    let cases = [
+        (
+            "0:w1 0:w2 0:w3 1:r1",
+            "One answer was stale: before it was asked for, 2 newer values had been written and confirmed since the one \
+             that was told. Reads that may be up to 4.00 ms old would explain all of them.",
+        ),
+        (
+            "0:w1 0:w2 1:r1 0:w3 1:rnil",
+            "2 answers were stale: before the worst was asked for, 3 newer values had been written and confirmed since \
+             the one that was told.",
+        ),
+        // No delta explains a value from nowhere, and none is told where compare-and-set is judged.
+        ("0:w1 0:w2 1:r1 1:r7", "one newer value had been written and confirmed since the one that was told."),
+    ];
+    for (line, expected) in cases {
+        let meaning = Case::judged(line).meaning();
+        assert!(meaning.contains(expected), "{line}: {meaning}");
+    }
+    for line in ["0:w1 1:w2( 2:r2 2:r1 1)", "0:r7", "0:w1 0:r1"] {
+        let meaning = Case::judged(line).meaning();
+        assert!(!meaning.contains("stale"), "{line}: {meaning}");
+    }
+    assert!(!Case::judged("0:w1 0:w2 1:r1 1:r7").meaning().contains("would explain"));
+}
+
+#[test]
+fn no_order_of_processes() {
+    let case = Case::of("0@1:w1 0@2:rnil 1@2:w1 1@1:rnil", &["sequential"], RunFacts::default());
+    let told = case.told();
+    for part in [
+        "INVALID",
+        "The operations have no order that explains what clients were told and keeps the order of each process",
+        "Process 0 wrote 1 to key 1",
+        "real time was not asked for",
+        "These are all 4 operations of this history",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(case.meaning().contains("cannot have come from one copy of the data"), "{}", case.meaning());
+}

@@ -77,7 +77,8 @@ pub enum Command {
     Lab(LabCommand),
     /// List what there is.
     List(ListArgs),
-    /// Say what a name means: a fault, with its options, where it works, how it is proven and undone.
+    /// Say what a name means: a fault, with its options, where it works, how it is proven and undone; a checker, with
+    /// examples; a model.
     Explain {
         /// The name.
         name: String,
@@ -295,6 +296,10 @@ pub struct CheckArgs {
     /// Threads; the verdict is the same for any number.
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Write an order of each key's operations that explains all answers, if the history is valid (a JSON line a key;
+    /// with `--checker linearizable`).
+    #[arg(long, value_name = "FILE")]
+    pub witness: Option<PathBuf>,
     /// Print the verdict as JSON.
     #[arg(long)]
     pub json: bool,
@@ -560,7 +565,7 @@ fn call(cli: &Cli) -> Result<Exit, RunnerError> {
         Command::List(args) => commands::list::list(args),
         Command::Doctor(args) => commands::doctor::doctor(args),
         Command::Completions { shell } => commands::list::completions(*shell),
-        Command::Explain { name } => commands::list::explain(name),
+        Command::Explain { name } => commands::explain::explain(name),
         Command::Packages { names } => commands::lab::fetch_packages(names),
     }
 }

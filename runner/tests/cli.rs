@@ -151,6 +151,30 @@ fn histories_are_judged_with_the_right_exit() {
     }
 }
 
+#[test]
+fn orders_of_valid_histories_are_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |name: &str, text: &str, more: &[&str]| {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+        let output = schism(folder.path(), &[&["check", name, "--witness", "order.jsonl"], more].concat());
+        let written = std::fs::read_to_string(folder.path().join("order.jsonl")).ok();
+        let _ = std::fs::remove_file(folder.path().join("order.jsonl"));
+        (code(&output), written, stderr(&output))
+    };
+    let linearizable: &[&str] = &["--checker", "linearizable"];
+    let (exit, written, told) = check("valid.jsonl", VALID, linearizable);
+    assert_eq!((exit, written.as_deref()), (0, Some("{\"key\":\"1\",\"order\":[0,2]}\n")), "{told}");
+    assert!(told.contains("orders of 1 key replayed"), "{told}");
+    let (exit, written, told) = check("stale.jsonl", STALE, linearizable);
+    assert_eq!((exit, written), (1, None), "{told}");
+    assert!(told.contains("no order was written"), "{told}");
+    let (exit, _, told) = check("valid.jsonl", VALID, &["--checker", "stats"]);
+    assert_eq!(exit, 64);
+    assert!(told.contains("--witness needs --checker linearizable"), "{told}");
+    let (exit, ..) = check("valid.jsonl", VALID, &["--checker", "linearizable", "--model", "register"]);
+    assert_eq!(exit, 0);
+}
+
 /// Opening a pipe that nobody writes to would never return.
 #[test]
 fn what_is_no_file_is_refused() {

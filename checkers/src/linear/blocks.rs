@@ -22,6 +22,9 @@
 //!
 //! Cost: O(n log n) time, about 60 bytes for each value.
 
+mod exclude;
+mod order;
+
 use rustc_hash::FxHashMap;
 use schism_history::{OpIndex, ValueId};
 
@@ -29,6 +32,8 @@ use super::models::RegisterAction;
 use super::mutant::{Mutant, Mutation};
 use super::ruling::Ruling;
 use super::split::{OPEN, Operation};
+use exclude::Clash;
+pub(crate) use order::order;
 
 const ALGORITHM: &str = "blocks";
 /// No operation.
@@ -69,8 +74,8 @@ struct Zone {
 
 /// Why it ends early.
 enum Early {
-    /// There is no order; an event at which that shows.
-    Bad(OpIndex),
+    /// There is no order; an event at which that shows, and what excludes each other.
+    Bad(OpIndex, Clash),
     Unfit(&'static str),
 }
 
@@ -111,22 +116,38 @@ struct Blocks<'a> {
 
 /// Decides operations in order of invocation.
 pub(crate) fn rule(operations: &[Operation<RegisterAction>], mutation: Mutation) -> Ruling {
-    let mut blocks = Blocks {
-        operations,
-        numbers: FxHashMap::with_capacity_and_hasher(operations.len() / 2 + 1, rustc_hash::FxBuildHasher),
-        clusters: Vec::with_capacity(operations.len() / 2 + 1),
-        misses: Vec::new(),
-        mutation,
-    };
+    let mut blocks = Blocks::new(operations, mutation);
     match blocks.run() {
         Ok(()) => Ruling::Good { algorithm: ALGORITHM },
-        Err(Early::Bad(at)) => Ruling::Bad { algorithm: ALGORITHM, at, certificate: None },
+        Err(Early::Bad(at, clash)) => {
+            let certificate = Some(blocks.certificate(clash));
+            Ruling::Bad { algorithm: ALGORITHM, at, certificate }
+        }
         Err(Early::Unfit(why)) => Ruling::Unfit(why),
     }
 }
 
-impl Blocks<'_> {
+impl<'a> Blocks<'a> {
+    fn new(operations: &'a [Operation<RegisterAction>], mutation: Mutation) -> Blocks<'a> {
+        Blocks {
+            operations,
+            numbers: FxHashMap::with_capacity_and_hasher(operations.len() / 2 + 1, rustc_hash::FxBuildHasher),
+            clusters: Vec::with_capacity(operations.len() / 2 + 1),
+            misses: Vec::new(),
+            mutation,
+        }
+    }
+
     fn run(&mut self) -> Result<(), Early> {
+        let (zones, forward_count) = self.ordered()?;
+        if self.misses.is_empty() || self.misses_fit(zones, forward_count) {
+            return Ok(());
+        }
+        Err(Early::Unfit("a compare-and-set that did not match needs an order to be looked for"))
+    }
+
+    /// Zones that can be ordered, forward ones first and in order, and how many these are.
+    fn ordered(&mut self) -> Result<(Vec<Zone>, usize), Early> {
         self.number(ValueId::NIL);
         self.clusters[INITIAL].writers = 1;
         self.gather();
@@ -134,10 +155,7 @@ impl Blocks<'_> {
         self.check_writers()?;
         let mut zones = self.zones()?;
         let forward_count = check(&mut zones, self.mutation)?;
-        if self.misses.is_empty() || self.misses_fit(zones, forward_count) {
-            return Ok(());
-        }
-        Err(Early::Unfit("a compare-and-set that did not match needs an order to be looked for"))
+        Ok((zones, forward_count))
     }
 
     fn number(&mut self, value: ValueId) -> usize {
@@ -224,20 +242,24 @@ impl Blocks<'_> {
 
     /// What was observed was written, and once.
     fn check_writers(&self) -> Result<(), Early> {
-        let (mut bad, mut twice) = (None, false);
+        let (mut bad, mut twice): (Option<(OpIndex, Clash)>, _) = (None, false);
         for cluster in self.clusters.iter().filter(|cluster| cluster.observed) {
             match cluster.writers {
                 0 => {
                     let consumer = if cluster.consumer == NONE { u32::MAX } else { self.end(cluster.consumer) };
                     let at = consumer.min(cluster.end_min.saturating_sub(1));
-                    bad = Some(bad.map_or(at, |bad: OpIndex| bad.min(at)));
+                    if bad.as_ref().is_none_or(|&(other, _)| at < other) {
+                        let observer =
+                            if consumer < cluster.end_min { Ok(cluster.consumer) } else { Err(cluster.end_min) };
+                        bad = Some((at, Clash::NeverWritten { observer }));
+                    }
                 }
                 1 => {}
                 _ => twice = !self.mutation.is(Mutant::WritersUncounted),
             }
         }
         match bad {
-            Some(at) => Err(Early::Bad(at)),
+            Some((at, clash)) => Err(Early::Bad(at, clash)),
             None if twice => Err(Early::Unfit("an observed value was written twice")),
             None => Ok(()),
         }
@@ -268,7 +290,7 @@ impl Blocks<'_> {
         }
         // A compare-and-set in no block needs what another one took away for good, or what it leaves itself.
         let all = chained == compared || self.mutation.is(Mutant::CyclesAllowed);
-        if all { Ok(zones) } else { Err(Early::Bad(self.last())) }
+        if all { Ok(zones) } else { Err(Early::Bad(self.last(), Clash::Chains)) }
     }
 
     /// When an operation began and ended; the first value was written before all.
@@ -297,14 +319,14 @@ impl Blocks<'_> {
                 break;
             }
             if cluster.end_min < zone.s && !self.mutation.is(Mutant::InnerOrderIgnored) {
-                return Err(Early::Bad(cluster.end_min - 1));
+                return Err(Early::Bad(cluster.end_min - 1, Clash::Inner { end: cluster.end_min, begin: zone.s }));
             }
             zone.f = zone.f.min(cluster.end_min);
             zone.s = zone.s.max(cluster.begin_max);
             let Some((consumer, next)) = self.next(number) else { break };
             let (begin, end) = self.span_of(consumer);
             if end < zone.s && !self.mutation.is(Mutant::InnerOrderOfCasIgnored) {
-                return Err(Early::Bad(end - 1));
+                return Err(Early::Bad(end - 1, Clash::Inner { end, begin: zone.s }));
             }
             zone.f = zone.f.min(end);
             zone.s = zone.s.max(begin);
@@ -316,47 +338,36 @@ impl Blocks<'_> {
 
     /// Whether every "no match" finds a moment at which the state was another one, in the order in which forward zones
     /// stand as they do and each backward one as early as it can between them.
-    fn misses_fit(&self, mut zones: Vec<Zone>, forward_count: usize) -> bool {
+    fn misses_fit(&self, zones: Vec<Zone>, forward_count: usize) -> bool {
         if self.mutation.is(Mutant::MissesFit) {
             return true;
         }
-        let (forwards, backwards) = zones.split_at_mut(forward_count);
-        // From here on `f` is the place in that order: behind the forward zone that the latest invocation stands in.
-        for zone in backwards {
-            let before = forwards.partition_point(|forward| forward.f < zone.s);
-            zone.f = before.checked_sub(1).map_or(zone.s, |place| zone.s.max(forwards[place].s));
-        }
-        zones.sort_by_key(|zone| zone.f);
-        let changes = self.changes(&zones);
-        self.misses.iter().all(|&place| {
-            let miss = &self.operations[place as usize];
-            let Deed::Miss(value) = deed(miss) else { return true };
-            let (begin, end) = span(miss);
-            let number = self.numbers.get(&value);
-            let before = changes.partition_point(|&(moment, _)| moment < begin) - 1;
-            let during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
-            { during }.any(|(_, state)| Some(state) != number)
-        })
+        let changes = self.changes(&arranged(zones, forward_count));
+        self.misses.iter().all(|&place| self.moment_of_miss(&changes, place).is_some())
     }
 
-    /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be.
-    fn changes(&self, zones: &[Zone]) -> Vec<(u32, u32)> {
-        let mut changes = vec![(BEFORE_ALL, INITIAL as u32)];
-        let mut moment = BEFORE_ALL;
-        for zone in zones {
-            let (mut number, mut writer) = (zone.first as usize, zone.writer);
-            for _ in 0..=self.operations.len() {
-                moment = moment.max(self.span_of(writer).0);
-                changes.push((moment, number as u32));
-                if self.clusters[number].observed {
-                    moment = moment.max(self.clusters[number].begin_max);
-                }
-                let Some(next) = self.next(number) else { break };
-                (writer, number) = next;
-            }
-        }
-        changes
+    /// The first place among `changes` at which a "no match" can stand.
+    fn moment_of_miss(&self, changes: &[(u32, u32)], place: u32) -> Option<usize> {
+        let miss = &self.operations[place as usize];
+        let Deed::Miss(value) = deed(miss) else { return Some(0) };
+        let (begin, end) = span(miss);
+        let number = self.numbers.get(&value);
+        let before = changes.partition_point(|&(moment, _)| moment < begin).saturating_sub(1);
+        let mut during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
+        during.position(|(_, state)| Some(state) != number).map(|place| before + place)
     }
+}
+
+/// Zones in the order in which forward ones stand as they do and each backward one as early as it can between them.
+fn arranged(mut zones: Vec<Zone>, forward_count: usize) -> Vec<Zone> {
+    let (forwards, backwards) = zones.split_at_mut(forward_count);
+    // From here on `f` is the place in that order: behind the forward zone that the latest invocation stands in.
+    for zone in backwards {
+        let before = forwards.partition_point(|forward| forward.f < zone.s);
+        zone.f = before.checked_sub(1).map_or(zone.s, |place| zone.s.max(forwards[place].s));
+    }
+    zones.sort_by_key(|zone| zone.f);
+    zones
 }
 
 /// Whether zones can be ordered. Puts forward ones to the front, in order, and counts them.
@@ -372,7 +383,7 @@ fn check(zones: &mut [Zone], mutation: Mutation) -> Result<usize, Early> {
     forwards.sort_unstable_by_key(|zone| zone.f);
     let bad = |a: Zone, b: Zone| {
         let known = [a.f, a.s, b.f, b.s].into_iter().filter(|&event| event != u32::MAX);
-        Err(Early::Bad(known.max().unwrap_or(1) - 1))
+        Err(Early::Bad(known.max().unwrap_or(1) - 1, Clash::Zones(a, b)))
     };
     for pair in forwards.windows(2) {
         if pair[0].s > pair[1].f && !mutation.is(Mutant::ForwardsOverlap) {

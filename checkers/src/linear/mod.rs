@@ -16,6 +16,8 @@
 //! | `reduce` | the smallest set of operations without one |
 //! | `paths` | how far orders of these get, and why not further |
 //! | `verify` | proves a witness again by plain means |
+//! | `order`, `replay` | an order of a valid history; and whether it is one |
+//! | `staleness` | how stale answers of registers were |
 //! | `mutant` | defects that the tests must notice |
 
 pub(crate) mod blocks;
@@ -25,14 +27,17 @@ pub(crate) mod lookahead;
 pub mod model;
 pub mod models;
 pub(crate) mod mutant;
+pub mod order;
 pub(crate) mod paths;
 pub(crate) mod problem;
 pub(crate) mod reduce;
+pub mod replay;
 mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
+pub(crate) mod staleness;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 pub(crate) mod window;
 
@@ -44,9 +49,9 @@ use serde_json::json;
 
 pub use model::{Cell, Model};
 pub use models::ModelName;
-pub use ruling::{Certificate, Ruling};
+pub use ruling::{Certificate, PATTERNS, Ruling};
 pub use split::Operation;
-pub use verify::verify_witness;
+pub use verify::{verify_witness, verify_witness_of};
 
 use crate::anomaly::{Anomaly, AnomalyKind, Exclusion, Witness};
 use crate::checker::{Budget, Checker};
@@ -56,6 +61,7 @@ use mutant::Mutation;
 use problem::{Event, Problem};
 use search::{Cost, Decision, decide};
 use split::KeyEvents;
+use staleness::Staleness;
 
 /// Failing keys that get a witness; the others are counted and named in the stats.
 const WITNESSES_MAX: usize = 32;
@@ -68,7 +74,8 @@ const NAMES_MAX: usize = 100;
 /// (why keys went to the search: `{"an observed value was written twice": 1}`), `keys_count`, `operations_count` (judged: `ok`, and in doubt
 /// unless it can be dropped), `in_doubt_count` (of these), `failing_keys_count`, `failing_keys` (the first 100),
 /// `unknown_keys_count`, `steps` (all keys), `memory_bytes_peak` and `configurations_peak` (the worst key), `steps_max`
-/// and `memory_bytes_max` (the budget, per key).
+/// and `memory_bytes_max` (the budget, per key). Where a register failed: `staleness` (`k_max`, `reads_by_k`, `delta_ms`;
+/// see `staleness.rs`).
 ///
 /// Not covered: several keys in one operation. Keys are searched in parallel; the finding does not depend on it.
 #[derive(Debug, Clone, Copy)]
@@ -110,13 +117,19 @@ impl Checker for Linearizable {
     }
 
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
-        self.model.with(Judging { checker: *self, history, budget: *budget })
+        self.model.with(Judging { name: self.model.to_string(), history, budget: *budget })
     }
+}
+
+/// Judges a history by any model, each key by itself: what [`Linearizable`] does with those that have a name.
+pub fn check_model<M: Model>(model: &M, history: &History, budget: &Budget) -> Finding {
+    Judging { name: model.name().to_owned(), history, budget: *budget }.with(model)
 }
 
 /// The judgement of a history by any model.
 struct Judging<'h> {
-    checker: Linearizable,
+    /// The model's.
+    name: String,
     history: &'h History,
     budget: Budget,
 }
@@ -125,7 +138,7 @@ impl WithModel for Judging<'_> {
     type Answer = Finding;
 
     fn with<M: Model>(self, model: &M) -> Finding {
-        let Judging { checker, history, budget } = self;
+        let Judging { name, history, budget } = self;
         let keys = split::by_key(history);
         let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, budget)).collect();
         let failing: Vec<(&KeyEvents, &Failure)> = keys
@@ -139,7 +152,12 @@ impl WithModel for Judging<'_> {
         let told = &failing[..failing.len().min(WITNESSES_MAX)];
         let anomalies = told.par_iter().map(|&(key, failure)| explain(model, history, key, failure, budget)).collect();
         let mut finding = Finding { anomalies, ..Finding::default() };
-        checker.tell(&mut finding, history, &failing, &found, budget);
+        tell(&mut finding, &name, history, (&failing, &found), budget);
+        if !failing.is_empty()
+            && let Some(staleness) = stale(model, history, &keys, &found)
+        {
+            finding.stats.insert("staleness".to_owned(), staleness.to_json());
+        }
         finding.gaps = found
             .into_iter()
             .filter_map(|found| match found.answer {
@@ -151,39 +169,51 @@ impl WithModel for Judging<'_> {
     }
 }
 
-impl Linearizable {
-    fn tell(
-        &self,
-        finding: &mut Finding,
-        history: &History,
-        failing: &[(&KeyEvents, &Failure)],
-        found: &[KeyFinding],
-        budget: Budget,
-    ) {
-        let names: Vec<String> =
-            failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
-        let unknown = found.iter().filter(|found| matches!(found.answer, Answer::Gap(_))).count();
-        let sum = |part: fn(&KeyFinding) -> u64| found.iter().map(part).fold(0, u64::saturating_add);
-        let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
-        for (name, value) in [
-            ("model", json!(self.model)),
-            ("algorithm", count(found.iter().map(|found| found.algorithm))),
-            ("searched_because", count(found.iter().filter_map(|found| found.unfit))),
-            ("keys_count", json!(found.len())),
-            ("operations_count", json!(sum(|found| found.operations_count))),
-            ("in_doubt_count", json!(sum(|found| found.in_doubt_count))),
-            ("failing_keys_count", json!(failing.len())),
-            ("failing_keys", json!(names)),
-            ("unknown_keys_count", json!(unknown)),
-            ("steps", json!(sum(|found| found.cost.steps))),
-            ("memory_bytes_peak", json!(max(|found| found.cost.bytes_peak))),
-            ("configurations_peak", json!(max(|found| found.cost.configurations_peak))),
-            ("steps_max", json!(budget.steps_max)),
-            ("memory_bytes_max", json!(budget.memory_bytes_max)),
-        ] {
-            finding.stats.insert(name.to_owned(), value);
-        }
+fn tell(
+    finding: &mut Finding,
+    model: &str,
+    history: &History,
+    (failing, found): (&[(&KeyEvents, &Failure)], &[KeyFinding]),
+    budget: Budget,
+) {
+    let names: Vec<String> = failing.iter().take(NAMES_MAX).filter_map(|(key, _)| key_name(history, key.key)).collect();
+    let unknown = found.iter().filter(|found| matches!(found.answer, Answer::Gap(_))).count();
+    let sum = |part: fn(&KeyFinding) -> u64| found.iter().map(part).fold(0, u64::saturating_add);
+    let max = |part: fn(&KeyFinding) -> u64| found.iter().map(part).max().unwrap_or(0);
+    for (name, value) in [
+        ("model", json!(model)),
+        ("algorithm", count(found.iter().map(|found| found.algorithm))),
+        ("searched_because", count(found.iter().filter_map(|found| found.unfit))),
+        ("keys_count", json!(found.len())),
+        ("operations_count", json!(sum(|found| found.operations_count))),
+        ("in_doubt_count", json!(sum(|found| found.in_doubt_count))),
+        ("failing_keys_count", json!(failing.len())),
+        ("failing_keys", json!(names)),
+        ("unknown_keys_count", json!(unknown)),
+        ("steps", json!(sum(|found| found.cost.steps))),
+        ("memory_bytes_peak", json!(max(|found| found.cost.bytes_peak))),
+        ("configurations_peak", json!(max(|found| found.cost.configurations_peak))),
+        ("steps_max", json!(budget.steps_max)),
+        ("memory_bytes_max", json!(budget.memory_bytes_max)),
+    ] {
+        finding.stats.insert(name.to_owned(), value);
     }
+}
+
+/// How stale answers were, over all keys that were decided; `None` if the model is no register. Where every key has an order
+/// nobody needs to ask.
+fn stale<M: Model>(model: &M, history: &History, keys: &[KeyEvents], found: &[KeyFinding]) -> Option<Staleness> {
+    let times = staleness::times(history);
+    let of_key = |(key, found): (&KeyEvents, &KeyFinding)| {
+        let operations = || split::operations(model, history, key).operations;
+        match found.answer {
+            Answer::Good => Some(Staleness::fresh(model, &operations())),
+            Answer::Bad(_) => staleness::of_key(model, &times, operations()),
+            Answer::Gap(_) => Some(Staleness::default()),
+        }
+    };
+    let all: Option<Vec<Staleness>> = keys.par_iter().zip(found).map(of_key).collect();
+    all.map(|all| all.into_iter().fold(Staleness::default(), Staleness::join))
 }
 
 /// How often each word occurs.
@@ -195,6 +225,24 @@ fn count<'a>(words: impl Iterator<Item = &'a str>) -> serde_json::Value {
 
 fn key_name(history: &History, key: Option<u32>) -> Option<String> {
     key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string)
+}
+
+/// Whether a key has an order; `None` where the budget ended first.
+///
+/// # Errors
+/// What the model has no meaning for.
+pub(crate) fn has_order<M: Model>(
+    model: &M,
+    history: &History,
+    key: &KeyEvents,
+    budget: Budget,
+) -> Result<Option<bool>, Gap> {
+    match check_key(model, history, key, budget).answer {
+        Answer::Good => Ok(Some(true)),
+        Answer::Bad(_) => Ok(Some(false)),
+        Answer::Gap(gap @ Gap::Unsupported { .. }) => Err(gap),
+        Answer::Gap(_) => Ok(None),
+    }
 }
 
 fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Budget) -> KeyFinding {

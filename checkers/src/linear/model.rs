@@ -25,7 +25,49 @@ pub struct Cell<S> {
 
 /// A sequential specification.
 ///
-/// `step` must be a function: the same state and action give the same answer.
+/// `step` must be a function: the same state and action give the same answer. A model of one's own needs a name, a first
+/// state, a step, and what a call means:
+///
+/// ```
+/// use schism_checkers::{Budget, Outcome};
+/// use schism_checkers::linear::{Model, check_model};
+/// use schism_history::{Call, History, notation};
+///
+/// /// A door that is opened and closed; `peek` says whether it is open.
+/// struct Door;
+///
+/// #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// enum Deed { Open, Close, Peek(bool) }
+///
+/// impl Model for Door {
+///     type State = bool;
+///     type Action = Deed;
+///     fn name(&self) -> &'static str { "door" }
+///     fn initial(&self) -> bool { false }
+///     fn step(&self, open: &bool, deed: &Deed) -> Option<bool> {
+///         match deed {
+///             Deed::Open => (!open).then_some(true),
+///             Deed::Close => open.then_some(false),
+///             Deed::Peek(seen) => (seen == open).then_some(*open),
+///         }
+///     }
+///     fn action(&self, history: &History, call: Call) -> Result<Option<Deed>, String> {
+///         match (history.f(call.invoke).as_str(), call.completion.and_then(|end| history.matched(end))) {
+///             ("open", _) => Ok(Some(Deed::Open)),
+///             ("close", _) => Ok(Some(Deed::Close)),
+///             ("peek", seen) => Ok(seen.map(Deed::Peek)),
+///             (other, _) => Err(format!("a door has no {other}")),
+///         }
+///     }
+/// }
+///
+/// let outcome = |line| check_model(&Door, &notation::parse(line).unwrap(), &Budget::default()).outcome();
+/// assert_eq!(outcome("0:open=nil 1:peek=nil+ 0:close=nil 1:peek=nil~"), Outcome::Valid);
+/// assert_eq!(outcome("0:open=nil 1:open=nil?  0:close=nil 2:peek=nil+"), Outcome::Valid);
+/// assert_eq!(outcome("0:open=nil 1:open=nil 0:close=nil"), Outcome::Invalid);
+/// ```
+///
+/// The other functions make it faster, its witnesses smaller and its words better.
 pub trait Model: Sync {
     /// The state.
     type State: Clone + Eq + Hash + fmt::Debug + Send;
@@ -63,6 +105,12 @@ pub trait Model: Sync {
     /// Decides without a search, where the history allows it. Must be exact. Operations stand in order of invocation.
     fn rule(&self, _operations: &[Operation<Self::Action>]) -> Ruling {
         Ruling::Unfit("the model has no special algorithm")
+    }
+
+    /// An order (places) without a search, for a history that has one; `None` where that is not known. What it answers is
+    /// replayed before anybody relies on it.
+    fn order(&self, _operations: &[Operation<Self::Action>]) -> Option<Vec<u32>> {
+        None
     }
 
     /// The part of the state that the action is about, where the state is a product of parts that are independent of

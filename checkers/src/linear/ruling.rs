@@ -32,3 +32,26 @@ pub struct Certificate {
     /// Places of the operations among those that were judged, in the order in which the pattern names them.
     pub places: Vec<u32>,
 }
+
+/// The patterns of contradiction that certificates of registers name, with how many operations each has at least; whoever
+/// observed what one in doubt left may stand behind these.
+pub const PATTERNS: &[(&str, usize)] = &[
+    // A value was observed that nothing wrote.
+    ("value-never-written", 1),
+    // An operation ended before what it depends on began: observer, writer.
+    ("ended-before-its-write", 2),
+    // Compare-and-sets put values into an order, and an operation that needs a later one of these had ended before one
+    // that needs an earlier one began: the first, the second.
+    ("chain-out-of-order", 2),
+    // Two compare-and-sets took the same value away.
+    ("two-cas-from-one-value", 2),
+    // Each compare-and-set needs what the one before it left, and the first what the last one left.
+    ("cycle-of-cas", 2),
+    // The value before the first operation was observed after something else was.
+    ("initial-value-returned", 2),
+    // Of two values each stood at some moment before and at some moment after the other: of the first value what ended first
+    // and what began last, then of the second.
+    ("two-forward-zones", 3),
+    // While one value stood for sure, another one was written and observed: as above, the inner one last.
+    ("backward-zone-inside", 3),
+];

@@ -8,6 +8,8 @@ use super::models::{ModelName, WithModel};
 use super::split::{OPEN, Operation};
 use crate::anomaly::{Because, Path, Witness};
 
+/// Operations at most that an exclusion is judged by.
+const CLOSED_MAX: usize = 40;
 /// Configurations walked at most.
 const WALK_MAX: usize = 2_000_000;
 
@@ -17,16 +19,25 @@ type Plain<A> = (OpIndex, Option<OpIndex>, A);
 /// Verifies that the witness says the truth of this history: its operations have no order although all their sources
 /// are among them (so the whole history of the key has none); if it is said to be the smallest, that leaving out any
 /// operation (with what may have observed it) gives an order; and that every path is legal as far as it goes and ends
-/// for the reasons that it names. `reduce` defines sources and leaving out.
+/// for the reasons that it names. `reduce` defines sources and leaving out. Of a register also that what the exclusion
+/// names, with its sources, has no order. (Witnesses of sequential consistency: the same, but for paths.)
 ///
 /// # Errors
 /// What is not true, or that the set is too large to walk all its orders.
 pub fn verify_witness(history: &History, witness: &Witness) -> Result<(), String> {
-    let Witness::Nonlinearizable { model, .. } = witness else {
-        return Err("the witness is not one of linearizability".to_owned());
+    let (Witness::Nonlinearizable { model, .. } | Witness::Nonsequential { model, .. }) = witness else {
+        return Err("the witness is not one of linearizability, nor of sequential consistency".to_owned());
     };
     let name = ModelName::parse(model).ok_or_else(|| format!("no model is called {model}"))?;
     name.with(Verifying { history, witness })
+}
+
+/// The same for a witness that [`super::check_model`] gave with this model.
+///
+/// # Errors
+/// Those of [`verify_witness`].
+pub fn verify_witness_of<M: Model>(model: &M, history: &History, witness: &Witness) -> Result<(), String> {
+    Verifying { history, witness }.with(model)
 }
 
 struct Verifying<'h> {
@@ -39,6 +50,9 @@ impl WithModel for Verifying<'_> {
 
     fn with<M: Model>(self, model: &M) -> Result<(), String> {
         let Verifying { history, witness } = self;
+        if let Witness::Nonsequential { .. } = witness {
+            return crate::sequential::verify(model, history, witness);
+        }
         let Witness::Nonlinearizable { operations, until, exclusion, smallest, blocked, paths, .. } = witness else {
             return Err("the witness is not one of linearizability".to_owned());
         };
@@ -71,6 +85,14 @@ impl WithModel for Verifying<'_> {
         let is_known = |invoke: &OpIndex| history.client_calls().any(|call| call.invoke == *invoke);
         if exclusion.as_ref().is_some_and(|exclusion| !exclusion.operations.iter().all(is_known)) {
             return Err("the exclusion names an operation that is not there".to_owned());
+        }
+        if let Some(exclusion) = exclusion.as_ref().filter(|_| !sources.cells.is_empty()) {
+            let named = |place: &usize| exclusion.operations.contains(&all[*place].0);
+            let excluding = sources.closed((0..all.len()).filter(named).collect());
+            let few: Vec<&Plain<M::Action>> = excluding.iter().map(|&place| &all[place]).collect();
+            if excluding.len() <= CLOSED_MAX && has_order(model, &few)? {
+                return Err("what the exclusion names has an order".to_owned());
+            }
         }
         for &left_out in places.iter().filter(|_| *smallest) {
             let mut rest: Vec<usize> = places.iter().copied().filter(|&place| place != left_out).collect();
@@ -145,6 +167,19 @@ impl<'a, M: Model> Sources<'a, M> {
                 Sources { all, cells: Vec::new(), groups }
             }
         }
+    }
+
+    /// Operations with all their sources, and those of these.
+    fn closed(&self, mut places: Vec<usize>) -> Vec<usize> {
+        let mut next = 0;
+        while let Some(&observer) = places.get(next).filter(|_| places.len() <= CLOSED_MAX) {
+            let missing = |source: &usize| !places.contains(source) && self.holds(*source, observer);
+            let found: Vec<usize> = (0..self.all.len()).filter(missing).collect();
+            places.extend(found);
+            next += 1;
+        }
+        places.sort_unstable();
+        places
     }
 
     /// Whether `source` may have left what `observer` observed, or belongs to it.

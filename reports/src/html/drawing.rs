@@ -72,8 +72,10 @@ impl Drawing<'_> {
 
 /// The drawing, or nothing for a witness that is not made of operations of this history.
 pub(super) fn drawing(page: &Page<'_>, found: &Counterexample<'_>) -> Markup {
-    let Witness::Nonlinearizable { operations, blocked, paths, .. } = &found.anomaly.witness else {
-        return html! {};
+    let (operations, blocked, paths): (_, _, &[Path]) = match &found.anomaly.witness {
+        Witness::Nonlinearizable { operations, blocked, paths, .. } => (operations, *blocked, paths),
+        Witness::Nonsequential { operations, .. } => (operations, OpIndex::MAX, &[]),
+        _ => return html! {},
     };
     let history = page.story.history;
     let calls: Vec<(usize, Call)> = operations
@@ -87,7 +89,7 @@ pub(super) fn drawing(page: &Page<'_>, found: &Counterexample<'_>) -> Markup {
     }
     let windows = windows(page, &calls);
     let rows: Vec<usize> = rows(page, &windows);
-    let drawing = layout(history, &calls, *blocked, rows.len());
+    let drawing = layout(history, &calls, blocked, rows.len());
     let height = drawing.bottom + 46.0;
     let width = drawing.right + RIGHT;
     html! {
@@ -103,7 +105,7 @@ pub(super) fn drawing(page: &Page<'_>, found: &Counterexample<'_>) -> Markup {
                     (lanes(&drawing))
                     (axis(&drawing))
                     (bars(&drawing))
-                    (contradiction(&drawing, paths, *blocked))
+                    (contradiction(&drawing, paths, blocked))
                 }
             }
             figcaption { (caption(&drawing)) }

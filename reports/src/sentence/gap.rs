@@ -196,10 +196,11 @@ fn budget(gap: &Gap) -> (String, String) {
     } else {
         (plural(*steps, "step"), "--max-steps")
     };
-    let why = format!(
-        "the search{on_key} went past its budget ({spent}); its first {} are proven good",
-        plural(*prefix_events, "event")
-    );
+    let proven = match prefix_events {
+        0 => "nothing is proven of it".to_owned(),
+        events => format!("its first {} are proven good", plural(*events, "event")),
+    };
+    let why = format!("the search{on_key} went past its budget ({spent}); {proven}");
     (
         why,
         format!(

@@ -3,6 +3,7 @@
 
 mod fault;
 mod gap;
+mod pattern;
 mod witness;
 
 use schism_checkers::{Outcome, Verdict, Witness};
@@ -184,6 +185,7 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     let database = if story.info.database.is_empty() { "the database" } else { story.info.database.as_str() };
     let found = counterexamples(story.verdict);
     let linear = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::Nonlinearizable { .. }));
+    let sequential = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::Nonsequential { .. }));
     let database = words::name(database);
     let copies = found.first().is_some_and(|first| matches!(first.anomaly.witness, Witness::ReplicasDisagree { .. }));
     let what = if copies {
@@ -198,6 +200,12 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
              Software that trusts what it reads (locks, leader election, counters, configuration) can then act on data \
              that is no longer true, or act twice."
         )
+    } else if sequential {
+        format!(
+            "The answers that {database} gave its clients cannot have come from one copy of the data, not even from one \
+             that lags behind: some client saw effects in an order that its own operations, or those of another, rule \
+             out."
+        )
     } else {
         format!("The answers that {database} gave its clients break a promise that was asked about.")
     };
@@ -205,6 +213,7 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
     if let Some(first) = found.first() {
         paragraphs.extend(at_the_time(story, figures, first));
     }
+    paragraphs.extend(staleness(story));
     let gaps = story_gaps(story).len() as u64;
     if gaps > 0 {
         paragraphs.push(format!(
@@ -216,6 +225,34 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
         ));
     }
     paragraphs
+}
+
+/// How old answers were, where some were older than the last value but one.
+fn staleness(story: &Story<'_>) -> Option<String> {
+    let stats = &story.verdict.checkers.get("linearizable")?.stats;
+    let staleness = stats.get("staleness")?;
+    let worst = staleness["k_max"].as_u64().filter(|&k| k > 1)?;
+    let by_k = staleness["reads_by_k"].as_object()?;
+    let is_stale = |(k, count): (&String, &serde_json::Value)| if k == "1" { None } else { count.as_u64() };
+    let stale = by_k.iter().filter_map(is_stale).fold(0, u64::saturating_add);
+    let how_many = match stale {
+        1 => "One answer was".to_owned(),
+        stale => format!("{} answers were", count(stale)),
+    };
+    let overwritten = match worst - 1 {
+        1 => "one newer value".to_owned(),
+        newer => format!("{} newer values", count(newer)),
+    };
+    let worst = if stale == 1 { "it" } else { "the worst" };
+    let delta = staleness["delta_ms"].as_u64().filter(|_| staleness["delta_keys_left_out_count"].as_u64() == Some(0));
+    let delta = delta.filter(|&delta| delta > 0).map_or_else(String::new, |delta| {
+        let span = words::span(delta.saturating_mul(1_000_000));
+        format!(" Reads that may be up to {span} old would explain all of them.")
+    });
+    Some(format!(
+        "{how_many} stale: before {worst} was asked for, {overwritten} had been written and confirmed since the one that \
+         was told.{delta}"
+    ))
 }
 
 /// Which faults were on while the operations of a counterexample ran. A fault that was only tried is told as that.
@@ -252,8 +289,9 @@ pub fn overlapping(windows: &[Window], from_ns: u64, to_ns: u64) -> impl Iterato
 
 /// From the first invocation to the last event of a counterexample's operations.
 fn time_of(story: &Story<'_>, found: &Counterexample<'_>) -> Option<(u64, u64)> {
-    let (Witness::Nonlinearizable { operations, .. } | Witness::ReplicasDisagree { operations, .. }) =
-        &found.anomaly.witness
+    let (Witness::Nonlinearizable { operations, .. }
+    | Witness::Nonsequential { operations, .. }
+    | Witness::ReplicasDisagree { operations, .. }) = &found.anomaly.witness
     else {
         return None;
     };

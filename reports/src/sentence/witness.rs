@@ -1,9 +1,10 @@
 //! A witness in words: who did what when, and why no order explains it.
 
-use schism_checkers::anomaly::{Because, Illegal, Path};
+use schism_checkers::anomaly::{Because, Exclusion, Illegal, Path};
 use schism_checkers::{Anomaly, Verdict, Witness};
 use schism_history::{Call, F, History, Kind, OpIndex, Value};
 
+use super::pattern;
 use crate::phrase;
 use crate::words::{self, count, letter, plural};
 
@@ -36,7 +37,7 @@ pub fn counterexamples(verdict: &Verdict) -> Vec<Counterexample<'_>> {
 
 fn size(witness: &Witness) -> usize {
     match witness {
-        Witness::Nonlinearizable { operations, .. } => operations.len(),
+        Witness::Nonlinearizable { operations, .. } | Witness::Nonsequential { operations, .. } => operations.len(),
         // Members that differ explain stale answers, and say it plainly: told before what follows from it.
         Witness::ReplicasDisagree { .. } => 0,
         _ => usize::MAX,
@@ -83,7 +84,12 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
     if let Witness::ReplicasDisagree { operations, answers } = &anomaly.witness {
         return disagreement(history, operations, answers, title, &key);
     }
-    let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, .. } =
+    if let Witness::Nonsequential { operations, smallest, operations_count, .. } = &anomaly.witness {
+        let scope = anomaly.key.as_deref().map_or("this history", |_| "this key");
+        let note = note(*smallest, operations.len(), *operations_count, scope);
+        return without_process_order(history, operations, title, &key, note);
+    }
+    let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, exclusion, .. } =
         &anomaly.witness
     else {
         let json = serde_json::to_string(&anomaly.witness).unwrap_or_else(|_| format!("{:?}", anomaly.witness));
@@ -107,8 +113,49 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
         headline: headline(history, &calls, *blocked, initial, &key),
         operations: told.collect(),
         operations_count: operations.len(),
-        reasons: reasons(operations, paths, have_one_order(&calls)),
+        reasons: excluded(operations, exclusion.as_ref())
+            .into_iter()
+            .chain(reasons(operations, paths, have_one_order(&calls)))
+            .collect(),
         note: note(*smallest, operations.len(), *operations_count, scope),
+        missing_count: operations.len() - calls.len(),
+        title,
+    }
+}
+
+/// The few operations that exclude each other, where all of them are told.
+fn excluded(operations: &[OpIndex], exclusion: Option<&Exclusion>) -> Option<String> {
+    let exclusion = exclusion?;
+    let place = |named: &OpIndex| operations.iter().position(|operation| operation == named);
+    let places: Option<Vec<usize>> = exclusion.operations.iter().map(place).collect();
+    let names: Vec<String> = places?.into_iter().map(letter).collect();
+    (!names.is_empty()).then(|| pattern::told(&exclusion.pattern, &names))
+}
+
+/// Operations that have no order in which each process finds its own as it made them.
+fn without_process_order(history: &History, operations: &[OpIndex], title: String, key: &str, note: String) -> Proof {
+    let calls: Vec<(usize, Call)> = operations
+        .iter()
+        .enumerate()
+        .filter_map(|(place, &invoke)| phrase::call_at(history, invoke).map(|call| (place, call)))
+        .collect();
+    let decimals = decimals(history, calls.iter().map(|(_, call)| call));
+    let told = calls.iter().take(OPERATIONS_MAX).map(|(place, call)| Told {
+        letter: letter(*place),
+        invoke: call.invoke,
+        sentence: phrase::sentence(history, call, decimals),
+        blocked: false,
+    });
+    let reason = "in every order that keeps what each process did as it did it, some answer is wrong; real time was \
+                  not asked for";
+    Proof {
+        headline: format!(
+            "the operations{key} have no order that explains what clients were told and keeps the order of each process"
+        ),
+        operations: told.collect(),
+        operations_count: operations.len(),
+        reasons: vec![reason.to_owned()],
+        note,
         missing_count: operations.len() - calls.len(),
         title,
     }

@@ -6,7 +6,7 @@ use schism_reports::terminal::{Look, summary};
 use schism_reports::{RunInfo, Story};
 
 use crate::cli::{BudgetArgs, CheckArgs, FailedCasChoice, FormatChoice};
-use crate::commands::{input, print};
+use crate::commands::{input, print, witness};
 use crate::error::RunnerError;
 use crate::exit::Exit;
 use crate::judge::{self, Record};
@@ -22,6 +22,7 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
         set_jobs(jobs)?;
     }
     let is_import = args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown;
+    witness::allowed(args)?;
     let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
     if is_folder && is_import {
         return Err(RunnerError::Usage(format!(
@@ -95,6 +96,7 @@ fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
         let story = Story { info: &info, history: &history, facts: &facts, verdict: &verdict };
         print(&summary(&story, Look { color, report_path: None }))?;
     }
+    witness::write(args, &history, &verdict, &budget)?;
     if verdict.outcome() != Outcome::Invalid && !judge::something_succeeded(&history) {
         return Ok(Exit::NothingTested);
     }

@@ -44,19 +44,6 @@ fn rows(what: ListWhat) -> Vec<(String, String)> {
     }
 }
 
-/// Says what a name means.
-///
-/// # Errors
-/// When nothing has that name; with the nearest.
-pub fn explain(name: &str) -> Result<Exit, RunnerError> {
-    let Some(entry) = schism_nemesis::class::entry(name) else {
-        let names = schism_nemesis::FAULTS.iter().map(|entry| entry.name);
-        return Err(RunnerError::Usage(crate::request::unknown("fault", name, names)));
-    };
-    print(&schism_nemesis::docs::describe(entry))?;
-    Ok(Exit::Valid)
-}
-
 /// Prints a completion script.
 ///
 /// # Errors

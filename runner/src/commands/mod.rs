@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+pub mod explain;
 pub mod halt;
 pub mod heal;
 mod input;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod witness;
 
 use std::io::Write;
 use std::path::Path;

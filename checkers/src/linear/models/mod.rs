@@ -1,9 +1,14 @@
 //! The models that there are, by name.
 
+<<<<<<< HEAD
 pub mod bag;
 pub mod buffer;
 pub mod priority_queue;
 pub mod queue;
+=======
+pub mod map;
+pub mod multi;
+>>>>>>> also
 pub mod register;
 pub mod stack;
 pub mod text;
@@ -23,6 +28,10 @@ pub enum ModelName {
     Register,
     /// `cas-register`: reads, writes and compare-and-set.
     CasRegister,
+    /// `multi-register`: transactions over registers.
+    MultiRegister,
+    /// `map`: registers by key, the key in the value.
+    Map,
     /// `string`: read, write, append.
     String,
     /// `queue`: enqueue, dequeue; first in, first out.
@@ -36,10 +45,12 @@ pub enum ModelName {
 }
 
 impl ModelName {
-    /// All of them.
+    /// All of them, the usual one first.
     pub const ALL: &[ModelName] = &[
-        ModelName::Register,
         ModelName::CasRegister,
+        ModelName::Register,
+        ModelName::MultiRegister,
+        ModelName::Map,
         ModelName::String,
         ModelName::Queue,
         ModelName::Bag,
@@ -52,6 +63,8 @@ impl ModelName {
         match self {
             ModelName::Register => "register",
             ModelName::CasRegister => "cas-register",
+            ModelName::MultiRegister => "multi-register",
+            ModelName::Map => "map",
             ModelName::String => "string",
             ModelName::Queue => "queue",
             ModelName::Bag => "bag",
@@ -69,6 +82,8 @@ impl ModelName {
     pub(crate) fn with<W: WithModel>(self, work: W) -> W::Answer {
         match self {
             ModelName::Register | ModelName::CasRegister => work.with(&Register::from(self)),
+            ModelName::MultiRegister => work.with(&multi::MultiRegister),
+            ModelName::Map => work.with(&map::RegisterMap),
             ModelName::String => work.with(&text::Text),
             ModelName::Queue => work.with(&queue::Queue),
             ModelName::Bag => work.with(&bag::Bag),

@@ -78,6 +78,10 @@ impl Model for Register {
         blocks::rule(operations, Mutation::default())
     }
 
+    fn order(&self, operations: &[Operation<RegisterAction>]) -> Option<Vec<u32>> {
+        blocks::order(operations)
+    }
+
     fn show(&self, history: &History, state: &ValueId) -> String {
         history.value_of(*state).to_string()
     }
