@@ -37,7 +37,19 @@ pub const CHECKERS: &[CheckerEntry] = &[
     CheckerEntry {
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
-        models: &[ModelName::CasRegister, ModelName::Register, ModelName::String],
+        models: &[
+            ModelName::CasRegister,
+            ModelName::Register,
+            ModelName::String,
+            ModelName::Mutex,
+            ModelName::Semaphore(1),
+            ModelName::OwnerMutex,
+            ModelName::ReentrantMutex,
+            ModelName::FencedLock,
+            ModelName::Set,
+            ModelName::Counter,
+            ModelName::FetchAndAdd,
+        ],
         build: |model| Box::new(Linearizable { model }),
     },
     CheckerEntry {
@@ -71,6 +83,14 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::CasRegister, about: "a register with read, write and cas; nil at first" },
     ModelEntry { model: ModelName::Register, about: "a register with read and write; nil at first" },
     ModelEntry { model: ModelName::String, about: "a string with read, write and append; empty at first" },
+    ModelEntry { model: ModelName::Mutex, about: "a lock with acquire and release, whoever calls; free at first" },
+    ModelEntry { model: ModelName::Semaphore(1), about: "N permits with acquire and release, whoever calls" },
+    ModelEntry { model: ModelName::OwnerMutex, about: "a lock that only the process that holds it can release" },
+    ModelEntry { model: ModelName::ReentrantMutex, about: "an owner-mutex that its holder can acquire again" },
+    ModelEntry { model: ModelName::FencedLock, about: "an owner-mutex that answers acquire with a token that grows" },
+    ModelEntry { model: ModelName::Set, about: "a set with add, remove, contains and read; empty at first" },
+    ModelEntry { model: ModelName::Counter, about: "a counter with add and read that only grows; 0 at first" },
+    ModelEntry { model: ModelName::FetchAndAdd, about: "a counter with fetch-add, which answers the total before, and read" },
 ];
 
 /// Why a checker cannot be built.
@@ -108,13 +128,13 @@ pub fn build(checker: &str, model: Option<&str>) -> Result<Box<dyn Checker>, Tab
     let entry = entry.ok_or_else(|| TableError::Checker { found: checker.to_owned() })?;
     let known = || match entry.models {
         [] => "no model".to_owned(),
-        models => names(models.iter().map(|model| model.as_str())),
+        models => names(models.iter().map(|model| model.form())),
     };
     let usual = entry.models.first().copied().unwrap_or(ModelName::Register);
     let chosen = match model {
         None => usual,
         Some(name) => ModelName::parse(name)
-            .filter(|model| entry.models.contains(model))
+            .filter(|model| entry.models.iter().any(|known| known.is_of_family(*model)))
             .ok_or_else(|| TableError::Model { checker: entry.name, found: name.to_owned(), known: known() })?,
     };
     Ok((entry.build)(chosen))
@@ -129,7 +149,7 @@ mod tests {
         for entry in CHECKERS {
             assert_eq!(build(entry.name, None).unwrap().name(), entry.name);
             for model in entry.models {
-                assert_eq!(build(entry.name, Some(model.as_str())).unwrap().name(), entry.name);
+                assert_eq!(build(entry.name, Some(&model.to_string())).unwrap().name(), entry.name);
                 assert!(MODELS.iter().any(|known| known.model == *model));
             }
         }
@@ -143,8 +163,9 @@ mod tests {
             "no checker is called linear; there are linearizable, replicas, stats, run, perf"
         );
         assert_eq!(
-            told("linearizable", Some("queue")),
-            "the checker linearizable cannot judge the model queue; it knows cas-register, register, string"
+            told("linearizable", Some("semaphore")),
+            "the checker linearizable cannot judge the model semaphore; it knows cas-register, register, string, mutex, \
+             semaphore:N, owner-mutex, reentrant-mutex, fenced-lock, set, counter, fetch-and-add"
         );
         assert_eq!(
             told("stats", Some("register")),

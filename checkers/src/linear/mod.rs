@@ -10,6 +10,7 @@
 //! | `model`, `models` | sequential specifications: [`Model`]; those that there are, each in a file |
 //! | `split` | a history's operations by key |
 //! | `blocks`, `ruling` | registers whose values are unique: decided without a search |
+//! | `rules` | other models: what decides them without a search |
 //! | `problem` | operations made ready: classes, events |
 //! | `search`, `window`, `frontier`, `lookahead` | is there an order? |
 //! | `reduce` | the smallest set of operations without one |
@@ -26,6 +27,7 @@ pub(crate) mod mutant;
 pub(crate) mod paths;
 pub(crate) mod problem;
 pub(crate) mod reduce;
+pub(crate) mod rules;
 mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
@@ -286,7 +288,7 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, failure: &Fa
         kind: "nonlinearizable".to_owned(),
         key: key_name(history, key.key),
         witness: Witness::Nonlinearizable {
-            model: model.name().to_owned(),
+            model: model.full_name(),
             initial: model.show(history, &model.initial()),
             operations: few.iter().map(|operation| operation.invoke).collect(),
             until: reduced.until,

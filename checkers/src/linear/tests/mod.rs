@@ -3,10 +3,12 @@
 mod blocks;
 pub(crate) mod brute;
 mod large;
+mod locks;
 mod mutants;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
 mod store;
 mod strings;
+mod support;
 mod witness;
