@@ -90,7 +90,10 @@ pub const MODELS: &[ModelEntry] = &[
     ModelEntry { model: ModelName::FencedLock, about: "an owner-mutex that answers acquire with a token that grows" },
     ModelEntry { model: ModelName::Set, about: "a set with add, remove, contains and read; empty at first" },
     ModelEntry { model: ModelName::Counter, about: "a counter with add and read that only grows; 0 at first" },
-    ModelEntry { model: ModelName::FetchAndAdd, about: "a counter with fetch-add, which answers the total before, and read" },
+    ModelEntry {
+        model: ModelName::FetchAndAdd,
+        about: "a counter with fetch-add, which answers the total before, and read",
+    },
 ];
 
 /// Why a checker cannot be built.

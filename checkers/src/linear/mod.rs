@@ -219,7 +219,9 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
         }
         Ruling::Bad { algorithm, at, certificate } => {
             let places = certificate.as_ref().and_then(|certificate| certificate.places.first());
-            let part = places.and_then(|&place| model.part(&operations.get(place as usize)?.action));
+            let part_of = |operation: &Operation<M::Action>| model.part(&operation.action);
+            let is_product = operations.iter().all(|operation| part_of(operation).is_some());
+            let part = places.filter(|_| is_product).and_then(|&place| part_of(operations.get(place as usize)?));
             found.algorithm = algorithm;
             found.answer = Answer::Bad(Failure { at, part, certificate });
             return found;

@@ -7,8 +7,8 @@ use schism_history::{Call, F, History, Kind, Value};
 use super::ModelName;
 use crate::linear::model::Model;
 use crate::linear::mutant::Mutation;
-use crate::linear::ruling::Ruling;
 use crate::linear::rules::totals;
+use crate::linear::ruling::Ruling;
 use crate::linear::split::Operation;
 
 /// A counter with `fetch-add` and `read`, 0 at first.

@@ -12,8 +12,8 @@ use schism_history::{Call, History, Kind, Value};
 use super::ModelName;
 use crate::linear::model::Model;
 use crate::linear::mutant::Mutation;
-use crate::linear::ruling::Ruling;
 use crate::linear::rules::holds;
+use crate::linear::ruling::Ruling;
 use crate::linear::split::Operation;
 
 /// Which lock.

@@ -10,8 +10,8 @@ use schism_history::{Call, History, Kind};
 use super::ModelName;
 use crate::linear::model::Model;
 use crate::linear::mutant::Mutation;
-use crate::linear::ruling::{Certificate, Ruling};
 use crate::linear::rules::deadlines::{self, Deadlines, Mark, Move, Stuck};
+use crate::linear::ruling::{Certificate, Ruling};
 use crate::linear::split::Operation;
 
 /// A semaphore, or a mutex without owners.

@@ -15,8 +15,8 @@ use schism_history::{Call, History, Kind, Value, ValueId};
 use super::ModelName;
 use crate::linear::model::Model;
 use crate::linear::mutant::Mutation;
-use crate::linear::ruling::Ruling;
 use crate::linear::rules::{elements, layers};
+use crate::linear::ruling::Ruling;
 use crate::linear::split::Operation;
 
 /// A set, empty at first.

@@ -127,7 +127,6 @@ pub(crate) struct Deadlines {
 
 const NONE: u32 = u32::MAX;
 
-
 impl Open {
     fn clear(&mut self) {
         self.due.clear();

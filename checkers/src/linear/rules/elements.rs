@@ -181,9 +181,8 @@ fn settle(
     let sees_all = mutation.is(Mutant::BlindSees) && blind.len() < marks.len();
     if !blind.is_empty() && (!ups || !downs || sees_all) {
         let is_blind = |number: u32| blind.binary_search(&number).is_ok();
-        let is_strict = |(number, mark): (usize, &Mark)| {
-            mark.does == Move::Up && mark.end != OPEN && !is_blind(number as u32)
-        };
+        let is_strict =
+            |(number, mark): (usize, &Mark)| mark.does == Move::Up && mark.end != OPEN && !is_blind(number as u32);
         let strict = marks.iter().enumerate().any(is_strict);
         let mut first = marks.iter().position(|mark| mark.does == Move::Up).filter(|_| !strict);
         if mutation.is(Mutant::LastAdds) {

@@ -79,9 +79,8 @@ struct Standing {
     /// Its hold, and how deep it is.
     hold: u32,
     depth: u32,
-    /// Its last operation, and when that ended.
+    /// Its last operation.
     last: u32,
-    end: OpIndex,
 }
 
 /// Why it ends early.
@@ -147,6 +146,7 @@ pub(crate) fn groups(operations: &[Operation<LockAction>], kind: LockKind) -> Ve
 
 impl Holds<'_> {
     fn run(&mut self) -> Result<(), Early> {
+        self.check_processes()?;
         for place in 0..self.operations.len() as u32 {
             self.take(place)?;
         }
@@ -161,9 +161,21 @@ impl Holds<'_> {
         &self.operations[place as usize]
     }
 
+    /// A process does one thing at a time, and nothing after doubt.
+    fn check_processes(&self) -> Result<(), Early> {
+        let mut ends: FxHashMap<u32, OpIndex> = FxHashMap::default();
+        for operation in self.operations {
+            let before = ends.insert(operation.action.process(), operation.end);
+            if before.is_some_and(|end| end > operation.invoke) {
+                return Err(Early::Unfit("a process did two things at a time, or went on after one in doubt"));
+            }
+        }
+        Ok(())
+    }
+
     /// An operation of a process, after those that it did before.
     fn take(&mut self, place: u32) -> Result<(), Early> {
-        let Operation { invoke, end, action } = *self.of(place);
+        let Operation { end, action, .. } = *self.of(place);
         let mut process = action.process();
         if self.mutation.is(Mutant::AnyReleases)
             && let LockAction::Release(_) = action
@@ -171,14 +183,8 @@ impl Holds<'_> {
         {
             process = other;
         }
-        let new = Standing { hold: NONE, depth: 0, last: NONE, end: 0 };
+        let new = Standing { hold: NONE, depth: 0, last: NONE };
         let mut standing = self.standings.get(&process).copied().unwrap_or(new);
-        if standing.last != NONE && standing.end == OPEN {
-            return Err(Early::Unfit("a process went on after an operation in doubt"));
-        }
-        if standing.last != NONE && standing.end > invoke && !self.mutation.is(Mutant::AnyReleases) {
-            return Err(Early::Unfit("a process did two things at a time"));
-        }
         match action {
             LockAction::Acquire(_, token) => self.acquire(place, token, &mut standing)?,
             LockAction::Release(_) => self.release(place, &mut standing)?,
@@ -194,7 +200,7 @@ impl Holds<'_> {
             }
             LockAction::RefusedRelease(_) => {}
         }
-        (standing.last, standing.end) = (place, end);
+        standing.last = place;
         self.standings.insert(process, standing);
         Ok(())
     }

@@ -36,8 +36,6 @@ pub(crate) enum Mutant {
     DoubtAnywhere,
     /// Additions in doubt that no read has happened all the same, and at once.
     UnreadDoubtHappened,
-    /// Reads of the same elements stand in the order of their beginnings.
-    ReadsOrdered,
     /// The latest beginning is looked at in the layer before alone.
     LastLayerOnly,
     /// An element that was added twice was added by the last of these.
@@ -160,9 +158,6 @@ fn decide(operations: &[Operation<SetAction>], gathered: &Gathered<'_>, mutation
             if let Some(earlier) = latest.excludes(of(other)) {
                 return bad(at(of(earlier), of(other), last), "read-before", vec![earlier, other]);
             }
-            if mutation.is(Mutant::ReadsOrdered) {
-                latest.take(other, of(other));
-            }
         }
         same.iter().for_each(|&(other, _)| latest.take(other, of(other)));
         group += same.len();
@@ -185,12 +180,7 @@ fn out_of_order(operations: &[Operation<SetAction>], earlier: u32, add: u32, rea
 }
 
 /// What no read has stands behind all reads.
-fn unread(
-    operations: &[Operation<SetAction>],
-    seen: &[bool],
-    latest: Latest,
-    mutation: Mutation<Mutant>,
-) -> Ruling {
+fn unread(operations: &[Operation<SetAction>], seen: &[bool], latest: Latest, mutation: Mutation<Mutant>) -> Ruling {
     for (place, operation) in operations.iter().enumerate() {
         let is_add = matches!(operation.action, SetAction::Add(_, None | Some(true)));
         if !is_add || seen[place] || mutation.is(Mutant::UnreadAnywhere) {

@@ -96,8 +96,13 @@ struct Totals<'a> {
 
 /// Decides operations in order of invocation.
 pub(crate) fn rule(operations: &[Operation<FetchAddAction>], mutation: Mutation<Mutant>) -> Ruling {
-    let mut totals =
-        Totals { operations, seen: Vec::with_capacity(operations.len()), doubts: Vec::new(), amount: Some(0), mutation };
+    let mut totals = Totals {
+        operations,
+        seen: Vec::with_capacity(operations.len()),
+        doubts: Vec::new(),
+        amount: Some(0),
+        mutation,
+    };
     match totals.run() {
         Ok(()) => Ruling::Good { algorithm: ALGORITHM },
         Err(Early::Bad(at, pattern, places)) => {
@@ -196,7 +201,8 @@ impl Totals<'_> {
         }
         let why = "a gap between answers, and additions in doubt of different amounts";
         let amount = i128::from(self.amount.ok_or(Early::Unfit(why))?);
-        if gap % amount != 0 || gap / amount > self.doubts.len() as i128 {
+        let enough = gap / amount <= self.doubts.len() as i128 || self.mutation.is(Mutant::GapsBottomless);
+        if gap % amount != 0 || !enough {
             return Err(never());
         }
         items.extend((0..gap / amount).map(|step| Item::Gap(total + step * amount)));
@@ -212,7 +218,7 @@ impl Totals<'_> {
         while from < items.len() {
             // A layer: a gap, one addition, or all that saw a value.
             let Item::Sure(first) = items[from] else {
-                if let Some(&place) = fillers.next() {
+                if let Some(&place) = fillers.next().filter(|_| !self.mutation.is(Mutant::FillsBeforeBegin)) {
                     latest.take(place, self.of(place));
                 }
                 from += 1;
@@ -223,10 +229,12 @@ impl Totals<'_> {
                 Item::Gap(_) => false,
             };
             let until = from + items[from..].iter().take_while(same).count().max(1);
-            let layer = || items[from..until].iter().filter_map(|item| match item {
-                Item::Sure(seen) => Some(seen.place),
-                Item::Gap(_) => None,
-            });
+            let layer = || {
+                items[from..until].iter().filter_map(|item| match item {
+                    Item::Sure(seen) => Some(seen.place),
+                    Item::Gap(_) => None,
+                })
+            };
             for place in layer() {
                 if let Some(earlier) = latest.excludes(self.of(place)).filter(|_| !self.ignores_time()) {
                     let places = vec![earlier, place];
@@ -273,8 +281,11 @@ impl Totals<'_> {
             free.reverse();
         }
         let nowhere = self.mutation.is(Mutant::KnownNowhere) || anywhere;
-        let mut known: Vec<(i128, &Doubt)> =
-            self.doubts.iter().filter_map(|doubt| doubt.before.filter(|_| !nowhere).map(|value| (value, doubt))).collect();
+        let mut known: Vec<(i128, &Doubt)> = self
+            .doubts
+            .iter()
+            .filter_map(|doubt| doubt.before.filter(|_| !nowhere).map(|value| (value, doubt)))
+            .collect();
         // Stable: of those with the same answer the first begun stands first.
         known.sort_by_key(|&(value, _)| value);
         let mut free = free.into_iter();

@@ -2,9 +2,11 @@
 
 mod blocks;
 pub(crate) mod brute;
+mod counters;
 mod large;
 mod locks;
 mod mutants;
+mod sets;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
