@@ -248,7 +248,9 @@ impl Holds<'_> {
     /// From when on a hold surely is, and until when.
     fn span(&self, hold: &Hold) -> (OpIndex, OpIndex) {
         let acquire = self.of(hold.acquire);
-        let from = if self.mutation.is(Mutant::HeldFromBegin) { acquire.invoke } else { acquire.end };
+        // One in doubt is a hold only by a defect.
+        let early = self.mutation.is(Mutant::HeldFromBegin) || acquire.in_doubt();
+        let from = if early { acquire.invoke } else { acquire.end };
         let until = match hold.release {
             NONE if self.mutation.is(Mutant::OpenEnds) => from,
             NONE => OPEN,
