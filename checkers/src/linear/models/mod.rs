@@ -159,3 +159,26 @@ impl TryFrom<String> for ModelName {
         ModelName::parse(&name).ok_or_else(|| format!("no model is called {name}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_and_wrong_ones_do_not() {
+        for &model in ModelName::ALL {
+            assert_eq!(ModelName::parse(&model.to_string()), Some(model));
+            let json = serde_json::to_string(&model).unwrap();
+            assert_eq!(json, format!("\"{model}\""));
+            assert_eq!(serde_json::from_str::<ModelName>(&json).unwrap(), model);
+        }
+        assert_eq!(ModelName::parse("semaphore:4294967295"), Some(ModelName::Semaphore(u32::MAX)));
+        let wrong =
+            ["", "semaphore", "semaphore:", "semaphore:0", "semaphore:+1", "semaphore:01", "semaphore:4294967296"];
+        for name in wrong.into_iter().chain(["mutex:1", "register:", ":1", "semaphore:1:1", "Mutex"]) {
+            assert_eq!(ModelName::parse(name), None, "{name}");
+            assert!(serde_json::from_value::<ModelName>(name.into()).is_err(), "{name}");
+        }
+        assert_eq!(ModelName::Semaphore(3).form(), "semaphore:N");
+    }
+}

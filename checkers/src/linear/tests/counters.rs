@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::Value;
 
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
 use crate::linear::Model;
 use crate::linear::models::ModelName;
 use crate::linear::models::counter::{self, Counter, CounterAction};
@@ -227,7 +227,7 @@ fn what_a_counter_has_no_meaning_for() {
 
 #[test]
 fn large_histories() {
-    let wanted = Wanted { operations_max: 20_000, doubts_max: 20, values: 1, processes: 10, edited_percent: 0 };
+    let wanted = Wanted { operations_max: large(20_000), doubts_max: 20, values: 1, processes: 10, edited_percent: 0 };
     let mut random = ChaCha8Rng::seed_from_u64(109);
     let mut operations = history(&mut random, &Counter, wanted);
     assert_eq!(check(ModelName::Counter, &as_history(&operations, say_counter).unwrap()).outcome(), Outcome::Valid);

@@ -6,7 +6,7 @@ use schism_history::Value;
 
 use super::brute;
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
 use crate::anomaly::Witness;
 use crate::linear::models::ModelName;
 use crate::linear::models::lock::{Lock, LockAction, LockKind, LockState};
@@ -325,7 +325,7 @@ fn pitfalls_of_locks() {
 /// Many processes, valid; then more acquisitions than there can be.
 #[test]
 fn large_histories() {
-    let wanted = Wanted { operations_max: 20_000, doubts_max: 20, values: 0, processes: 10, edited_percent: 0 };
+    let wanted = Wanted { operations_max: large(20_000), doubts_max: 20, values: 0, processes: 10, edited_percent: 0 };
     let mut random = ChaCha8Rng::seed_from_u64(71);
     for (model, name) in [(MUTEX, ModelName::Mutex), (Semaphore { permits: 7, mutex: false }, ModelName::Semaphore(7))]
     {

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::Value;
 
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
 use crate::anomaly::Witness;
 use crate::linear::models::ModelName;
 use crate::linear::models::set::{Element, Set, SetAction};
@@ -203,7 +203,7 @@ fn large_histories() {
     let mut random = ChaCha8Rng::seed_from_u64(95);
     let element = |number: u32| Element::Int(i64::from(number));
     let mut operations: Vec<Operation<SetAction>> = Vec::new();
-    for number in 0..5_000u32 {
+    for number in 0..large(20_000) as u32 / 4 {
         let at = number * 8;
         let gone = random.random_bool(0.5);
         let end = if number % 100 == 7 { OPEN } else { at + 1 };

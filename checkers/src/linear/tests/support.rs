@@ -67,6 +67,11 @@ pub fn as_history<A>(operations: &[Operation<A>], say: impl Fn(&A) -> Said) -> O
     History::from_ops(events.into_iter().map(|(_, op)| op)).ok()
 }
 
+/// Operations of a large history; `SCHISM_TEST_LONG` asks for a million.
+pub fn large(usual: usize) -> usize {
+    if std::env::var_os("SCHISM_TEST_LONG").is_some() { 1_000_000 } else { usual }
+}
+
 /// Checks a history by a model.
 pub fn check(model: ModelName, history: &History) -> Finding {
     Linearizable { model }.check(history, &RunFacts::default(), &Budget::default())
