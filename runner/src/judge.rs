@@ -193,7 +193,7 @@ pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>
         let text = error.to_string();
         let near = match &error {
             TableError::Checker { found } => nearest(found, table::CHECKERS.iter().map(|entry| entry.name)),
-            TableError::Model { found, .. } => nearest(found, table::MODELS.iter().map(|entry| entry.model.as_str())),
+            TableError::Model { found, .. } => nearest(found, table::MODELS.iter().map(|entry| entry.model.form())),
             _ => None,
         };
         RunnerError::Usage(near.map_or(text.clone(), |near| format!("{text}. Did you mean `{near}`?")))

@@ -313,6 +313,7 @@ fn lists_come_from_the_tables() {
         ("faults", "partition"),
         ("checkers", "linearizable"),
         ("models", "cas-register"),
+        ("models", "semaphore:N"),
         ("databases", "etcd"),
     ] {
         let output = schism(folder.path(), &["list", what]);

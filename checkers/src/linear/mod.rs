@@ -11,6 +11,7 @@
 //! | `split` | a history's operations by key |
 //! | `blocks`, `ruling` | registers whose values are unique: decided without a search |
 //! | `buffers` | queues, bags, priority queues, stacks: decided without a search, and their states |
+//! | `rules` | other models: what decides them without a search |
 //! | `problem` | operations made ready: classes, events |
 //! | `search`, `window`, `frontier`, `lookahead` | is there an order? |
 //! | `reduce` | the smallest set of operations without one |
@@ -32,6 +33,7 @@ pub(crate) mod paths;
 pub(crate) mod problem;
 pub(crate) mod reduce;
 pub mod replay;
+pub(crate) mod rules;
 mod ruling;
 pub(crate) mod search;
 pub(crate) mod split;
@@ -267,7 +269,9 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
         }
         Ruling::Bad { algorithm, at, certificate } => {
             let places = certificate.as_ref().and_then(|certificate| certificate.places.first());
-            let part = places.and_then(|&place| model.part(&operations.get(place as usize)?.action));
+            let part_of = |operation: &Operation<M::Action>| model.part(&operation.action);
+            let is_product = operations.iter().all(|operation| part_of(operation).is_some());
+            let part = places.filter(|_| is_product).and_then(|&place| part_of(operations.get(place as usize)?));
             found.algorithm = algorithm;
             found.answer = Answer::Bad(Failure { at, part, certificate });
             return found;
@@ -333,7 +337,7 @@ fn explain<M: Model>(model: &M, history: &History, key: &KeyEvents, failure: &Fa
     let reduced = reduce::reduce(model, &operations, failure.at, certain, budget);
     let few = &reduced.operations;
     let witness = Witness::Nonlinearizable {
-        model: model.name().to_owned(),
+        model: model.full_name(),
         initial: model.show(history, &model.initial()),
         operations: few.iter().map(|operation| operation.invoke).collect(),
         until: reduced.until,

@@ -77,6 +77,11 @@ pub trait Model: Sync {
     /// The name in witnesses.
     fn name(&self) -> &'static str;
 
+    /// The name with what the model was built with (`semaphore:3`), as witnesses tell it.
+    fn full_name(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// State before the first operation.
     fn initial(&self) -> Self::State;
 

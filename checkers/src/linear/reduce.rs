@@ -162,7 +162,8 @@ pub(crate) fn reduce<M: Model>(
     let kept = match closed {
         Some(kept) => {
             let observers = sources.observers(&kept, operations.len());
-            shrink(&mut judge, operations, kept, &observers)
+            let never = |place: usize| sources.is_never_left_out(place);
+            shrink(&mut judge, operations, kept, &observers, never)
         }
         None => {
             judge.spent = true;
@@ -189,27 +190,30 @@ fn pick<A: Clone>(operations: &[Operation<A>], kept: &[usize]) -> Vec<Operation<
     kept.iter().map(|&place| operations[place].clone()).collect()
 }
 
-/// Leaves out ever smaller runs of operations while the rest has no order. One pass with runs of one is enough: what
-/// could not be left out of a larger closed set cannot be left out of a smaller one.
+/// Leaves out ever smaller runs of operations while the rest has no order; what is never left out is not tried. One pass
+/// with runs of one is enough: what could not be left out of a larger closed set cannot be left out of a smaller one.
 fn shrink<M: Model>(
     judge: &mut Judge<'_, M>,
     operations: &[Operation<M::Action>],
     mut kept: Vec<usize>,
     observers: &[Vec<u32>],
+    never: impl Fn(usize) -> bool,
 ) -> Vec<usize> {
-    let mut run = kept.len().div_ceil(2).max(1);
+    let mut tried: Vec<usize> = kept.iter().copied().filter(|&place| !never(place)).collect();
+    let mut run = tried.len().div_ceil(2).max(1);
     loop {
         let mut at = 0;
-        while at < kept.len() {
+        while at < tried.len() {
             if judge.steps_left == 0 {
                 judge.spent = true;
                 return kept;
             }
-            let first = kept[at];
-            let rest = without(&kept, &kept[at..(at + run).min(kept.len())], observers, operations.len());
+            let first = tried[at];
+            let rest = without(&kept, &tried[at..(at + run).min(tried.len())], observers, operations.len());
             if rest.len() < kept.len() && judge.impossible(&pick(operations, &rest)).is_some() {
-                at = rest.partition_point(|&place| place < first);
                 kept = rest;
+                tried.retain(|place| kept.binary_search(place).is_ok());
+                at = tried.partition_point(|&place| place < first);
             } else {
                 at += run;
             }
@@ -239,8 +243,9 @@ struct Sources<'a, M: Model> {
     operations: &'a [Operation<M::Action>],
     /// Without cells: for each operation the next one of its group, the last one's being the first.
     ring: Vec<usize>,
-    /// One that is never left out.
+    /// One that is never left out, and which these are.
     fixed: Option<usize>,
+    never: Vec<bool>,
     cells: Vec<Cell<M::State>>,
     /// Places of the operations that leave a state, in order of invocation.
     leaving: FxHashMap<M::State, Vec<usize>>,
@@ -262,6 +267,7 @@ impl<'a, M: Model> Sources<'a, M> {
         };
         let ring = ring(&groups);
         let fixed = groups.iter().position(|&group| group == 0);
+        let never = groups.iter().map(|&group| group == 0).collect();
         let mut leaving: FxHashMap<M::State, Vec<usize>> = FxHashMap::default();
         let (mut changing, mut changing_in_doubt, mut length_max) = (Vec::new(), Vec::new(), 0);
         for (place, (cell, operation)) in cells.iter().zip(operations).enumerate() {
@@ -274,7 +280,12 @@ impl<'a, M: Model> Sources<'a, M> {
                 length_max = length_max.max(operation.end - operation.invoke);
             }
         }
-        Sources { operations, ring, fixed, cells, leaving, changing, length_max, changing_in_doubt }
+        Sources { operations, ring, fixed, never, cells, leaving, changing, length_max, changing_in_doubt }
+    }
+
+    /// Whether it can go only with everything else.
+    fn is_never_left_out(&self, place: usize) -> bool {
+        self.never.get(place).copied().unwrap_or(false)
     }
 
     /// The sources of an operation.

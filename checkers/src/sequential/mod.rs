@@ -22,7 +22,7 @@ use serde_json::json;
 
 pub(crate) use verify::verify;
 
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::{Budget, Checker};
 use crate::linear::models::WithModel;
 use crate::linear::mutant::Mutation;
@@ -199,14 +199,11 @@ fn deeds<M: Model>(model: &M, history: &History, keys: &[KeyEvents]) -> Vec<Deed
 
 fn anomaly<M: Model>(model: &M, key: Option<String>, deeds: &[Deed<M::Action>], budget: &Budget) -> Anomaly {
     let (kept, smallest) = reduce::reduce(model, deeds, budget);
-    Anomaly {
-        kind: "nonsequential".to_owned(),
-        key,
-        witness: Witness::Nonsequential {
-            model: model.name().to_owned(),
-            operations: kept.iter().map(|&place| deeds[place].operation.invoke).collect(),
-            smallest,
-            operations_count: deeds.len() as u64,
-        },
-    }
+    let witness = Witness::Nonsequential {
+        model: model.full_name(),
+        operations: kept.iter().map(|&place| deeds[place].operation.invoke).collect(),
+        smallest,
+        operations_count: deeds.len() as u64,
+    };
+    Anomaly::new(AnomalyKind::Nonsequential, key, witness)
 }

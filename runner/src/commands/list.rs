@@ -39,7 +39,7 @@ fn rows(what: ListWhat) -> Vec<(String, String)> {
             schism_checkers::table::CHECKERS.iter().map(|entry| row(entry.name, entry.about)).collect()
         }
         ListWhat::Models => {
-            schism_checkers::table::MODELS.iter().map(|entry| row(entry.model.as_str(), entry.about)).collect()
+            schism_checkers::table::MODELS.iter().map(|entry| row(entry.model.form(), entry.about)).collect()
         }
     }
 }

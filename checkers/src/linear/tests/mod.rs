@@ -3,14 +3,18 @@
 mod blocks;
 pub(crate) mod brute;
 mod buffers;
+mod counters;
 mod large;
+mod locks;
 mod mutants;
 mod orders;
 pub(crate) mod products;
+mod sets;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
 mod staleness;
 pub(crate) mod store;
 mod strings;
+mod support;
 mod witness;

@@ -76,7 +76,7 @@ fn simulate<S: Simulated>(random: &mut ChaCha8Rng, model: &S, wanted: Wanted) ->
     let idle = |process| Worker { process, doubtful: false, invoke: None, action: None };
     let mut workers: Vec<Worker<S::Action>> = (0..wanted.processes as u32).map(idle).collect();
     let (mut state, mut time, mut invoked, mut doubts, mut fresh) = (model.initial(), 0, 0, 0, 0);
-    let mut operations = Vec::new();
+    let (mut operations, mut retired) = (Vec::new(), 0);
     // Some have nothing they could do (all wait for a lock that nobody lets go): then it ends early.
     for _ in 0..count * 40 {
         let at = random.random_range(0..workers.len());
@@ -102,7 +102,8 @@ fn simulate<S: Simulated>(random: &mut ChaCha8Rng, model: &S, wanted: Wanted) ->
                 }
                 if worker.doubtful {
                     operations.push(Operation { invoke, end: OPEN, action });
-                    *worker = idle(wanted.processes as u32 + doubts as u32);
+                    retired += 1;
+                    *worker = idle(wanted.processes as u32 + retired);
                 } else {
                     worker.action = Some(action);
                 }
