@@ -5,6 +5,7 @@ pub(crate) mod brute;
 mod buffers;
 mod counters;
 mod large;
+mod larger;
 mod locks;
 mod mutants;
 mod orders;
