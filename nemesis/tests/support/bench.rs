@@ -67,16 +67,16 @@ impl Bench {
     }
 
     /// A fault without its nemesis.
-    pub fn fault(&self, class: &str, mut intention: Json) -> Result<Box<dyn Fault>, FaultError> {
+    pub fn fault(&self, class: &str, mut intention: Json) -> Result<Box<dyn Fault>, Box<FaultError>> {
         intention["duration_ms"] = json!(8000);
         let view = View { nodes: self.cluster.names(), ..View::default() };
         let intention = Intention::from_value(class, &Value::from_json(&intention)).expect("the set-up of a test");
-        intention.decide(&view, &RunTag::new("k3f9"), FAULT_ID)
+        intention.decide(&view, &RunTag::new("k3f9"), FAULT_ID).map_err(Box::new)
     }
 
     /// The same, prepared.
     pub async fn prepared(&self, class: &str, intention: Json) -> Result<(Box<dyn Fault>, Vec<Undo>), FaultError> {
-        let mut fault = self.fault(class, intention)?;
+        let mut fault = self.fault(class, intention).map_err(|error| *error)?;
         let undo = fault.prepare(&self.cluster, &*self.db).await?;
         Ok((fault, undo))
     }
