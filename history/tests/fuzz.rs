@@ -50,7 +50,10 @@ fn fuzz(name: &str, mut good: impl FnMut(&mut ChaCha8Rng) -> Vec<u8>, reader: Re
                 right += 1;
             }
             Err(message) => {
-                assert!(message.starts_with("line ") && message.len() < 1000 + 2 * text.len(), "round {round}: {message}");
+                assert!(
+                    message.starts_with("line ") && message.len() < 1000 + 2 * text.len(),
+                    "round {round}: {message}"
+                );
                 wrong += 1;
             }
         }
