@@ -8,7 +8,7 @@
 //! INFO  jepsen.util - 1    :info    :write    :timed-out
 //! ```
 //!
-//! Process, type, function and value after `jepsen.util - `, between tabs or spaces. Values are `nil`, integers, `[old new]`, or
+//! Process, type, function and value after `jepsen.util - `, between tabs or spaces. Values are `nil`, integers, pairs, or
 //! a keyword: the reason of a `fail` or an `info`. Other lines (other loggers, the nemesis) are read over. Events have no
 //! time. A `fail` of a compare-and-set means that it did not match: read such a log with [`FailedCas::Observed`].
 //!
