@@ -1,14 +1,14 @@
 //! The log text of Jepsen's etcd tests of 2014, which Porcupine and others test with: one register, one event a line.
 //!
 //! ```text
-//! INFO  jepsen.util - 0	:invoke	:read	nil
-//! INFO  jepsen.util - 2	:invoke	:cas	[3 0]
-//! INFO  jepsen.util - 0	:ok	:read	3
-//! INFO  jepsen.util - 2	:fail	:cas	[3 0]
-//! INFO  jepsen.util - 1	:info	:write	:timed-out
+//! INFO  jepsen.util - 0    :invoke    :read    nil
+//! INFO  jepsen.util - 2    :invoke    :cas    [3 0]
+//! INFO  jepsen.util - 0    :ok    :read    3
+//! INFO  jepsen.util - 2    :fail    :cas    [3 0]
+//! INFO  jepsen.util - 1    :info    :write    :timed-out
 //! ```
 //!
-//! Process, type, function and value after `jepsen.util - `, between blanks. Values are `nil`, integers, `[old new]`, or
+//! Process, type, function and value after `jepsen.util - `, between tabs or spaces. Values are `nil`, integers, pairs, or
 //! a keyword: the reason of a `fail` or an `info`. Other lines (other loggers, the nemesis) are read over. Events have no
 //! time. A `fail` of a compare-and-set means that it did not match: read such a log with [`FailedCas::Observed`].
 //!

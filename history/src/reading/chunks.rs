@@ -123,6 +123,12 @@ struct Job<P> {
     parsed: P,
 }
 
+/// A thread that parses: the way to it and the way back.
+struct Worker<P> {
+    jobs: Sender<Job<P>>,
+    done: Receiver<Job<P>>,
+}
+
 /// Parses chunks on so many threads and hands them to `take` in the order of the text. Each thread has a parser of its
 /// own; `parse` finds in `parsed` what an earlier chunk left there.
 ///
@@ -141,21 +147,21 @@ pub(crate) fn in_order<R: Read, W: Send, P: Default + Send, E>(
         return alone(splitter, &mut job, parser(), parse, take);
     }
     thread::scope(|scope| {
-        let mut workers: Vec<(Sender<Job<P>>, Receiver<Job<P>>)> = Vec::new();
+        let mut workers: Vec<Worker<P>> = Vec::new();
         for _ in 0..threads {
-            let (to, jobs) = channel::<Job<P>>();
-            let (done, from) = channel::<Job<P>>();
+            let (to_worker, jobs) = channel::<Job<P>>();
+            let (to_us, done) = channel::<Job<P>>();
             let (mut parser, parse) = (parser(), &parse);
             let work = move || {
                 for mut job in jobs {
                     parse(&mut parser, &job.chunk, &mut job.parsed);
-                    if done.send(job).is_err() {
+                    if to_us.send(job).is_err() {
                         return;
                     }
                 }
             };
             match thread::Builder::new().name("schism-read".to_owned()).spawn_scoped(scope, work) {
-                Ok(_) => workers.push((to, from)),
+                Ok(_) => workers.push(Worker { jobs: to_worker, done }),
                 // What there is must do.
                 Err(_) => break,
             }
@@ -171,7 +177,7 @@ pub(crate) fn in_order<R: Read, W: Send, P: Default + Send, E>(
                 && let Some(job) = next.take()
             {
                 // A thread ends early only by a panic, which the scope hands on.
-                if workers[sent % workers.len()].0.send(job).is_err() {
+                if workers[sent % workers.len()].jobs.send(job).is_err() {
                     return Ok(());
                 }
                 sent += 1;
@@ -181,7 +187,7 @@ pub(crate) fn in_order<R: Read, W: Send, P: Default + Send, E>(
             if sent == taken {
                 return Ok(());
             }
-            let Ok(mut job) = workers[taken % workers.len()].1.recv() else { return Ok(()) };
+            let Ok(mut job) = workers[taken % workers.len()].done.recv() else { return Ok(()) };
             take(&job.chunk, &mut job.parsed)?;
             taken += 1;
             free.push(job);
