@@ -185,6 +185,7 @@ mod tests {
     fn every_kind_of_anomaly_is_found_by_a_checker_and_told_by_its_name() {
         let found = [
             (AnomalyKind::Nonlinearizable, "linearizable", notation::parse("0:w1 0:r2").unwrap()),
+            (AnomalyKind::Nonsequential, "sequential", notation::parse("0:w1 0:r2").unwrap()),
             (AnomalyKind::ReplicasDisagree, "replicas", replica_reads(&[("n1", 1), ("n2", 2), ("n1", 1)])),
         ];
         for kind in AnomalyKind::ALL {

@@ -7,11 +7,13 @@
 //! - **Values that come again.** Two operations that do the same are interchangeable where one neither begins before nor
 //!   ends after the other: exchanged in an order, they would still stand in their own time. So where puts of a value begin
 //!   and end in the same order, and removals of it do so too, they may be taken to stand in that order. Where it does not
-//!   matter which of two equal values comes out (all but stacks), the first put then belongs to the first removal. Otherwise
-//!   the history is not for these rules; nor is it where a removal of unknown result may have taken one of several equal values.
+//!   matter which of two equal values comes out (all but stacks), the first put then belongs to the first removal. Otherwise,
+//!   and where a removal of unknown result may have taken one of several equal values, who belongs to whom is **guessed**:
+//!   if the items then have an order, so has the history; if they have none, another guess might have one.
 //!
 //! Cost: O(n) expected, and sorting of the removals of each repeated value.
 
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
@@ -128,6 +130,9 @@ pub(crate) struct Items<V> {
     pub empties: Vec<Empty>,
     /// A value that came out of nothing, or too often.
     pub broken: Option<Contradiction>,
+    /// By number, the values of which it was guessed who belongs to whom; and why.
+    pub guessed: Vec<bool>,
+    pub unfit: Option<&'static str>,
 }
 
 /// Places of operations by the number of their value, in order of invocation.
@@ -173,14 +178,7 @@ struct Pairing<'a, V> {
 
 impl<V: Copy + Eq + Hash> Items<V> {
     /// Pairs puts and removals.
-    ///
-    /// # Errors
-    /// Why the operations are not for rules about items.
-    pub fn new(
-        operations: &[Operation<BufferAction<V>>],
-        kind: Kind,
-        mutation: Mutation,
-    ) -> Result<Items<V>, &'static str> {
+    pub fn new(operations: &[Operation<BufferAction<V>>], kind: Kind, mutation: Mutation) -> Items<V> {
         let mut numbers: FxHashMap<V, u32> =
             FxHashMap::with_capacity_and_hasher(operations.len() / 2, Default::default());
         let mut values = Vec::new();
@@ -215,16 +213,12 @@ impl<V: Copy + Eq + Hash> Items<V> {
             broken: None,
             mutation,
         };
-        let mut unfit = None;
-        for value in 0..values.len() {
+        let (mut guessed, mut unfit) = (vec![false; values.len()], None);
+        for (value, guessed) in guessed.iter_mut().enumerate() {
             if let Err(why) = pairing.pair(value) {
-                unfit = Some(why);
-                pairing.leave_out(value);
+                (unfit, *guessed) = (Some(why), true);
+                pairing.guess(value);
             }
-        }
-        // Without some of its values it has an order still, if it has one; so what is broken stays so.
-        if let Some(why) = unfit.filter(|_| pairing.broken.is_none()) {
-            return Err(why);
         }
         let mut items = Vec::with_capacity(puts.len());
         let mut next = pairing.puts.starts.clone();
@@ -235,7 +229,7 @@ impl<V: Copy + Eq + Hash> Items<V> {
                 items.push(pairing.item(put, got, value));
             }
         }
-        Ok(Items { items, values, takers, empties, broken: pairing.broken })
+        Items { items, values, takers, empties, broken: pairing.broken, guessed, unfit }
     }
 }
 
@@ -330,6 +324,39 @@ impl<V: Copy> Pairing<'_, V> {
             };
         }
         Ok(())
+    }
+
+    /// Guesses the partners of a value's puts: the first for the first, or for stacks the last for the first. Puts in doubt
+    /// only where there are not enough others.
+    fn guess(&mut self, value: usize) {
+        let first = self.puts.starts[value] as usize;
+        let puts = self.puts.of(value).to_vec();
+        let (mut sure, pending): (Vec<u32>, Vec<u32>) =
+            self.gots.of(value).iter().copied().partition(|&place| self.end(place) != OPEN);
+        sure.sort_unstable_by_key(|&place| self.end(place));
+        let mut partners = vec![NONE; puts.len()];
+        // Nobody takes what has not begun to be put in: more puts have begun at any removal's end than removals have ended.
+        let (mut certain, mut doubtful) = (VecDeque::new(), VecDeque::new());
+        let mut begun = 0;
+        for got in sure {
+            while begun < puts.len() && self.begin(puts[begun]) < self.end(got) {
+                let queue = if self.end(puts[begun]) == OPEN { &mut doubtful } else { &mut certain };
+                queue.push_back(begun);
+                begun += 1;
+            }
+            let queue = if certain.is_empty() { &mut doubtful } else { &mut certain };
+            if let Some(put) = if self.kind.repeats { queue.pop_front() } else { queue.pop_back() } {
+                partners[put] = got;
+            }
+        }
+        let mut pending = pending.into_iter();
+        for (nth, &put) in puts.iter().enumerate() {
+            self.partners[first + nth] = match partners[nth] {
+                NONE if self.end(put) == OPEN => LEFT_OUT,
+                NONE => pending.next().unwrap_or(NONE),
+                got => got,
+            };
+        }
     }
 
     /// A value that nobody surely took out: puts in doubt are left out.

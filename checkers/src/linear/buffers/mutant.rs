@@ -18,6 +18,8 @@ pub(crate) enum Mutant {
     RepeatsAnyOrder,
     /// Values may have gone to somebody in doubt although the same value comes again.
     RepeatsWithTakers,
+    /// Where it was guessed which of equal values came out, a contradiction is one.
+    GuessTrusted,
     /// Answers "empty" are not looked at.
     EmptiesIgnored,
     /// A moment counts as covered only if one single item covers all of the answer "empty".

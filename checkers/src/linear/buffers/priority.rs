@@ -25,10 +25,7 @@ const ALGORITHM: &str = "priority-sweep";
 
 /// Decides operations in order of invocation.
 pub(crate) fn rule<V: Copy + Ord + Hash>(operations: &[Operation<BufferAction<V>>], mutation: Mutation) -> Ruling {
-    let all = match Items::new(operations, Kind { repeats: true, takers: true }, mutation) {
-        Ok(all) => all,
-        Err(why) => return Ruling::Unfit(why),
-    };
+    let all = Items::new(operations, Kind { repeats: true, takers: true }, mutation);
     let ranks = ranks(&all.values);
     takers::decide(
         operations,

@@ -20,10 +20,7 @@ const ALGORITHM: &str = "queue-sweep";
 
 /// Decides operations in order of invocation.
 pub(crate) fn rule<V: Copy + Eq + Hash>(operations: &[Operation<BufferAction<V>>], mutation: Mutation) -> Ruling {
-    let all = match Items::new(operations, Kind { repeats: true, takers: true }, mutation) {
-        Ok(all) => all,
-        Err(why) => return Ruling::Unfit(why),
-    };
+    let all = Items::new(operations, Kind { repeats: true, takers: true }, mutation);
     takers::decide(
         operations,
         &all,

@@ -18,10 +18,7 @@ const ALGORITHM: &str = "stack-peel";
 
 /// Decides operations in order of invocation.
 pub(crate) fn rule<V: Copy + Eq + Hash>(operations: &[Operation<BufferAction<V>>], mutation: Mutation) -> Ruling {
-    let all = match Items::new(operations, Kind { repeats: false, takers: true }, mutation) {
-        Ok(all) => all,
-        Err(why) => return Ruling::Unfit(why),
-    };
+    let all = Items::new(operations, Kind { repeats: false, takers: true }, mutation);
     takers::decide(
         operations,
         &all,

@@ -22,6 +22,9 @@ const AMBIGUOUS: &str = "removals in doubt may have taken one value or another";
 
 /// Decides. `check` finds the contradiction among items that shows first, if nothing is taken by removals of unknown
 /// result; `deadlines` says for each item when it must have begun to leave.
+///
+/// Where it was guessed which of equal values came out, an order is one all the same; a contradiction counts only among the
+/// other values, since an order stays one without some of its values.
 pub(crate) fn decide<V>(
     operations: &[Operation<BufferAction<V>>],
     all: &Items<V>,
@@ -30,23 +33,35 @@ pub(crate) fn decide<V>(
     check: impl Fn(&[Item]) -> Option<Contradiction>,
     deadlines: impl Fn(&[Item]) -> Vec<u32>,
 ) -> Ruling {
-    let broken = all.broken.clone();
-    if all.takers.is_empty() {
-        return match earlier(broken, check(&all.items)) {
-            Some(contradiction) => contradiction.ruling(algorithm),
-            None => Ruling::Good { algorithm },
-        };
-    }
-    let mut free = all.items.clone();
-    free.iter_mut().filter(|item| !item.is_sure_to_leave()).for_each(|item| item.got_begin = 0);
-    let assigned = assign(operations, all, &deadlines(&all.items), mutation);
-    let short = assigned.as_ref().err().cloned();
-    if let Some(contradiction) = earlier(earlier(broken, short), check(&free)) {
-        return contradiction.ruling(algorithm);
-    }
-    match assigned {
-        Ok(items) if check(&items).is_none() => Ruling::Good { algorithm },
-        _ => Ruling::Unfit(AMBIGUOUS),
+    let judge = |items: &[Item]| {
+        let broken = all.broken.clone();
+        if all.takers.is_empty() {
+            return match earlier(broken, check(items)) {
+                Some(contradiction) => contradiction.ruling(algorithm),
+                None => Ruling::Good { algorithm },
+            };
+        }
+        let mut free = items.to_vec();
+        free.iter_mut().filter(|item| !item.is_sure_to_leave()).for_each(|item| item.got_begin = 0);
+        let assigned = assign(operations, all, items, &deadlines(items), mutation);
+        let short = assigned.as_ref().err().cloned();
+        if let Some(contradiction) = earlier(earlier(broken, short), check(&free)) {
+            return contradiction.ruling(algorithm);
+        }
+        match assigned {
+            Ok(items) if check(&items).is_none() => Ruling::Good { algorithm },
+            _ => Ruling::Unfit(AMBIGUOUS),
+        }
+    };
+    let Some(why) = all.unfit else { return judge(&all.items) };
+    let is_certain = |item: &&Item| !all.guessed[item.value as usize];
+    let certain: Vec<Item> = all.items.iter().filter(is_certain).copied().collect();
+    match (judge(&certain), mutation.is(Mutant::GuessTrusted)) {
+        (bad @ Ruling::Bad { .. }, _) => bad,
+        (_, true) => judge(&all.items),
+        (_, false) => {
+            Some(judge(&all.items)).filter(|ruling| matches!(ruling, Ruling::Good { .. })).unwrap_or(Ruling::Unfit(why))
+        }
     }
 }
 
@@ -54,10 +69,12 @@ pub(crate) fn decide<V>(
 fn assign<V>(
     operations: &[Operation<BufferAction<V>>],
     all: &Items<V>,
+    items: &[Item],
     deadlines: &[u32],
     mutation: Mutation,
 ) -> Result<Vec<Item>, Contradiction> {
-    let mut items = all.items.clone();
+    let before = items;
+    let mut items = before.to_vec();
     let stays = |&place: &usize| !items[place].is_sure_to_leave() && items[place].got_begin >= deadlines[place];
     let mut due: Vec<(u32, usize)> = (0..items.len()).filter(stays).map(|place| (deadlines[place], place)).collect();
     // Those without a deadline come last, the first put in first.
@@ -75,7 +92,7 @@ fn assign<V>(
             None if deadline == OPEN => {}
             None => {
                 let giver = operations.iter().position(|operation| operation.end == deadline);
-                let lost = due[..=nth].iter().map(|&(_, place)| all.items[place].put);
+                let lost = due[..=nth].iter().map(|&(_, place)| before[place].put);
                 let places = lost.chain(giver.map(|place| place as u32));
                 return Err(Contradiction::new(deadline, "more-lost-than-removals-in-doubt", places));
             }
