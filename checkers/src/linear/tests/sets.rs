@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::Value;
 
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, said, searched, witnesses};
 use crate::anomaly::Witness;
 use crate::linear::models::ModelName;
 use crate::linear::models::set::{Element, Set, SetAction};
@@ -127,18 +127,18 @@ fn every_mutant_is_noticed() {
         Level(Level::SeesEndsOnly),
     ];
     kills(&Set, &ELEMENTS, (84, 15_000), &mutants, |operations, mutant| {
-        ruled(operations, &elements::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&elements::rule(operations, Mutation { mutant: Some(mutant) }))
     });
     let mutants = {
         use layers::Mutant::*;
         [AnyReads, NeverAdded, UnreadAnywhere, DoubtAnywhere, UnreadDoubtHappened, LastLayerOnly]
     };
     kills(&Set, &WHOLE, (85, 15_000), &mutants, |operations, mutant| {
-        ruled(operations, &layers::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&layers::rule(operations, Mutation { mutant: Some(mutant) }))
     });
     let mutants = [layers::Mutant::AddedTwice, layers::Mutant::RemovalsIgnored];
     kills(&Set, &MIXED, (86, 8_000), &mutants, |operations, mutant| {
-        ruled(operations, &layers::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&layers::rule(operations, Mutation { mutant: Some(mutant) }))
     });
 }
 
