@@ -22,6 +22,8 @@ use crate::linear::ruling::{Certificate, Ruling};
 use crate::linear::split::{OPEN, Operation};
 
 const ALGORITHM: &str = "deadlines";
+/// No element.
+const NONE: u32 = u32::MAX;
 /// Blind operations of one element that are settled by trying.
 const BLIND_MAX: usize = 4;
 
@@ -102,7 +104,14 @@ fn by_element(operations: &[Operation<SetAction>], mutation: Mutation<Mutant>) -
     let mut number_of = Vec::with_capacity(operations.len());
     let mut until: Vec<u32> = Vec::new();
     for operation in operations {
-        let element = operation.action.element().ok_or("the set is read as a whole")?;
+        let Some(element) = operation.action.element() else {
+            if !operation.in_doubt() {
+                return Err("the set is read as a whole");
+            }
+            // A read in doubt told nothing.
+            number_of.push(NONE);
+            continue;
+        };
         let next = until.len() as u32;
         let number = if mutation.is(Mutant::OneElement) { 0 } else { *numbers.entry(element).or_insert(next) };
         if number == next {
@@ -116,8 +125,8 @@ fn by_element(operations: &[Operation<SetAction>], mutation: Mutation<Mutant>) -
     for count in &mut until {
         sum += std::mem::replace(count, sum);
     }
-    let mut places = vec![0; operations.len()];
-    for (place, number) in number_of.into_iter().enumerate() {
+    let mut places = vec![0; sum as usize];
+    for (place, number) in number_of.into_iter().enumerate().filter(|&(_, number)| number != NONE) {
         places[until[number as usize] as usize] = place as u32;
         until[number as usize] += 1;
     }

@@ -124,22 +124,28 @@ pub(crate) fn rule(operations: &[Operation<LockAction>], kind: LockKind, mutatio
     }
 }
 
-/// For each operation the hold that it belongs to, counted from 1, where it belongs to one, else a number of its own.
-/// Leaving out a whole hold keeps an order legal, unless somebody was refused: then holds have number 0.
+/// For each operation a number from 1: an acquisition and the release that belongs to it (of a reentrant lock: as brackets
+/// do) have the same one. Leaving out such a pair, or an acquisition without a release, keeps an order legal: the lock
+/// is held by the same process for less of the time, or by nobody. If somebody was refused, that needs the lock to be held:
+/// then they have number 0.
 pub(crate) fn groups(operations: &[Operation<LockAction>], kind: LockKind) -> Vec<u32> {
     let refused = operations.iter().any(|operation| matches!(operation.action, LockAction::RefusedAcquire(_)));
-    let mut standings: FxHashMap<u32, (u32, u32)> = FxHashMap::default();
+    let mut open: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     let each = |(place, operation): (usize, &Operation<LockAction>)| {
         let own = place as u32 + 1;
-        let (group, depth) = standings.entry(operation.action.process()).or_insert((own, 0));
-        match operation.action {
+        let taken = open.entry(operation.action.process()).or_default();
+        let group = match operation.action {
             LockAction::RefusedAcquire(_) | LockAction::RefusedRelease(_) => return own,
-            LockAction::Acquire(..) if *depth > 0 && kind == LockKind::Reentrant => *depth += 1,
-            LockAction::Acquire(..) => (*group, *depth) = (own, 1),
-            LockAction::Release(_) if *depth > 0 => *depth -= 1,
-            LockAction::Release(_) => *group = own,
-        }
-        if refused { 0 } else { *group }
+            LockAction::Acquire(..) => {
+                if kind != LockKind::Reentrant {
+                    taken.clear();
+                }
+                taken.push(own);
+                own
+            }
+            LockAction::Release(_) => taken.pop().unwrap_or(own),
+        };
+        if refused { 0 } else { group }
     };
     operations.iter().enumerate().map(each).collect()
 }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::Value;
 
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, said, searched, witnesses};
 use crate::linear::Model;
 use crate::linear::models::ModelName;
 use crate::linear::models::counter::{self, Counter, CounterAction};
@@ -115,7 +115,7 @@ fn every_mutant_is_noticed() {
     let mutants: Vec<_> =
         [BoundsOfAll, BoundsWithoutDoubt, TotalsRounded, NothingAdds].into_iter().chain(levels).collect();
     kills(&Counter, &SHAPES, (105, 15_000), &mutants, |operations, mutant| {
-        ruled(operations, &counter::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&counter::rule(operations, Mutation { mutant: Some(mutant) }))
     });
     let mutants = {
         use totals::Mutant::*;
@@ -134,7 +134,7 @@ fn every_mutant_is_noticed() {
         ]
     };
     kills(&FetchAdd, &SHAPES, (106, 20_000), &mutants, |operations, mutant| {
-        ruled(operations, &totals::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&totals::rule(operations, Mutation { mutant: Some(mutant) }))
     });
 }
 

@@ -6,7 +6,7 @@ use schism_history::Value;
 
 use super::brute;
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, said, searched, witnesses};
 use crate::anomaly::Witness;
 use crate::linear::models::ModelName;
 use crate::linear::models::lock::{Lock, LockAction, LockKind, LockState};
@@ -176,10 +176,10 @@ fn every_mutant_of_permits_is_noticed() {
         BeginsEarly,
     ];
     kills(&MUTEX, &SHAPES, (51, 10_000), &mutants, |operations, mutant| {
-        ruled(operations, &MUTEX.decide(operations, Mutation { mutant: Some(mutant) }))
+        said(&MUTEX.decide(operations, Mutation { mutant: Some(mutant) }))
     });
     kills(&SEMAPHORE, &NARROW, (52, 10_000), &[DoubtIgnored, DoubtEndless, NoTop, NoBottom], |operations, mutant| {
-        ruled(operations, &SEMAPHORE.decide(operations, Mutation { mutant: Some(mutant) }))
+        said(&SEMAPHORE.decide(operations, Mutation { mutant: Some(mutant) }))
     });
 }
 
@@ -203,7 +203,7 @@ fn every_mutant_of_holds_is_noticed() {
     {
         let mutants = [&common[..], own].concat();
         kills(&model, &SHAPES, (53, 15_000), &mutants, |operations, mutant| {
-            ruled(operations, &holds::rule(operations, model.kind, Mutation { mutant: Some(mutant) }))
+            said(&holds::rule(operations, model.kind, Mutation { mutant: Some(mutant) }))
         });
     }
 }

@@ -5,14 +5,14 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::Value;
 
 use super::simulate::{Draw, Simulated, Wanted, agrees, history, kills};
-use super::support::{Said, as_history, cases, check, large, ruled, searched, witnesses};
+use super::support::{Said, as_history, cases, check, large, ruled, said, searched, witnesses};
 use crate::anomaly::Witness;
 use crate::linear::models::ModelName;
 use crate::linear::models::set::{Element, Set, SetAction};
 use crate::linear::mutant::Mutation;
 use crate::linear::rules::{deadlines, elements, layers};
 use crate::linear::split::{OPEN, Operation};
-use crate::linear::verify_witness;
+use crate::linear::{Model, verify_witness};
 use crate::verdict::Outcome;
 
 /// No value twice: additions and whole reads. One or two values: questions about elements. More: everything.
@@ -127,18 +127,18 @@ fn every_mutant_is_noticed() {
         Level(Level::SeesEndsOnly),
     ];
     kills(&Set, &ELEMENTS, (84, 15_000), &mutants, |operations, mutant| {
-        ruled(operations, &elements::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&elements::rule(operations, Mutation { mutant: Some(mutant) }))
     });
     let mutants = {
         use layers::Mutant::*;
         [AnyReads, NeverAdded, UnreadAnywhere, DoubtAnywhere, UnreadDoubtHappened, LastLayerOnly]
     };
     kills(&Set, &WHOLE, (85, 15_000), &mutants, |operations, mutant| {
-        ruled(operations, &layers::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&layers::rule(operations, Mutation { mutant: Some(mutant) }))
     });
     let mutants = [layers::Mutant::AddedTwice, layers::Mutant::RemovalsIgnored];
     kills(&Set, &MIXED, (86, 8_000), &mutants, |operations, mutant| {
-        ruled(operations, &layers::rule(operations, Mutation { mutant: Some(mutant) }))
+        said(&layers::rule(operations, Mutation { mutant: Some(mutant) }))
     });
 }
 
@@ -232,6 +232,23 @@ fn large_histories() {
     let finding = check(ModelName::Set, &as_history(&operations, say).unwrap());
     assert_eq!(finding.outcome(), Outcome::Invalid);
     assert_eq!(finding.stats["algorithm"]["layers"], 1);
+}
+
+/// A history that is cut off in the middle of a whole read is one of elements.
+#[test]
+fn a_read_in_doubt_tells_nothing() {
+    let element = |number| Element::Int(number);
+    let add = |invoke, end, number| Operation { invoke, end, action: SetAction::Add(element(number), Some(true)) };
+    let read = Operation { invoke: 1, end: OPEN, action: SetAction::Read([element(7)].into()) };
+    let ask = |invoke, there| {
+        let action = SetAction::Contains(element(1), there);
+        Operation { invoke, end: invoke + 1, action }
+    };
+    for (there, expected) in [(true, Some(true)), (false, Some(false))] {
+        let operations = [add(0, 2, 1), read.clone(), add(3, OPEN, 2), ask(4, there)];
+        assert_eq!(ruled(&operations, &Set.rule(&operations)), expected);
+        assert_eq!(searched(&Set, &operations), expected);
+    }
 }
 
 fn told_in_a_few(operations: &[Operation<SetAction>], count_max: usize) {

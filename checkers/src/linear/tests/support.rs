@@ -18,21 +18,26 @@ use crate::linear::split::{self, OPEN, Operation};
 use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Outcome};
 
-/// What a rule says. A certificate names operations that are there.
-pub fn ruled<A>(operations: &[Operation<A>], ruling: &Ruling) -> Told {
+/// What a rule says.
+pub fn said(ruling: &Ruling) -> Told {
     match ruling {
         Ruling::Good { .. } => Some(true),
-        Ruling::Bad { certificate, at, .. } => {
-            assert!(operations.iter().any(|operation| operation.end == *at && *at != OPEN), "no completion {at}");
-            if let Some(certificate) = certificate {
-                let places = &certificate.places;
-                assert!((1..=4).contains(&places.len()), "{certificate:?}");
-                assert!(places.iter().all(|&place| (place as usize) < operations.len()), "{certificate:?}");
-            }
-            Some(false)
-        }
+        Ruling::Bad { .. } => Some(false),
         Ruling::Unfit(_) => None,
     }
+}
+
+/// What a rule says. It names a completion and, in a certificate, operations that are there.
+pub fn ruled<A>(operations: &[Operation<A>], ruling: &Ruling) -> Told {
+    if let Ruling::Bad { certificate, at, .. } = ruling {
+        assert!(operations.iter().any(|operation| operation.end == *at && *at != OPEN), "no completion {at}");
+        if let Some(certificate) = certificate {
+            let places = &certificate.places;
+            assert!((1..=4).contains(&places.len()), "{certificate:?}");
+            assert!(places.iter().all(|&place| (place as usize) < operations.len()), "{certificate:?}");
+        }
+    }
+    said(ruling)
 }
 
 /// What the search says, part by part.
