@@ -11,7 +11,8 @@ use crate::linear::split::Operation;
 
 /// A queue, empty at first: `enqueue v`, `dequeue` of the value that is in it longest (`ok` with nil: it was empty).
 ///
-/// Decided without a search: values that are put in once, or again only when it is clear which removal belongs to which.
+/// Decided without a search: values that are put in once; values that come again where it is clear which removal belongs to
+/// which, or a guess gives an order.
 /// Not covered: looking at the front without taking it out; enqueueing nil.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue;

@@ -12,7 +12,8 @@ use crate::linear::split::Operation;
 
 /// A stack, empty at first: `push v`, `pop` of the value that was pushed last (`ok` with nil: it was empty).
 ///
-/// Decided without a search: values that are pushed once. Not covered: looking at the top without taking it; pushing nil.
+/// Decided without a search: values that are pushed once, or again where a guess which pop belongs to which push gives an
+/// order. Not covered: looking at the top without taking it; pushing nil.
 #[derive(Debug, Clone, Copy)]
 pub struct Stack;
 
