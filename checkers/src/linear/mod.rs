@@ -51,7 +51,7 @@ use serde_json::json;
 
 pub use model::{Cell, Model};
 pub use models::ModelName;
-pub use ruling::{Certificate, PATTERNS, Ruling};
+pub use ruling::{Certificate, PATTERNS, PATTERNS_OF_OTHERS, Ruling};
 pub use split::Operation;
 pub use verify::{verify_witness, verify_witness_of};
 

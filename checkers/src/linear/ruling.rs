@@ -55,3 +55,44 @@ pub const PATTERNS: &[(&str, usize)] = &[
     // While one value stood for sure, another one was written and observed: as above, the inner one last.
     ("backward-zone-inside", 3),
 ];
+
+/// The same of all other models.
+pub const PATTERNS_OF_OTHERS: &[(&str, usize)] = &[
+    // Queues, bags, stacks, priority queues.
+    ("out-of-nothing", 1),
+    ("out-before-in", 2),
+    ("out-too-often", 2),
+    ("never-empty", 1),
+    ("overtaken", 2),
+    ("greater-inside", 2),
+    ("popped-from-below", 2),
+    ("entangled", 2),
+    ("more-lost-than-removals-in-doubt", 1),
+    // Locks and semaphores; the operation that could not be placed is the last one.
+    ("acquired-while-held", 1),
+    ("released-while-free", 1),
+    ("refused-while-held", 1),
+    ("refused-while-free", 1),
+    ("holds-overlap", 2),
+    ("acquired-twice", 2),
+    ("released-without-hold", 1),
+    ("holder-was-refused", 1),
+    ("holder-could-not-release", 1),
+    ("token-did-not-grow", 2),
+    // Sets; of an element, and of whole reads.
+    ("element-not-there", 1),
+    ("element-still-there", 1),
+    ("reads-disagree", 2),
+    ("never-added", 1),
+    ("addition-lost", 2),
+    ("added-in-another-order", 2),
+    ("read-before", 2),
+    // Counters.
+    ("no-such-total", 1),
+    ("total-too-low", 1),
+    ("total-too-high", 1),
+    ("two-from-one-value", 2),
+    ("value-stepped-over", 2),
+    ("answered-out-of-order", 2),
+    ("value-never-reached", 1),
+];

@@ -2,7 +2,7 @@
 
 use crate::words;
 
-/// How a pattern is told. `{0}`, `{1}` are the operations in the pattern's order, `{all}` is all of them.
+/// How a pattern is told. `{0}`, `{1}` are the operations in the pattern's order, `{last}` the last one, `{all}` all.
 const PATTERNS: &[(&str, &str)] = &[
     ("value-never-written", "{0} was told a value that nothing had written"),
     ("ended-before-its-write", "{0} had ended before {1}, which wrote the value that {0} was told, began"),
@@ -25,6 +25,45 @@ const PATTERNS: &[(&str, &str)] = &[
         "{all} exclude each other: one value was there before and after another one was written and over, though each \
          was written only once",
     ),
+    ("out-of-nothing", "{0} took out a value that nobody had put in"),
+    ("out-before-in", "{all} are about one value, which was taken out before it was put in"),
+    ("out-too-often", "{all} are about one value, which was taken out more often than it was put in"),
+    ("never-empty", "{all} leave no moment at which nothing was in, though one of them was told so"),
+    ("overtaken", "{all} are about two values, of which the one that was put in later came out first"),
+    ("greater-inside", "{all}: whenever the value could have come out, a greater one was in"),
+    ("popped-from-below", "{all}: a value came out from below another one, which was still on top of it"),
+    ("entangled", "{all} are about values each of which would have to come out from below another one of them"),
+    (
+        "more-lost-than-removals-in-doubt",
+        "{all}: more values are gone without having been taken out than removals in doubt can have taken by then",
+    ),
+    ("acquired-while-held", "{last} was granted while nobody can have let go of what was held"),
+    ("released-while-free", "{last} let go of what nobody can have held"),
+    ("refused-while-held", "{last} was refused, although what it asked for was possible all the time"),
+    ("refused-while-free", "{last} was refused, although what it asked for was free all the time"),
+    ("holds-overlap", "{all} are about two holds that overlap for sure"),
+    ("acquired-twice", "{0} and {1} were granted to one process, which did not let go in between"),
+    ("released-without-hold", "{last} let go of what its process did not hold"),
+    ("holder-was-refused", "{last} was refused to the process that held it"),
+    ("holder-could-not-release", "{last} was refused, although its process held what it wanted to let go of"),
+    ("token-did-not-grow", "{1} was granted after {0}, with a token that is not greater"),
+    ("element-not-there", "{last} was told that the element is there, when it cannot have been"),
+    ("element-still-there", "{last} was told that the element is not there, when it must have been"),
+    (
+        "reads-disagree",
+        "{0} and {1} were told sets of which neither holds all of the other, though nothing is ever removed",
+    ),
+    ("never-added", "{0} was told an element that nobody had added"),
+    ("addition-lost", "{1} shows that an element was missing after {0} had added it"),
+    ("added-in-another-order", "{all}: the elements were seen in another order than the one in which they were added"),
+    ("read-before", "{1} had to follow {0}, yet had ended before {0} began"),
+    ("no-such-total", "{last} was told a total that no sum of what was added gives"),
+    ("total-too-low", "{last} was told less than what had been added for sure"),
+    ("total-too-high", "{last} was told more than can have been added by then"),
+    ("two-from-one-value", "{0} and {1} both found the same total, though each changed it"),
+    ("value-stepped-over", "{0} and {1}: one was told a total that the other one stepped over"),
+    ("answered-out-of-order", "{1} was told a later total than {0}, yet had ended before {0} began"),
+    ("value-never-reached", "{last} was told a total that nothing that happened leads to"),
 ];
 
 /// What a pattern says of operations that have these names; a pattern that has no words of its own is told by its name.
@@ -39,7 +78,8 @@ pub(super) fn told(pattern: &str, names: &[String]) -> String {
             _ => format!("{all} exclude each other ({})", words::cut(&spaced(pattern), 60)),
         };
     };
-    let mut text = template.replace("{all}", &all);
+    let last = names.last().map_or("", String::as_str);
+    let mut text = template.replace("{all}", &all).replace("{last}", last);
     for (place, name) in names.iter().enumerate() {
         text = text.replace(&format!("{{{place}}}"), name);
     }
@@ -64,8 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn every_pattern_of_registers_has_words() {
-        for (pattern, least) in schism_checkers::linear::PATTERNS {
+    fn every_pattern_has_words() {
+        use schism_checkers::linear::{PATTERNS, PATTERNS_OF_OTHERS};
+        for (pattern, least) in PATTERNS.iter().chain(PATTERNS_OF_OTHERS) {
             let text = told(pattern, &names(*least));
             assert!(text.contains('A') && !text.contains('{'), "{pattern}: {text}");
             assert!(!text.contains(&spaced(pattern)), "{pattern} is told by its name alone");
@@ -88,7 +129,7 @@ mod tests {
                 "A, B and C each need the value that the one before left, and the first needs that of the last",
             ),
             ("ended-before-its-write", 1, "A alone has no place in any order (ended before its write)"),
-            ("out-before-in", 2, "A and B exclude each other (out before in)"),
+            ("of-another-version", 2, "A and B exclude each other (of another version)"),
         ] {
             assert_eq!(told(pattern, &names(count)), text);
         }

@@ -15,7 +15,7 @@ use crate::linear::models::set::Set;
 use crate::linear::models::stack::Stack;
 use crate::linear::mutant::Mutation;
 use crate::linear::problem::Problem;
-use crate::linear::ruling::Ruling;
+use crate::linear::ruling::{Certificate, PATTERNS, PATTERNS_OF_OTHERS, Ruling};
 use crate::linear::search::{Decision, decide};
 use crate::linear::split::Operation;
 
@@ -41,7 +41,14 @@ fn agree<S: Simulated>(model: &S, rounds: usize) {
         let operations = history(&mut random, model, wanted);
         let told = match model.rule(&operations) {
             Ruling::Good { .. } => true,
-            Ruling::Bad { .. } => false,
+            Ruling::Bad { certificate, .. } => {
+                if let Some(Certificate { pattern, places }) = certificate {
+                    let mut known = PATTERNS.iter().chain(PATTERNS_OF_OTHERS);
+                    let (_, least) = known.find(|(name, _)| *name == pattern).expect("a pattern that has words");
+                    assert!(places.len() >= *least, "{pattern}: {places:?}: {operations:#?}");
+                }
+                false
+            }
             Ruling::Unfit(_) => continue,
         };
         let Some(searched) = search(model, &operations) else { continue };
