@@ -19,7 +19,7 @@ use crate::linear::ruling::{Certificate, PATTERNS, PATTERNS_OF_OTHERS, Ruling};
 use crate::linear::search::{Decision, decide};
 use crate::linear::split::Operation;
 
-const BUDGET: Budget = Budget { steps_max: 3_000_000, memory_bytes_max: 64 << 20 };
+const BUDGET: Budget = Budget { steps_max: 200_000, memory_bytes_max: 64 << 20 };
 
 fn search<S: Simulated>(model: &S, operations: &[Operation<S::Action>]) -> Told {
     let mut problem = Problem::new(model, operations, Mutation::default());
