@@ -43,6 +43,11 @@ impl Model for Seat {
             other => Err(format!("a seat has no {other}")),
         }
     }
+
+    /// Not needed; but witnesses read better with it.
+    fn show(&self, history: &History, state: &ValueId) -> String {
+        history.value_of(*state).to_string()
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "what it finds is its output")]

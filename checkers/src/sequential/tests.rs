@@ -330,3 +330,16 @@ fn transactions_over_registers() {
     }
     assert!(good > 900 && bad > 900, "{good} good, {bad} bad");
 }
+
+/// The witness of a history of hundreds of operations is small.
+#[test]
+fn large_histories_have_small_witnesses() {
+    let mut deeds = large(2, (400, 10, 1));
+    let is_read = |deed: &Deed<RegisterAction>| matches!(deed.operation.action, RegisterAction::Read(_));
+    let all: Vec<usize> = (0..deeds.len()).filter(|&at| deeds[at].process == 1 && is_read(&deeds[at])).collect();
+    deeds[all[all.len() - 1]].operation.action = deeds[all[0]].operation.action;
+    let (kept, smallest) = super::reduce::reduce(&MODEL, &deeds, &Budget::default());
+    let few: Vec<Deed<RegisterAction>> = kept.iter().map(|&place| deeds[place].clone()).collect();
+    assert!(smallest && few.len() < 12, "{smallest}: {few:#?}");
+    assert!(!plainly(&few));
+}
