@@ -18,6 +18,7 @@
 //! | `mutant` | defects that the tests must notice |
 
 pub(crate) mod blocks;
+pub(crate) mod cells;
 pub(crate) mod frontier;
 pub(crate) mod lookahead;
 pub mod model;

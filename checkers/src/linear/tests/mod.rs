@@ -1,6 +1,7 @@
 //! The search against brute force, named mutants, and histories as data.
 
 mod blocks;
+mod cells;
 pub(crate) mod brute;
 mod large;
 mod mutants;
