@@ -29,6 +29,7 @@ struct Row {
 
 const BASE: Wanted = Wanted {
     keys: 1,
+    together: 1,
     operations: 1000,
     concurrency: 10,
     values: 0,
@@ -45,11 +46,7 @@ const fn row(name: &'static str, what: &'static str, wanted: Wanted) -> Row {
 const ROWS: &[Row] = &[
     Row {
         model: ModelName::Register,
-        ..row(
-            "a",
-            "registers, unique writes, 10k keys",
-            Wanted { keys: 10_000, cas_percent: 0, ..BASE },
-        )
+        ..row("a", "registers, unique writes, 10k keys", Wanted { keys: 10_000, together: 100, cas_percent: 0, ..BASE })
     },
     row(
         "b",
@@ -68,13 +65,9 @@ const ROWS: &[Row] = &[
     row(
         "f",
         "300 a key, 5 values, 1 % in doubt",
-        Wanted { keys: 3334, operations: 300, values: 5, doubts: 3, ..BASE },
+        Wanted { keys: 3334, together: 10, operations: 300, values: 5, doubts: 3, ..BASE },
     ),
-    row(
-        "g",
-        "one key, unique values, 10 processes",
-        Wanted { operations: 1_000_000, ..BASE },
-    ),
+    row("g", "one key, unique values, 10 processes", Wanted { operations: 1_000_000, ..BASE }),
     row("h", "one key, unique values, 200 processes", Wanted { operations: 10_000, concurrency: 200, ..BASE }),
     row("i", "one key, unique values, 100 in doubt", Wanted { doubts: 100, ..BASE }),
 ];

@@ -9,6 +9,8 @@ use schism_history::{F, History, HistoryBuilder, Key, Kind, Op, Process, Value};
 pub struct Wanted {
     /// Independent keys.
     pub keys: i64,
+    /// Keys that are worked on at the same time: their events are mixed.
+    pub together: i64,
     /// Operations of each key.
     pub operations: usize,
     /// Processes of each key.
@@ -36,14 +38,22 @@ struct Worker {
     lies: bool,
 }
 
-/// Makes a history: the keys' events one key after the other.
+/// Makes a history.
 pub fn history(random: &mut impl Rng, wanted: Wanted) -> History {
     let mut builder = HistoryBuilder::default();
     let mut next_process = 0;
-    for key in 0..wanted.keys {
-        let stale = wanted.stale && key + 1 == wanted.keys;
-        let mut store = Store { wanted: Wanted { stale, ..wanted }, key, last_written: 0, invoked: 0, last: Last::None };
-        store.record(random, &mut next_process, &mut builder);
+    let mut first = 0;
+    while first < wanted.keys {
+        let last = (first + wanted.together.max(1)).min(wanted.keys);
+        let store = |key| Store::new(wanted, key, &mut next_process);
+        let mut stores: Vec<Store> = (first..last).map(store).collect();
+        while !stores.is_empty() {
+            let at = if stores.len() == 1 { 0 } else { random.random_range(0..stores.len()) };
+            if !stores[at].step(random, &mut next_process, &mut builder) {
+                stores.swap_remove(at);
+            }
+        }
+        first = last;
     }
     builder.finish()
 }
@@ -59,76 +69,86 @@ enum Last {
     Told,
 }
 
+/// A key, and who works on it.
 struct Store {
     wanted: Wanted,
     key: i64,
+    workers: Vec<Worker>,
+    state: Value,
+    /// What stood halfway.
+    old: Value,
     last_written: i64,
     invoked: usize,
     last: Last,
 }
 
 impl Store {
-    fn record(&mut self, random: &mut impl Rng, next_process: &mut u32, builder: &mut HistoryBuilder) {
+    fn new(wanted: Wanted, key: i64, next_process: &mut u32) -> Store {
+        let stale = wanted.stale && key + 1 == wanted.keys;
+        let workers =
+            (0..wanted.concurrency).map(|_| Worker { process: fresh(next_process), ..Worker::default() }).collect();
+        let (state, old) = (Value::Nil, Value::Nil);
+        let wanted = Wanted { stale, ..wanted };
+        Store { wanted, key, workers, state, old, last_written: 0, invoked: 0, last: Last::None }
+    }
+
+    /// One worker does one thing. Whether anything was left to do.
+    fn step(&mut self, random: &mut impl Rng, next_process: &mut u32, builder: &mut HistoryBuilder) -> bool {
         let wanted = self.wanted;
-        let mut fresh = || {
-            *next_process += 1;
-            *next_process - 1
-        };
-        let mut workers: Vec<Worker> =
-            (0..wanted.concurrency).map(|_| Worker { process: fresh(), ..Worker::default() }).collect();
-        let mut state = Value::Nil;
-        let mut old = Value::Nil;
+        let may_begin = self.invoked < wanted.operations;
+        if !may_begin && self.workers.iter().all(|worker| worker.open.is_none()) {
+            return false;
+        }
         let key = self.key;
         let mut push = |process: u32, kind: Kind, f: &F, value: Value, matched: Option<bool>| {
             let op = Op::new(Process::Client(process), kind, f.clone(), value);
             let op = Op { key: Some(Key::Int(key)), matched, ..op };
             builder.push(op).expect("a worker has one operation at a time");
         };
-        while self.invoked < wanted.operations || workers.iter().any(|worker| worker.open.is_some()) {
-            let at = random.random_range(0..workers.len());
-            let lies = self.invoked < wanted.operations && workers[at].open.is_none() && self.may_lie(&workers, &state);
-            let worker = &mut workers[at];
-            match (&worker.open, &worker.answer) {
-                (None, _) if self.invoked < wanted.operations => {
-                    self.invoked += 1;
-                    let (f, argument, doubtful) = self.draw(random, &state, lies);
-                    worker.doubtful = doubtful;
-                    worker.lies = lies && f == F::Read;
-                    push(worker.process, Kind::Invoke, &f, argument.clone(), None);
-                    worker.open = Some((f, argument));
-                }
-                (None, _) => {}
-                // An operation in doubt took effect in half of all cases.
-                (Some((f, argument)), None) if !worker.doubtful || random.random_bool(0.5) => {
-                    let before = state.clone();
-                    worker.answer = Some(apply(f, argument, &mut state));
-                    if self.invoked * 2 < wanted.operations {
-                        old = before;
-                    }
-                }
-                (Some((f, argument)), answer) => {
-                    let (mut value, matched) = answer.clone().unwrap_or((argument.clone(), None));
-                    let kind = if worker.doubtful { Kind::Info } else { Kind::Ok };
-                    if worker.lies {
-                        value = if wanted.values > 0 { Value::Int(wanted.values - 1) } else { old.clone() };
-                    }
-                    push(worker.process, kind, f, value, matched);
-                    let process = if worker.doubtful { fresh() } else { worker.process };
-                    *worker = Worker { process, ..Worker::default() };
-                }
+        let at = random.random_range(0..self.workers.len());
+        if self.workers[at].open.is_none() {
+            if may_begin {
+                let lies = self.may_lie();
+                self.invoked += 1;
+                let (f, argument, doubtful) = self.draw(random, lies);
+                let worker = &mut self.workers[at];
+                (worker.doubtful, worker.lies) = (doubtful, lies);
+                push(worker.process, Kind::Invoke, &f, argument.clone(), None);
+                worker.open = Some((f, argument));
             }
+            return true;
         }
+        let worker = &mut self.workers[at];
+        let Some((f, argument)) = &worker.open else { return true };
+        // An operation in doubt took effect in half of all cases.
+        if worker.answer.is_none() && (!worker.doubtful || random.random_bool(0.5)) {
+            let before = self.state.clone();
+            worker.answer = Some(apply(f, argument, &mut self.state));
+            if self.invoked * 2 < wanted.operations {
+                self.old = before;
+            }
+            return true;
+        }
+        let (mut value, matched) = worker.answer.clone().unwrap_or((argument.clone(), None));
+        let kind = if worker.doubtful { Kind::Info } else { Kind::Ok };
+        if worker.lies {
+            value = if wanted.values > 0 { Value::Int(wanted.values - 1) } else { self.old.clone() };
+        }
+        push(worker.process, kind, f, value, matched);
+        let process = if worker.doubtful { fresh(next_process) } else { worker.process };
+        *worker = Worker { process, ..Worker::default() };
+        true
     }
 
     /// Whether the operation that is invoked now is to be the stale read.
-    fn may_lie(&mut self, workers: &[Worker], state: &Value) -> bool {
+    fn may_lie(&mut self) -> bool {
         let wanted = self.wanted;
-        if !wanted.stale || self.last == Last::Told || self.invoked * 10 < wanted.operations * 9 {
+        if !wanted.stale || self.last == Last::Told || self.invoked * 20 < wanted.operations * 17 {
             return false;
         }
         if let Last::Gone(invoked) = self.last {
             // Each process has written since then, or nearly so.
-            let lies = self.invoked >= invoked + 2 * wanted.concurrency;
+            let lies = wanted.values == 0 || self.invoked >= invoked + wanted.concurrency;
             self.last = if lies { Last::Told } else { self.last };
             return lies;
         }
@@ -138,14 +158,14 @@ impl Store {
             Value::List(items) => items.last() == Some(&value),
             argument => *argument == value,
         };
-        if *state != value && !workers.iter().any(|worker| worker.open.as_ref().is_some_and(leaves)) {
+        if self.state != value && !self.workers.iter().any(|worker| worker.open.as_ref().is_some_and(leaves)) {
             self.last = Last::Gone(self.invoked);
         }
         false
     }
 
     /// The next operation: function, argument, and whether it will end in doubt.
-    fn draw(&mut self, random: &mut impl Rng, state: &Value, lies: bool) -> (F, Value, bool) {
+    fn draw(&mut self, random: &mut impl Rng, lies: bool) -> (F, Value, bool) {
         let wanted = self.wanted;
         let kind = if lies { 0 } else { random.random_range(0..100) };
         if kind < wanted.reads_percent {
@@ -154,7 +174,7 @@ impl Store {
         let changing = u64::from(100 - wanted.reads_percent).max(1);
         let doubtful = random.random_range(0..wanted.operations as u64 * changing) < wanted.doubts as u64 * 100;
         self.last_written += 1;
-        let spared = wanted.stale && wanted.values > 1 && (doubtful || self.invoked * 10 > wanted.operations * 8);
+        let spared = wanted.stale && wanted.values > 1 && (doubtful || self.invoked * 10 > wanted.operations * 7);
         let value = match wanted.values {
             0 => self.last_written,
             values => i64::from(random.next_u32() >> 1) % (values - i64::from(spared)),
@@ -162,9 +182,15 @@ impl Store {
         if kind < 100 - wanted.cas_percent {
             (F::Write, Value::Int(value), doubtful)
         } else {
-            (F::Cas, Value::list(vec![state.clone(), Value::Int(value)]), doubtful)
+            (F::Cas, Value::list(vec![self.state.clone(), Value::Int(value)]), doubtful)
         }
     }
+}
+
+/// A number that no process has yet.
+fn fresh(next_process: &mut u32) -> u32 {
+    *next_process += 1;
+    *next_process - 1
 }
 
 fn apply(f: &F, argument: &Value, state: &mut Value) -> (Value, Option<bool>) {

@@ -100,6 +100,28 @@ impl Frontier {
         true
     }
 
+    /// Takes away the rows that another one, which is not taken in, can do all of.
+    pub fn remove_beaten(&mut self, row: &[u32], steps: &mut u64, beats: impl Fn(&[u32], &[u32]) -> bool) {
+        let place = self.find(&row[..self.head]);
+        let (mut at, mut before) = (self.table[place], NONE);
+        let first = at;
+        while at != NONE {
+            *steps += 1;
+            let after = self.next[at as usize];
+            let is_beaten = beats(&row[self.head..], &self.row(at as usize)[self.head..]);
+            if is_beaten {
+                self.live[at as usize] = false;
+            }
+            // The group keeps its first row, dead or not, as the place is found by it.
+            if is_beaten && at != first {
+                self.next[before as usize] = after;
+            } else {
+                before = at;
+            }
+            at = after;
+        }
+    }
+
     /// Place of the group with this head, or the empty place where it would stand.
     fn find(&self, head: &[u32]) -> usize {
         let mask = self.table.len() - 1;

@@ -97,9 +97,7 @@ impl<M: Model> Steps<'_, M> {
     #[inline]
     pub fn step(&mut self, state: u32, number: u32, class: Class) -> Option<u32> {
         match self {
-            Steps::Cell => {
-                class.accepts(state).then_some(if class.leaves == ANY { state } else { class.leaves })
-            }
+            Steps::Cell => class.accepts(state).then_some(if class.leaves == ANY { state } else { class.leaves }),
             Steps::Asked(asked) => {
                 let after = asked.model.step(&asked.states[state as usize], &asked.actions[number as usize])?;
                 Some(asked.number(after))

@@ -19,7 +19,8 @@
 //!    last. Two blind writes are not needed: the first one, with what follows it, is a block before the second.
 //! 4. **Order.** Of two configurations with the same state and the same compare-and-sets placed, one can do all that the
 //!    other can if its moment is not earlier, it waits for no further reads, placed no further writes, and used no more
-//!    of any class in doubt. Only the best are kept. (A write that only the other one placed obliges to nothing: it began
+//!    of any class in doubt; where it used more compare-and-sets in doubt that leave a value, it may make up for that by
+//!    as many fewer writes of that value, as these do the same in any state. Only the best are kept. (A write that only the other one placed obliges to nothing: it began
 //!    before the other's moment, and so before this one's.)
 //! 5. **Doubt.** Operations in doubt are counted by class. Of equal ones those with an end are used first, as the others
 //!    can be used later. Those that began after the moment can only be used for what stands now, so these are
@@ -27,8 +28,17 @@
 //! 6. **Goal.** From the blind write on, and in blocks until the due operation is placed, only states are visited from
 //!    which open operations lead to one that the due operation accepts.
 //!
+//! 7. **No haste.** A configuration that can place a blind write later can do all that it could if it had placed it now: it
+//!    places it before the next thing that happens, or when it is due. (The due operation itself is no such
+//!    write.) So a configuration goes if another one, with one more blind write placed now, could do all that it can. These
+//!    do not take each other away: the one that goes has used more.
+//!
 //! Exact: whatever order there is can be rewritten, step by step, into one that the search walks; and each configuration's
 //! meaning is an order. The tests compare with brute force and kill a mutant of each rule.
+//!
+//! **Narrow first.** Every configuration stands for real orders, so if any lives until the end there is an order, whatever
+//! was thrown away on the way. So it is searched with few configurations kept first (those that used the least), then with
+//! more, and only then with all; that there is no order is said only where nothing was thrown away.
 //!
 //! A row: phase, state, placed compare-and-sets | moment (inverted), waiting reads, placed writes, and for each class in
 //! doubt how many were used of those that began before the moment, and of all. What stands before the bar is equal in rows
@@ -49,6 +59,10 @@ use super::split::OPEN;
 use crate::checker::Budget;
 use open::{Kind, Opened, Window, kind_of};
 
+/// Configurations kept at first, and then.
+const NARROW: [usize; 3] = [3, 24, 400];
+/// Rows looked at because of one completion, for each configuration that may be kept.
+const NARROW_SEEN: usize = 16;
 /// States at most.
 const STATES_MAX: usize = 256;
 /// Classes in doubt that rows have columns for, at most.
@@ -78,12 +92,14 @@ pub(crate) enum CellMutant {
     NoPast,
     /// Only what the due operation itself accepts is a goal.
     GoalTooNear,
+    /// Compare-and-sets in doubt that were not used make up for writes.
+    SwapForWrite,
+    /// A configuration is taken away for one that could become it if it had more to use.
+    LaterUncounted,
     /// Used operations in doubt are not counted.
     UsedNotCounted,
     /// What is in doubt and began after the moment can be used at it.
     DoubtAtAnyTime,
-    /// What is in doubt and began before the moment is used first.
-    OldDoubtFirst,
     /// Nothing that follows from the state is placed before a blind write.
     BlindAtOnce,
     /// Of equal operations the one with the latest end is used first.
@@ -119,6 +135,9 @@ struct Search<'p, 'm, M: Model> {
     ended: Vec<u32>,
     cost: Cost,
     budget: Budget,
+    /// Configurations kept after a completion at most, and whether there ever were more.
+    kept_max: usize,
+    cut: bool,
 }
 
 /// Decides. Deterministic; never goes past the budget by more than the work of one configuration.
@@ -127,16 +146,64 @@ pub(crate) fn decide<M: Model>(
     budget: Budget,
     mutation: Mutation<CellMutant>,
 ) -> (Decision, Cost) {
+    decide_narrow(problem, budget, &NARROW, mutation)
+}
+
+/// Decides with so many configurations kept in turn, and with all in the end.
+pub(crate) fn decide_narrow<M: Model>(
+    problem: &Problem<'_, M>,
+    budget: Budget,
+    narrow: &[usize],
+    mutation: Mutation<CellMutant>,
+) -> (Decision, Cost) {
+    let mut total = Cost::default();
+    let mut longest = 0;
+    for &kept_max in narrow.iter().chain([&usize::MAX]) {
+        // What is narrow may not take the steps of what is exact.
+        let share = if kept_max == usize::MAX { 1 } else { 4 };
+        let steps_max = budget.steps_max.saturating_sub(total.steps) / share;
+        let (decision, cut, cost) = pass(problem, Budget { steps_max, ..budget }, kept_max, mutation);
+        total.steps = total.steps.saturating_add(cost.steps);
+        total.bytes_peak = total.bytes_peak.max(cost.bytes_peak);
+        total.configurations_peak = total.configurations_peak.max(cost.configurations_peak);
+        match decision {
+            Decision::Linearizable => return (decision, total),
+            Decision::Impossible(place) if cut => longest = longest.max(place),
+            Decision::Impossible(_) => return (decision, total),
+            // Who keeps more needs more memory too.
+            Decision::Spent(_) if cost.bytes_peak > budget.memory_bytes_max => return (decision, total),
+            Decision::Spent(place) => longest = longest.max(place),
+        }
+    }
+    (Decision::Spent(longest), total)
+}
+
+fn pass<M: Model>(
+    problem: &Problem<'_, M>,
+    budget: Budget,
+    kept_max: usize,
+    mutation: Mutation<CellMutant>,
+) -> (Decision, bool, Cost) {
     let window = Window::new(problem, mutation);
     let mut row = vec![0; window.width];
     row[1] = INITIAL;
     window.set_moment(&mut row, 0);
-    let slot_of = vec![0; problem.tasks.len()];
-    let (seen, done, cost) = (Frontier::default(), Frontier::default(), Cost::default());
-    let mut search =
-        Search { problem, window, rows: row, seen, done, slot_of, scratch: Vec::new(), ended: Vec::new(), cost, budget };
+    let mut search = Search {
+        problem,
+        window,
+        rows: row,
+        seen: Frontier::default(),
+        done: Frontier::default(),
+        slot_of: vec![0; problem.tasks.len()],
+        scratch: Vec::new(),
+        ended: Vec::new(),
+        cost: Cost::default(),
+        budget,
+        kept_max,
+        cut: false,
+    };
     let decision = search.run();
-    (decision, search.cost)
+    (decision, search.cut, search.cost)
 }
 
 impl<M: Model> Search<'_, '_, M> {
@@ -208,6 +275,11 @@ impl<M: Model> Search<'_, '_, M> {
         let mut base = Vec::new();
         let mut next = 0;
         while next < placing.seen.len() {
+            // What is near comes first, so it is what is far that a narrow pass does not look at.
+            if next >= self.kept_max.saturating_mul(NARROW_SEEN) {
+                self.cut = true;
+                break;
+            }
             if placing.seen.is_live(next) {
                 base.clear();
                 base.extend_from_slice(placing.seen.row(next));
@@ -220,10 +292,34 @@ impl<M: Model> Search<'_, '_, M> {
             }
             next += 1;
         }
+        if placing.done.len() > 1 {
+            placing.remove_hasty();
+        }
         self.rows.clear();
-        for row in (0..self.done.len()).filter(|&row| self.done.is_live(row)) {
+        let mut live: Vec<usize> = (0..self.done.len()).filter(|&row| self.done.is_live(row)).collect();
+        if live.len() > self.kept_max {
+            self.cut = true;
+            self.choose(&mut live);
+        }
+        for row in live {
             self.rows.extend_from_slice(self.done.row(row));
         }
         Ok(())
+    }
+
+    /// Keeps the configurations that used the least, of each state about as many.
+    fn choose(&self, live: &mut Vec<usize>) {
+        live.sort_by_cached_key(|&row| self.window.spent(self.done.row(row)));
+        let mut of_state = vec![0u32; self.problem.states];
+        let mut ranked = Vec::with_capacity(live.len());
+        for &row in live.iter() {
+            let rank = &mut of_state[self.done.row(row)[1] as usize];
+            ranked.push((*rank, row));
+            *rank += 1;
+        }
+        ranked.sort_by_key(|&(rank, _)| rank);
+        live.clear();
+        live.extend(ranked.into_iter().take(self.kept_max).map(|(_, row)| row));
+        live.sort_unstable();
     }
 }

@@ -1,6 +1,7 @@
 //! What is open at one moment, and how a row of the search tells about it.
 
 use super::CellMutant;
+use crate::linear::frontier::uses_no_more;
 use crate::linear::model::Model;
 use crate::linear::mutant::Mutation;
 use crate::linear::problem::{ANY, Class, Event, Problem};
@@ -60,6 +61,10 @@ pub struct Column {
     pub class: u32,
     /// Events at which they began, those so far.
     pub begins: Vec<u32>,
+    /// Whether they are writes, what they leave, and how many there will have been.
+    pub is_write: bool,
+    pub leaves: u32,
+    pub all: u32,
 }
 
 /// What is open, and the shape of rows.
@@ -76,7 +81,7 @@ pub struct Window {
     pub reads: Vec<Opened>,
     pub writes: Vec<Opened>,
     pub swaps: Vec<Opened>,
-    /// Classes in doubt.
+    /// Classes in doubt, by what they leave; writes first.
     pub columns: Vec<Column>,
     column_of: Vec<u32>,
     free: [Vec<u32>; 3],
@@ -109,9 +114,14 @@ impl Window {
         let words = |kind: Kind| most[kind as usize].div_ceil(32);
         let mut column_of = vec![NONE; problem.classes.len()];
         let mut columns = Vec::new();
-        for class in (0..problem.classes.len()).filter(|&class| problem.doubts[class] > 0) {
+        let mut doubtful: Vec<usize> = (0..problem.classes.len()).filter(|&class| problem.doubts[class] > 0).collect();
+        let kind = |class: usize| kind_of(problem.classes[class]);
+        doubtful.sort_by_key(|&class| (problem.classes[class].leaves, kind(class) != Kind::Write));
+        for class in doubtful {
             column_of[class] = columns.len() as u32;
-            columns.push(Column { class: class as u32, begins: Vec::new() });
+            let (is_write, leaves) = (kind(class) == Kind::Write, problem.classes[class].leaves);
+            let all = problem.doubts[class];
+            columns.push(Column { class: class as u32, begins: Vec::new(), is_write, leaves, all });
         }
         let head = FIRST + words(Kind::Swap);
         let reads_at = head + 1;
@@ -260,7 +270,7 @@ impl Window {
         let [old, all] = self.used(row, column);
         let begun = self.columns[column].begins.len() as u32;
         // For what stands now rather one that began after the moment: it is of no use for blocks.
-        let new_left = all - old < begun - self.old(row, column) && !self.mutation.is(CellMutant::OldDoubtFirst);
+        let new_left = all - old < begun - self.old(row, column);
         let at = self.columns_at + 2 * column;
         row[at] += u32::from(past || !new_left);
         row[at + 1] += 1;
@@ -278,8 +288,46 @@ impl Window {
         let holds = |a: &[u32], b: &[u32]| a.iter().zip(b).all(|(a, b)| a & !b == 0);
         let waits_no_more =
             holds(&first[reads.clone()], &second[reads]) || self.mutation.is(CellMutant::WaitingForgotten);
-        let uses_no_more = first[columns..].iter().zip(&second[columns..]).all(|(a, b)| a <= b);
-        later && waits_no_more && uses_no_more && holds(&first[writes.clone()], &second[writes])
+        later
+            && waits_no_more
+            && holds(&first[writes.clone()], &second[writes])
+            && (uses_no_more(&first[columns..], &second[columns..])
+                || self.makes_up(&first[columns..], &second[columns..]))
+    }
+
+    /// Whether for each value the first used so many fewer writes in doubt as it used more compare-and-sets.
+    fn makes_up(&self, first: &[u32], second: &[u32]) -> bool {
+        for which in [0, 1] {
+            let (mut leaves, mut balance) = (ANY, 0i64);
+            for (place, column) in self.columns.iter().enumerate() {
+                if column.leaves != leaves {
+                    if balance > 0 {
+                        return false;
+                    }
+                    (leaves, balance) = (column.leaves, 0);
+                }
+                let more = i64::from(first[2 * place + which]) - i64::from(second[2 * place + which]);
+                let counts = column.is_write || self.mutation.is(CellMutant::SwapForWrite);
+                balance += if counts { more } else { more.max(0) };
+            }
+            if balance > 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// How much a configuration has spent that might still be of use: the more the fewer are left, and writes above
+    /// all.
+    pub fn spent(&self, row: &[u32]) -> u64 {
+        let used = row[self.columns_at..].chunks_exact(2).zip(&self.columns);
+        let used = used.map(|(used, column)| {
+            let weight = if column.is_write { 4096 } else { 256 };
+            let left = u64::from(column.all.saturating_sub(used[1]));
+            u64::from(used[1]) * weight / (left + 1)
+        });
+        let bits: u32 = row[self.reads_at..self.columns_at].iter().map(|word| word.count_ones()).sum();
+        used.sum::<u64>() + u64::from(bits) * 64
     }
 
     /// Says from which states open operations lead to one that is accepted.

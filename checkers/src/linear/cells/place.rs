@@ -108,6 +108,48 @@ impl Placing<'_> {
         self.done.insert(self.ended, self.steps, |a, b| window.beats(a, b));
     }
 
+    /// Takes away what others can still become: whoever may place a blind write later can do all that the same
+    /// configuration can that has placed it now.
+    pub fn remove_hasty(&mut self) {
+        for number in 0..self.done.len() {
+            let columns = self.window.columns.len();
+            for choice in 0..columns + self.window.writes.len() {
+                if self.done.is_live(number) {
+                    self.remove_like(number, choice, columns);
+                }
+            }
+        }
+    }
+
+    fn remove_like(&mut self, number: usize, choice: usize, columns: usize) {
+        let base = self.done.row(number);
+        let (choice, class) = match choice.checked_sub(columns) {
+            None => (Choice::Doubt(choice), self.window.columns[choice].class),
+            Some(place) => (Choice::Open(self.window.writes[place]), self.window.writes[place].class),
+        };
+        let class = self.classes[class as usize];
+        let is_left = match choice {
+            Choice::Doubt(column) => self.window.can_use(base, column, false) || self.is(CellMutant::LaterUncounted),
+            Choice::Open(write) => {
+                let is_due = self.kind == Kind::Write && write.slot == self.due.slot;
+                !is_due && !self.window.is_placed(base, Kind::Write, write.slot)
+            }
+        };
+        if !is_left || kind_of(class) != Kind::Write || class.leaves == base[1] {
+            return;
+        }
+        self.row.clear();
+        self.row.extend_from_slice(base);
+        if !self.is(CellMutant::LaterUncounted) {
+            self.take(choice, Kind::Write, false);
+        }
+        self.row[1] = class.leaves;
+        self.window.set_moment(self.row, self.now);
+        self.window.place_reads(self.row, self.classes, class.leaves, u32::MAX);
+        let window = &*self.window;
+        self.done.remove_beaten(self.row, self.steps, |a, b| window.beats(a, b));
+    }
+
     /// Tries all that can be used next.
     pub fn expand(&mut self, base: &[u32]) {
         let phase = base[0];
@@ -147,9 +189,11 @@ impl Placing<'_> {
         self.window.goal[after as usize]
             || self.window.is_waited_for(row, self.classes, after, before)
             || self.window.swaps.iter().any(|swap| accepts(swap.class))
-            || self.window.columns.iter().any(|column| {
-                accepts(column.class) && kind_of(self.classes[column.class as usize]) == Kind::Swap
-            })
+            || self
+                .window
+                .columns
+                .iter()
+                .any(|column| accepts(column.class) && kind_of(self.classes[column.class as usize]) == Kind::Swap)
     }
 
     /// A swap that follows from the state that stands, or from what the block leaves.
@@ -222,9 +266,7 @@ impl Placing<'_> {
             let is_write = kind_of(self.classes[class as usize]) == Kind::Write;
             // One with an end does the same, and this one can wait.
             let open = |write: &Opened| {
-                write.class == class
-                    && write.begin < before
-                    && !self.window.is_placed(base, Kind::Write, write.slot)
+                write.class == class && write.begin < before && !self.window.is_placed(base, Kind::Write, write.slot)
             };
             if is_write && self.window.can_use(base, column, past) && !self.window.writes.iter().any(open) {
                 self.blind(base, Choice::Doubt(column), class, past);

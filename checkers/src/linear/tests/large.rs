@@ -16,8 +16,17 @@ use crate::linear::split::{self, OPEN, Operation};
 use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Gap, Outcome};
 
-const WANTED: Wanted =
-    Wanted { keys: 1, operations: 600, concurrency: 10, values: 0, doubts: 0, reads_percent: 62, cas_percent: 20, stale: false };
+const WANTED: Wanted = Wanted {
+    keys: 1,
+    together: 1,
+    operations: 600,
+    concurrency: 10,
+    values: 0,
+    doubts: 0,
+    reads_percent: 62,
+    cas_percent: 20,
+    stale: false,
+};
 
 fn make(seed: u64, wanted: Wanted) -> History {
     history(&mut ChaCha8Rng::seed_from_u64(seed), wanted)
