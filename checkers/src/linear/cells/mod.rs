@@ -60,7 +60,9 @@ use crate::checker::Budget;
 use open::{Kind, Opened, Window, kind_of};
 
 /// Configurations kept at first, and then.
-const NARROW: [usize; 3] = [3, 24, 400];
+const NARROW: [usize; 4] = [3, 24, 64, 400];
+/// Where so few are kept, nothing in doubt is used unless nothing else is left.
+const THRIFTY_MAX: usize = 64;
 /// Rows looked at because of one completion, for each configuration that may be kept.
 const NARROW_SEEN: usize = 16;
 /// States at most.
@@ -267,6 +269,7 @@ impl<M: Model> Search<'_, '_, M> {
             row: &mut self.scratch,
             ended: &mut self.ended,
             steps: &mut self.cost.steps,
+            thrifty: self.kept_max <= THRIFTY_MAX && !self.problem.doubts.is_empty(),
             now,
             kind,
             due,
@@ -274,7 +277,17 @@ impl<M: Model> Search<'_, '_, M> {
         placing.begin(&self.rows);
         let mut base = Vec::new();
         let mut next = 0;
-        while next < placing.seen.len() {
+        loop {
+            if next >= placing.seen.len() {
+                if !placing.thrifty || placing.done.len() > 0 {
+                    self.cut |= placing.thrifty;
+                    break;
+                }
+                placing.thrifty = false;
+                placing.begin(&self.rows);
+                next = 0;
+                continue;
+            }
             // What is near comes first, so it is what is far that a narrow pass does not look at.
             if next >= self.kept_max.saturating_mul(NARROW_SEEN) {
                 self.cut = true;

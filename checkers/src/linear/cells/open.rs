@@ -61,10 +61,9 @@ pub struct Column {
     pub class: u32,
     /// Events at which they began, those so far.
     pub begins: Vec<u32>,
-    /// Whether they are writes, what they leave, and how many there will have been.
+    /// Whether they are writes, what they leave.
     pub is_write: bool,
     pub leaves: u32,
-    pub all: u32,
 }
 
 /// What is open, and the shape of rows.
@@ -120,8 +119,7 @@ impl Window {
         for class in doubtful {
             column_of[class] = columns.len() as u32;
             let (is_write, leaves) = (kind(class) == Kind::Write, problem.classes[class].leaves);
-            let all = problem.doubts[class];
-            columns.push(Column { class: class as u32, begins: Vec::new(), is_write, leaves, all });
+            columns.push(Column { class: class as u32, begins: Vec::new(), is_write, leaves });
         }
         let head = FIRST + words(Kind::Swap);
         let reads_at = head + 1;
@@ -323,7 +321,7 @@ impl Window {
         let used = row[self.columns_at..].chunks_exact(2).zip(&self.columns);
         let used = used.map(|(used, column)| {
             let weight = if column.is_write { 4096 } else { 256 };
-            let left = u64::from(column.all.saturating_sub(used[1]));
+            let left = (column.begins.len() as u64).saturating_sub(u64::from(used[1]));
             u64::from(used[1]) * weight / (left + 1)
         });
         let bits: u32 = row[self.reads_at..self.columns_at].iter().map(|word| word.count_ones()).sum();

@@ -24,6 +24,8 @@ pub struct Placing<'a> {
     pub steps: &'a mut u64,
     /// The completion, as an event.
     pub now: u32,
+    /// Whether nothing in doubt is used.
+    pub thrifty: bool,
     /// What is due.
     pub kind: Kind,
     pub due: Opened,
@@ -78,6 +80,11 @@ impl Placing<'_> {
             self.row[0] = PAST + after;
             self.see();
         }
+    }
+
+    /// Columns of doubt that may be used.
+    fn columns(&self) -> usize {
+        if self.thrifty { 0 } else { self.window.columns.len() }
     }
 
     fn is(&self, mutant: CellMutant) -> bool {
@@ -164,7 +171,7 @@ impl Placing<'_> {
                 self.follow(base, Choice::Open(swap));
             }
         }
-        for column in 0..self.window.columns.len() {
+        for column in 0..self.columns() {
             let class = self.classes[self.window.columns[column].class as usize];
             let is_swap = kind_of(class) == Kind::Swap && class.accepts(state) && class.leaves != state;
             if is_swap && self.window.can_use(base, column, phase >= PAST) && self.is_useful(base, class, before) {
@@ -261,7 +268,7 @@ impl Placing<'_> {
                 self.blind(base, Choice::Open(write), write.class, past);
             }
         }
-        for column in 0..self.window.columns.len() {
+        for column in 0..self.columns() {
             let class = self.window.columns[column].class;
             let is_write = kind_of(self.classes[class as usize]) == Kind::Write;
             // One with an end does the same, and this one can wait.
