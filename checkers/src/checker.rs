@@ -4,12 +4,13 @@ use schism_history::{History, RunFacts};
 
 use crate::verdict::{Finding, Verdict};
 
-/// How much a search may cost. Counted, never timed, and given per key: the same verdict on every machine.
+/// How much a search may cost. Counted, never timed: the same verdict on every machine and for any number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Budget {
     /// Steps of a search (one step: one attempt to place an operation), per key.
     pub steps_max: u64,
-    /// Bytes of a search's own memory, per key.
+    /// Bytes of the searches' own memory, of all keys that are searched at the same time. A key that needs more than its
+    /// share is searched again when it is alone, and may then take all of it.
     pub memory_bytes_max: u64,
 }
 

@@ -83,6 +83,12 @@ pub enum Gap {
         memory_bytes_max: u64,
         /// Events of the longest prefix that was proven good.
         prefix_events: u64,
+        /// The most configurations (ways to explain what was seen so far) held at a time.
+        #[serde(default)]
+        configurations_peak: u64,
+        /// The operation that was being placed, by its invocation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        placing: Option<u32>,
     },
     /// No key was read from two members, so that nothing could be compared.
     NothingToCompare {

@@ -1,68 +1,139 @@
-//! Measures the linearizability checker on seeded histories: `cargo run --release -p schism-checkers --example linear_bench`.
+//! Measures the linearizability checker on seeded histories:
+//!
+//!     cargo run --release -p schism-checkers --example linear_bench -- [--seed N] [--valid | --stale] [ROW ...]
+//!     cargo run --release -p schism-checkers --example linear_bench -- --curve ROW
+//!
+//! Rows are named by letters (without any: all); each is measured as it is and with one stale read. `--curve` measures
+//! one row from 10,000 to 10 million operations. Bytes are by how much the process' resident memory grows while it checks;
+//! `x sha` is the time in passes of SHA-256 over the same history as JSON Lines, made in the same run.
 
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
 
+mod measure;
 mod simulated;
-
-use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schism_checkers::linear::{Linearizable, ModelName};
-use schism_checkers::{Budget, Checker};
+use schism_checkers::{Budget, Checker, Gap};
 use schism_history::RunFacts;
 use simulated::{Wanted, history};
 
+/// A row of the table of figures.
+struct Row {
+    name: &'static str,
+    what: &'static str,
+    model: ModelName,
+    wanted: Wanted,
+}
+
+const BASE: Wanted = Wanted {
+    keys: 1,
+    together: 1,
+    operations: 1000,
+    concurrency: 10,
+    values: 0,
+    doubts: 0,
+    reads_percent: 50,
+    cas_percent: 25,
+    stale: false,
+};
+
+const fn row(name: &'static str, what: &'static str, wanted: Wanted) -> Row {
+    Row { name, what, model: ModelName::CasRegister, wanted }
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        model: ModelName::Register,
+        ..row("a", "registers, unique writes, 10k keys", Wanted { keys: 10_000, together: 100, cas_percent: 0, ..BASE })
+    },
+    row(
+        "b",
+        "one key, unique values, 1 % in doubt",
+        Wanted { operations: 1_000_000, concurrency: 50, doubts: 10_000, ..BASE },
+    ),
+    row(
+        "c",
+        "one key, 5 values, 200 in doubt",
+        Wanted { operations: 100_000, concurrency: 20, values: 5, doubts: 200, ..BASE },
+    ),
+    row("d20", "one key, 5 values, 20 in doubt", Wanted { values: 5, doubts: 20, ..BASE }),
+    row("d50", "one key, 5 values, 50 in doubt", Wanted { values: 5, doubts: 50, ..BASE }),
+    row("d100", "one key, 5 values, 100 in doubt", Wanted { values: 5, doubts: 100, ..BASE }),
+    row("e", "one key, 5 values, 50 processes", Wanted { values: 5, concurrency: 50, ..BASE }),
+    row(
+        "f",
+        "300 a key, 5 values, 1 % in doubt",
+        Wanted { keys: 3334, together: 10, operations: 300, values: 5, doubts: 3, ..BASE },
+    ),
+    row("g", "one key, unique values, 10 processes", Wanted { operations: 1_000_000, ..BASE }),
+    row("h", "one key, unique values, 200 processes", Wanted { operations: 10_000, concurrency: 200, ..BASE }),
+    row("i", "one key, unique values, 100 in doubt", Wanted { doubts: 100, ..BASE }),
+];
+
 fn main() {
-    let seed = 1;
-    println!("seed {seed}; seconds are those of the check alone, on {} threads", rayon::current_num_threads());
-    println!(
-        "{:>6} {:>8} {:>5} {:>6} {:>6} {:>5} | {:>8} {:>9} {:>10} {:>8}  outcome",
-        "keys", "ops/key", "conc", "values", "doubts", "stale", "s", "ops/s", "steps", "peak"
-    );
-    let case = |keys, operations, concurrency, values, doubts, stale| Wanted {
-        cas: true,
-        keys,
-        operations,
-        concurrency,
-        values,
-        doubts,
-        stale,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let after = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(place + 1).cloned()
     };
-    for wanted in [
-        case(4000, 300, 5, 0, 0, false),
-        case(4000, 300, 10, 0, 0, false),
-        case(4000, 300, 10, 5, 0, false),
-        case(4000, 300, 10, 0, 5, false),
-        case(4000, 300, 10, 5, 5, false),
-        case(100_000, 10, 5, 0, 0, false),
-        case(1, 1_000_000, 10, 0, 0, false),
-        case(1, 1_000_000, 10, 0, 0, true),
-        case(1, 1000, 20, 0, 0, true),
-        case(1, 1000, 50, 0, 0, true),
-        case(1, 10_000, 200, 0, 0, false),
-        case(1, 10_000, 200, 0, 0, true),
-        Wanted { cas: false, ..case(1, 10_000, 200, 0, 0, false) },
-        Wanted { cas: false, ..case(1, 10_000, 200, 0, 0, true) },
-        case(1, 1000, 10, 0, 20, true),
-        case(1, 1000, 10, 0, 100, true),
-        case(1, 1000, 10, 5, 20, true),
-        case(1, 1000, 20, 5, 0, false),
-        case(1, 1000, 20, 5, 0, true),
-    ] {
-        let history = history(&mut ChaCha8Rng::seed_from_u64(seed), wanted);
-        let start = Instant::now();
-        let finding =
-            Linearizable { model: ModelName::CasRegister }.check(&history, &RunFacts::default(), &Budget::default());
-        let seconds = start.elapsed().as_secs_f64();
-        let count = wanted.keys as f64 * wanted.operations as f64;
-        let Wanted { keys, operations, concurrency, values, doubts, stale, .. } = wanted;
-        println!(
-            "{keys:>6} {operations:>8} {concurrency:>5} {values:>6} {doubts:>6} {stale:>5} | {seconds:>8.3} {:>9.0} {:>10} {:>8}  {:?}",
-            count / seconds,
-            finding.stats["steps"].to_string(),
-            finding.stats["configurations_peak"].to_string(),
-            finding.outcome(),
-        );
+    let seed = after("--seed").and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("seed {seed}, {} threads", rayon::current_num_threads());
+    println!(
+        "{:>5} {:<38} {:>9} {:>5} | {:>8} {:>10} {:>7} {:>9} {:>6} {:>12} {:>8}  verdict, algorithm",
+        "row", "what", "ops", "stale", "s", "ops/s", "x sha", "MiB", "B/op", "steps", "configs"
+    );
+    if let Some(row) = after("--curve").and_then(|name| ROWS.iter().find(|row| row.name == name)) {
+        for operations in [10_000, 100_000, 1_000_000, 10_000_000] {
+            let keys = (operations as i64 / 1000).max(1);
+            let wanted = match row.wanted.keys {
+                1 => Wanted { operations, doubts: operations / 100, ..row.wanted },
+                _ => Wanted { keys, ..row.wanted },
+            };
+            tell(row, wanted, seed);
+        }
+        return;
+    }
+    let named = |row: &&Row| {
+        let is_any = ROWS.iter().any(|row| flag(row.name));
+        !is_any || flag(row.name)
+    };
+    for row in ROWS.iter().filter(named) {
+        for stale in [false, true] {
+            if !flag(if stale { "--valid" } else { "--stale" }) {
+                tell(row, Wanted { stale, ..row.wanted }, seed);
+            }
+        }
+    }
+}
+
+/// Makes a history, checks it, and tells what that took.
+fn tell(row: &Row, wanted: Wanted, seed: u64) {
+    let history = history(&mut ChaCha8Rng::seed_from_u64(seed), wanted);
+    let (sha256_seconds, _) = measure::sha256_pass(&history);
+    let checker = Linearizable { model: row.model };
+    let (finding, seconds, bytes) =
+        measure::measured(|| checker.check(&history, &RunFacts::default(), &Budget::default()));
+    let count = wanted.keys as f64 * wanted.operations as f64;
+    println!(
+        "{:>5} {:<38} {count:>9} {:>5} | {seconds:>8.3} {:>10.0} {:>7.2} {:>9.1} {:>6.0} {:>12} {:>8}  {:?} {}",
+        row.name,
+        row.what,
+        wanted.stale,
+        count / seconds,
+        seconds / sha256_seconds,
+        bytes as f64 / f64::from(1 << 20),
+        bytes as f64 / count,
+        finding.stats["steps"].to_string(),
+        finding.stats["configurations_peak"].to_string(),
+        finding.outcome(),
+        finding.stats["algorithm"],
+    );
+    for gap in finding.gaps.iter().take(1) {
+        if let Gap::BudgetSpent { steps, memory_bytes, prefix_events, .. } = gap {
+            println!("      budget spent: {steps} steps, {memory_bytes} bytes, {prefix_events} events proven good");
+        }
     }
 }

@@ -18,7 +18,8 @@
 //! - **Values that nobody observed** may be written as often as one likes: each such write is a block.
 //! - **"No match"** tells only that the state was another one at some moment. Without these the history must have an
 //!   order; with them it is looked whether one certain order, in which everything happens as early as it can, explains them
-//!   too. If it does not, another one might: then the history is not for this algorithm.
+//!   too, if need be with some values written later. If it does not, another one might: then the history is not for this
+//!   algorithm.
 //!
 //! Cost: O(n log n) time, about 60 bytes for each value.
 
@@ -337,13 +338,39 @@ impl<'a> Blocks<'a> {
     }
 
     /// Whether every "no match" finds a moment at which the state was another one, in the order in which forward zones
-    /// stand as they do and each backward one as early as it can between them.
+    /// stand as they do and each backward one as early as it can between them. Where one finds none, what it refuses is
+    /// written later, only after the "no match" began, if those who observe it can wait; that is tried a few times, as it
+    /// lets the value before stand longer.
     fn misses_fit(&self, zones: Vec<Zone>, forward_count: usize) -> bool {
-        if self.mutation.is(Mutant::MissesFit) {
-            return true;
+        self.mutation.is(Mutant::MissesFit) || self.explained(&arranged(zones, forward_count)).is_some()
+    }
+
+    /// The changes in the order of `zones`, at moments that leave each "no match" a place.
+    fn explained(&self, zones: &[Zone]) -> Option<Vec<(u32, u32)>> {
+        const ROUNDS_MAX: usize = 12;
+        let mut not_before: FxHashMap<u32, u32> = FxHashMap::default();
+        for _ in 0..ROUNDS_MAX {
+            let changes = self.changes(zones, &not_before)?;
+            let mut all_fit = true;
+            for &place in &self.misses {
+                if self.moment_of_miss(&changes, place).is_some() {
+                    continue;
+                }
+                let miss = &self.operations[place as usize];
+                let Deed::Miss(value) = deed(miss) else { continue };
+                let Some(&number) = self.numbers.get(&value) else { continue };
+                all_fit = false;
+                if number as usize == INITIAL {
+                    return None;
+                }
+                let bound = not_before.entry(number).or_default();
+                *bound = span(miss).0.max(*bound);
+            }
+            if all_fit {
+                return Some(changes);
+            }
         }
-        let changes = self.changes(&arranged(zones, forward_count));
-        self.misses.iter().all(|&place| self.moment_of_miss(&changes, place).is_some())
+        None
     }
 
     /// The first place among `changes` at which a "no match" can stand.
@@ -355,6 +382,34 @@ impl<'a> Blocks<'a> {
         let before = changes.partition_point(|&(moment, _)| moment < begin).saturating_sub(1);
         let mut during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
         during.position(|(_, state)| Some(state) != number).map(|place| before + place)
+    }
+
+    /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be
+    /// but no value before its bound. `None`: somebody cannot wait that long. A change stands right behind the event
+    /// that its moment names.
+    fn changes(&self, zones: &[Zone], not_before: &FxHashMap<u32, u32>) -> Option<Vec<(u32, u32)>> {
+        let mut changes = Vec::with_capacity(zones.len() + 1);
+        changes.push((BEFORE_ALL, INITIAL as u32));
+        let mut moment = BEFORE_ALL;
+        for zone in zones {
+            let (mut number, mut writer) = (zone.first as usize, zone.writer);
+            for _ in 0..=self.operations.len() {
+                let (begin, end) = self.span_of(writer);
+                moment = moment.max(begin).max(not_before.get(&(number as u32)).copied().unwrap_or(BEFORE_ALL));
+                changes.push((moment, number as u32));
+                let cluster = &self.clusters[number];
+                let due = if cluster.observed { end.min(cluster.end_min) } else { end };
+                if moment >= due && writer != NONE && !self.mutation.is(Mutant::DelayUnchecked) {
+                    return None;
+                }
+                if cluster.observed {
+                    moment = moment.max(cluster.begin_max);
+                }
+                let Some(next) = self.next(number) else { break };
+                (writer, number) = next;
+            }
+        }
+        Some(changes)
     }
 }
 

@@ -3,13 +3,11 @@
 //! A configuration is a row of 32-bit words: the state, the window (a bit for each open operation that was placed), and
 //! how many operations in doubt of each class were used. Rows with the same state and window form a group. An operation
 //! in doubt is never obliged to happen, so of two rows in a group the one that used no more of any class can do all that
-//! the other can: only minimal rows (an antichain) are kept.
+//! the other can: only minimal rows (an antichain) are kept. [`super::cells`] has rows and an order of its own.
 
 use std::hash::Hasher;
 
 use rustc_hash::FxHasher;
-
-use super::mutant::{Mutant, Mutation};
 
 const NONE: u32 = u32::MAX;
 const TABLE_MIN: usize = 16;
@@ -28,15 +26,9 @@ pub(crate) struct Frontier {
     /// Open addressing: first row of a group.
     table: Vec<u32>,
     groups: usize,
-    mutation: Mutation,
 }
 
 impl Frontier {
-    /// An empty set.
-    pub fn new(mutation: Mutation) -> Frontier {
-        Frontier { mutation, ..Frontier::default() }
-    }
-
     /// Empties the set and fixes the shape of its rows.
     pub fn reset(&mut self, width: usize, head: usize) {
         self.width = width;
@@ -72,9 +64,9 @@ impl Frontier {
         (self.rows.capacity() * 4 + self.live.capacity() + self.next.capacity() * 4 + self.table.capacity() * 4) as u64
     }
 
-    /// Takes a row in unless one that is kept can do all that it can. Adds one to `steps` for each row it is compared
-    /// with. Whether it was taken in.
-    pub fn insert(&mut self, row: &[u32], steps: &mut u64) -> bool {
+    /// Takes a row in unless one that is kept can do all that it can. `beats` says so of two rows' parts behind the head.
+    /// Adds one to `steps` for each row it is compared with. Whether it was taken in.
+    pub fn insert(&mut self, row: &[u32], steps: &mut u64, beats: impl Fn(&[u32], &[u32]) -> bool) -> bool {
         if (self.groups + 1) * 2 > self.table.len() {
             self.grow();
         }
@@ -85,10 +77,10 @@ impl Frontier {
             *steps += 1;
             let kept = &self.row(at as usize)[self.head..];
             let after = self.next[at as usize];
-            if self.beats(kept, &row[self.head..]) {
+            if beats(kept, &row[self.head..]) {
                 return false;
             }
-            if self.beats(&row[self.head..], kept) {
+            if beats(&row[self.head..], kept) {
                 self.live[at as usize] = false;
                 match before {
                     NONE => self.table[place] = after,
@@ -108,11 +100,26 @@ impl Frontier {
         true
     }
 
-    /// Whether the first used no more of any class than the second.
-    fn beats(&self, first: &[u32], second: &[u32]) -> bool {
-        let (first, second) =
-            if self.mutation.is(Mutant::AntichainReversed) { (second, first) } else { (first, second) };
-        first.iter().zip(second).all(|(a, b)| a <= b)
+    /// Takes away the rows that another one, which is not taken in, can do all of.
+    pub fn remove_beaten(&mut self, row: &[u32], steps: &mut u64, beats: impl Fn(&[u32], &[u32]) -> bool) {
+        let place = self.find(&row[..self.head]);
+        let (mut at, mut before) = (self.table[place], NONE);
+        let first = at;
+        while at != NONE {
+            *steps += 1;
+            let after = self.next[at as usize];
+            let is_beaten = beats(&row[self.head..], &self.row(at as usize)[self.head..]);
+            if is_beaten {
+                self.live[at as usize] = false;
+            }
+            // The group keeps its first row, dead or not, as the place is found by it.
+            if is_beaten && at != first {
+                self.next[before as usize] = after;
+            } else {
+                before = at;
+            }
+            at = after;
+        }
     }
 
     /// Place of the group with this head, or the empty place where it would stand.
@@ -138,6 +145,12 @@ impl Frontier {
     }
 }
 
+/// Whether the first used no more of any class than the second.
+#[inline]
+pub(crate) fn uses_no_more(first: &[u32], second: &[u32]) -> bool {
+    first.iter().zip(second).all(|(a, b)| a <= b)
+}
+
 fn hash(head: &[u32]) -> u64 {
     let mut hasher = FxHasher::default();
     for &word in head {
@@ -152,29 +165,29 @@ mod tests {
 
     #[test]
     fn keeps_the_least_of_each_group() {
-        let mut set = Frontier::new(Mutation::default());
+        let mut set = Frontier::default();
         set.reset(4, 2);
         let mut steps = 0;
-        assert!(set.insert(&[7, 1, 1, 0], &mut steps));
-        assert!(!set.insert(&[7, 1, 1, 0], &mut steps), "the same row twice");
-        assert!(!set.insert(&[7, 1, 2, 0], &mut steps), "uses more of the first class");
-        assert!(set.insert(&[7, 1, 0, 2], &mut steps), "incomparable");
-        assert!(set.insert(&[7, 2, 2, 2], &mut steps), "another window");
-        assert!(set.insert(&[7, 1, 0, 0], &mut steps), "beats both of its group");
+        assert!(set.insert(&[7, 1, 1, 0], &mut steps, uses_no_more));
+        assert!(!set.insert(&[7, 1, 1, 0], &mut steps, uses_no_more), "the same row twice");
+        assert!(!set.insert(&[7, 1, 2, 0], &mut steps, uses_no_more), "uses more of the first class");
+        assert!(set.insert(&[7, 1, 0, 2], &mut steps, uses_no_more), "incomparable");
+        assert!(set.insert(&[7, 2, 2, 2], &mut steps, uses_no_more), "another window");
+        assert!(set.insert(&[7, 1, 0, 0], &mut steps, uses_no_more), "beats both of its group");
         let live: Vec<usize> = (0..set.len()).filter(|&row| set.is_live(row)).collect();
         assert_eq!(live, [2, 3]);
-        assert!(!set.insert(&[7, 1, 0, 1], &mut steps), "the beaten rows are gone, the least one stands");
+        assert!(!set.insert(&[7, 1, 0, 1], &mut steps, uses_no_more), "the beaten rows are gone, the least one stands");
         assert!(steps >= 5);
     }
 
     #[test]
     fn grows_without_losing_a_group() {
-        let mut set = Frontier::new(Mutation::default());
+        let mut set = Frontier::default();
         set.reset(2, 2);
         let mut steps = 0;
         for round in 0..2 {
             for number in 0..5000u32 {
-                assert_eq!(set.insert(&[number, number % 7], &mut steps), round == 0);
+                assert_eq!(set.insert(&[number, number % 7], &mut steps, uses_no_more), round == 0);
             }
         }
         assert_eq!(set.len(), 5000);

@@ -13,7 +13,9 @@
 //! | `buffers` | queues, bags, priority queues, stacks: decided without a search, and their states |
 //! | `rules` | other models: what decides them without a search |
 //! | `problem` | operations made ready: classes, events |
+//! | `sources` | registers: an answer that nobody can have caused |
 //! | `search`, `window`, `frontier`, `lookahead` | is there an order? |
+//! | `cells` | the same for registers whose values return |
 //! | `reduce` | the smallest set of operations without one |
 //! | `paths` | how far orders of these get, and why not further |
 //! | `verify` | proves a witness again by plain means |
@@ -23,6 +25,7 @@
 
 pub(crate) mod blocks;
 pub mod buffers;
+pub(crate) mod cells;
 pub(crate) mod frontier;
 pub(crate) mod lookahead;
 pub mod model;
@@ -36,6 +39,7 @@ pub mod replay;
 pub(crate) mod rules;
 mod ruling;
 pub(crate) mod search;
+pub(crate) mod sources;
 pub(crate) mod split;
 pub(crate) mod staleness;
 #[cfg(test)]
@@ -75,9 +79,9 @@ const NAMES_MAX: usize = 100;
 /// Stats: `model`, `algorithm` (how many keys each algorithm decided: `{"blocks": 9, "frontier": 1}`), `searched_because`
 /// (why keys went to the search: `{"an observed value was written twice": 1}`), `keys_count`, `operations_count` (judged: `ok`, and in doubt
 /// unless it can be dropped), `in_doubt_count` (of these), `failing_keys_count`, `failing_keys` (the first 100),
-/// `unknown_keys_count`, `steps` (all keys), `memory_bytes_peak` and `configurations_peak` (the worst key), `steps_max`
-/// and `memory_bytes_max` (the budget, per key). Where a register failed: `staleness` (`k_max`, `reads_by_k`, `delta_ms`;
-/// see `staleness.rs`).
+/// `unknown_keys_count`, `steps` (all keys), `memory_bytes_peak` and `configurations_peak` (the worst key), `steps_max` (per
+/// key) and `memory_bytes_max` (of all keys that are searched at the same time). Where a register failed: `staleness`
+/// (`k_max`, `reads_by_k`, `delta_ms`; see `staleness.rs`).
 ///
 /// Not covered: several keys in one operation. Keys are searched in parallel; the finding does not depend on it.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +146,7 @@ impl WithModel for Judging<'_> {
     fn with<M: Model>(self, model: &M) -> Finding {
         let Judging { name, history, budget } = self;
         let keys = split::by_key(history);
-        let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, budget)).collect();
+        let found = check_keys(model, history, &keys, budget);
         let failing: Vec<(&KeyEvents, &Failure)> = keys
             .iter()
             .zip(&found)
@@ -239,7 +243,7 @@ pub(crate) fn has_order<M: Model>(
     key: &KeyEvents,
     budget: Budget,
 ) -> Result<Option<bool>, Gap> {
-    match check_key(model, history, key, budget).answer {
+    match check_key(model, history, key, budget, budget.memory_bytes_max).answer {
         Answer::Good => Ok(Some(true)),
         Answer::Bad(_) => Ok(Some(false)),
         Answer::Gap(gap @ Gap::Unsupported { .. }) => Err(gap),
@@ -247,7 +251,23 @@ pub(crate) fn has_order<M: Model>(
     }
 }
 
-fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Budget) -> KeyFinding {
+/// Checks keys in parallel, each with its share of the memory; then those that wanted more, one after the other, with all
+/// of it. Whether a key is decided, and at what cost, depends on the whole of the memory alone: a search that stays within
+/// its share is the same as it is with more.
+fn check_keys<M: Model>(model: &M, history: &History, keys: &[KeyEvents], budget: Budget) -> Vec<KeyFinding> {
+    let threads = rayon::current_num_threads().min(keys.len()).max(1) as u64;
+    let share = budget.memory_bytes_max / threads;
+    let mut found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, budget, share)).collect();
+    for (key, found) in keys.iter().zip(&mut found) {
+        if found.cost.bytes_peak > share && matches!(found.answer, Answer::Gap(Gap::BudgetSpent { .. })) {
+            *found = check_key(model, history, key, budget, budget.memory_bytes_max);
+        }
+    }
+    found
+}
+
+/// Checks a key within a share of the memory.
+fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Budget, memory_share: u64) -> KeyFinding {
     let said = split::operations(model, history, key);
     let operations = said.operations;
     let mut found = KeyFinding {
@@ -281,7 +301,7 @@ fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: Bu
     found.algorithm = "frontier";
     for (part, operations) in split::parts(model, operations) {
         let name = || key_name(history, key.key);
-        found.answer = search(model, &operations, part, budget, &mut found.cost, name);
+        found.answer = search(model, &operations, part, (budget, memory_share), &mut found.cost, name);
         if !matches!(found.answer, Answer::Good) {
             break;
         }
@@ -294,12 +314,13 @@ fn search<M: Model>(
     model: &M,
     operations: &[Operation<M::Action>],
     part: Option<u32>,
-    budget: Budget,
+    (budget, memory_share): (Budget, u64),
     cost: &mut Cost,
     key_name: impl Fn() -> Option<String>,
 ) -> Answer {
     let mut problem = Problem::new(model, operations, Mutation::default());
-    let (decision, spent) = decide(&mut problem, budget, Mutation::default());
+    let share = Budget { memory_bytes_max: memory_share, ..budget };
+    let (decision, spent) = decide(&mut problem, share, Mutation::default());
     cost.steps = cost.steps.saturating_add(spent.steps);
     cost.bytes_peak = cost.bytes_peak.max(spent.bytes_peak);
     cost.configurations_peak = cost.configurations_peak.max(spent.configurations_peak);
@@ -318,6 +339,10 @@ fn search<M: Model>(
             memory_bytes: spent.bytes_peak,
             memory_bytes_max: budget.memory_bytes_max,
             prefix_events: place as u64,
+            configurations_peak: spent.configurations_peak,
+            placing: problem.events.get(place).map(|event| match *event {
+                Event::Return(task) | Event::Invoke(task) => problem.tasks[task as usize].begin,
+            }),
         }),
     }
 }

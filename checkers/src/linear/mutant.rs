@@ -65,6 +65,8 @@ pub(crate) enum Mutant {
     WritersUncounted,
     /// Blocks: "no match" never tells anything.
     MissesFit,
+    /// Blocks: a value is written later for a "no match", whether those who observe it can wait or not.
+    DelayUnchecked,
     /// Blocks: what a compare-and-set in doubt needed is not looked at further.
     DoubtNotFollowed,
 }

@@ -13,7 +13,7 @@ pub(crate) const ANY: u32 = u32::MAX;
 /// All states that nothing ever asks about, taken as one.
 pub(crate) const UNTESTED: u32 = 0;
 /// State before the first operation, for one-cell models.
-const INITIAL: u32 = 1;
+pub(crate) const INITIAL: u32 = 1;
 
 /// Operations with equal actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,14 @@ pub(crate) struct Class {
     pub refuses: u32,
     /// The state after it, or [`ANY`] if the state stays.
     pub leaves: u32,
+}
+
+impl Class {
+    /// Whether it is legal in a state.
+    #[inline]
+    pub fn accepts(self, state: u32) -> bool {
+        (self.needs == ANY || self.needs == state) && self.refuses != state
+    }
 }
 
 /// One operation.
@@ -90,10 +98,7 @@ impl<M: Model> Steps<'_, M> {
     #[inline]
     pub fn step(&mut self, state: u32, number: u32, class: Class) -> Option<u32> {
         match self {
-            Steps::Cell => {
-                let legal = (class.needs == ANY || class.needs == state) && class.refuses != state;
-                legal.then_some(if class.leaves == ANY { state } else { class.leaves })
-            }
+            Steps::Cell => class.accepts(state).then_some(if class.leaves == ANY { state } else { class.leaves }),
             Steps::Asked(asked) => {
                 let after = asked.model.step(&asked.states[state as usize], &asked.actions[number as usize])?;
                 Some(asked.number(after))

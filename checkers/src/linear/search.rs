@@ -12,7 +12,8 @@
 //! Cost: events × configurations × open operations; the general problem is NP-complete (Gibbons, Korach 1997), so steps
 //! and bytes are bounded by a budget.
 
-use super::frontier::Frontier;
+use super::cells;
+use super::frontier::{Frontier, uses_no_more};
 use super::lookahead::{Lookahead, View};
 use super::model::Model;
 use super::mutant::{Mutant, Mutation};
@@ -63,7 +64,7 @@ struct Search<'p, 'm, M: Model> {
 }
 
 /// The budget is spent.
-struct Spent;
+pub(crate) struct Spent;
 
 /// What is placed next.
 #[derive(Clone, Copy)]
@@ -76,6 +77,9 @@ enum Choice {
 
 /// Decides. Deterministic; never goes past the budget by more than the work of one configuration.
 pub(crate) fn decide<M: Model>(problem: &mut Problem<'_, M>, budget: Budget, mutation: Mutation) -> (Decision, Cost) {
+    if cells::fits(problem) {
+        return cells::decide(problem, budget, Mutation::default());
+    }
     let window = Window::new(problem, mutation);
     let mut row = vec![0; window.head];
     row[0] = problem.steps.initial();
@@ -85,8 +89,8 @@ pub(crate) fn decide<M: Model>(problem: &mut Problem<'_, M>, budget: Budget, mut
         problem,
         window,
         rows: row,
-        seen: Frontier::new(mutation),
-        done: Frontier::new(mutation),
+        seen: Frontier::default(),
+        done: Frontier::default(),
         base: Vec::new(),
         scratch: Vec::new(),
         cost: Cost::default(),
@@ -95,6 +99,14 @@ pub(crate) fn decide<M: Model>(problem: &mut Problem<'_, M>, budget: Budget, mut
     };
     let decision = search.run();
     (decision, search.cost)
+}
+
+/// Which of two rows of a group can do all that the other can.
+fn order(mutation: Mutation) -> impl Fn(&[u32], &[u32]) -> bool {
+    move |first, second| match mutation.is(Mutant::AntichainReversed) {
+        true => uses_no_more(second, first),
+        false => uses_no_more(first, second),
+    }
 }
 
 impl<M: Model> Search<'_, '_, M> {
@@ -175,7 +187,7 @@ impl<M: Model> Search<'_, '_, M> {
         self.done.reset(width, head);
         for row in self.rows.chunks_exact(width) {
             let set = if has(row, target) { &mut self.done } else { &mut self.seen };
-            set.insert(row, &mut self.cost.steps);
+            set.insert(row, &mut self.cost.steps, order(self.mutation));
         }
         let mut next = 0;
         while next < self.seen.len() {
@@ -281,6 +293,6 @@ impl<M: Model> Search<'_, '_, M> {
             row[0] = UNTESTED;
         }
         let set = if has(row, target) { &mut self.done } else { &mut self.seen };
-        set.insert(row, &mut self.cost.steps);
+        set.insert(row, &mut self.cost.steps, order(self.mutation));
     }
 }

@@ -46,13 +46,19 @@ pub(crate) struct KeyOperations<A> {
 /// Sorts invocations by key: first those without a key, if there are any, then keys in order of appearance. Linear. Reads
 /// of one replica are left out: they are about a copy, not about the object.
 pub(crate) fn by_key(history: &History) -> Vec<KeyEvents> {
-    let mut keys: Vec<KeyEvents> = Vec::with_capacity(history.keys().len() + 1);
-    keys.push(KeyEvents { key: None, invocations: Vec::new() });
-    keys.extend((0..history.keys().len() as u32).map(|key| KeyEvents { key: Some(key), invocations: Vec::new() }));
-    for call in history.client_calls().filter(|call| history.f(call.invoke).as_str() != REPLICA_READ) {
-        let place = history.key_id(call.invoke).map_or(0, |key| key as usize + 1);
-        keys[place].invocations.push(call.invoke);
-    }
+    let any_replica_read = history.functions().iter().any(|f| f.as_str() == REPLICA_READ);
+    let judged = || {
+        let calls = history.client_calls().map(|call| call.invoke);
+        calls.filter(|&invoke| !any_replica_read || history.f(invoke).as_str() != REPLICA_READ)
+    };
+    let place_of = |invoke: OpIndex| history.key_id(invoke).map_or(0, |key| key as usize + 1);
+    // Counted first, so that each list has its length from the beginning.
+    let mut counts = vec![0u32; history.keys().len() + 1];
+    judged().for_each(|invoke| counts[place_of(invoke)] += 1);
+    let names = std::iter::once(None).chain((0..history.keys().len() as u32).map(Some));
+    let empty = |(key, &count): (Option<u32>, &u32)| KeyEvents { key, invocations: Vec::with_capacity(count as usize) };
+    let mut keys: Vec<KeyEvents> = names.zip(&counts).map(empty).collect();
+    judged().for_each(|invoke| keys[place_of(invoke)].invocations.push(invoke));
     keys.retain(|key| !key.invocations.is_empty());
     keys
 }

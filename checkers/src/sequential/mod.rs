@@ -166,6 +166,8 @@ fn spent(key: Option<String>, cost: Cost, budget: &Budget) -> Gap {
         memory_bytes: cost.bytes,
         memory_bytes_max: budget.memory_bytes_max,
         prefix_events: 0,
+        configurations_peak: 0,
+        placing: None,
     }
 }
 

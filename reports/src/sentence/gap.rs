@@ -186,7 +186,17 @@ fn of_a_run_that_ended(gap: &Gap, facts: &RunFacts) -> Option<GapWords> {
 }
 
 fn budget(gap: &Gap) -> (String, String) {
-    let Gap::BudgetSpent { key, steps, steps_max, memory_bytes, memory_bytes_max, prefix_events } = gap else {
+    let Gap::BudgetSpent {
+        key,
+        steps,
+        steps_max,
+        memory_bytes,
+        memory_bytes_max,
+        prefix_events,
+        configurations_peak,
+        placing,
+    } = gap
+    else {
         return (as_json(gap), String::new());
     };
     let on_key = key.as_deref().map_or_else(String::new, |key| format!(" on key {}", words::cut(key, 40)));
@@ -200,7 +210,11 @@ fn budget(gap: &Gap) -> (String, String) {
         0 => "nothing is proven of it".to_owned(),
         events => format!("its first {} are proven good", plural(*events, "event")),
     };
-    let why = format!("the search{on_key} went past its budget ({spent}); {proven}");
+    let mut why = format!("the search{on_key} went past its budget ({spent}); {proven}");
+    if let Some(placing) = placing {
+        let ways = plural((*configurations_peak).max(1), "way");
+        why.push_str(&format!(", with up to {ways} to explain them, when operation {placing} was to be placed"));
+    }
     (
         why,
         format!(
@@ -227,6 +241,8 @@ mod tests {
             memory_bytes,
             memory_bytes_max: 5 << 20,
             prefix_events: 42,
+            configurations_peak: 1200,
+            placing: Some(77),
         };
         let cases = [
             (Gap::NothingSucceeded, "no operation at all succeeded", "errors"),
@@ -249,6 +265,7 @@ mod tests {
             (Gap::FaultNotHealed { fault_id: 3, class: "kill".into() }, "fault 3 (kill)", "schism heal"),
             (budget(10, 0), "on key 5 went past its budget (10 steps); its first 42 events", "--max-steps"),
             (budget(3, 5 << 20), "(5 MiB of memory)", "--max-memory"),
+            (budget(10, 0), "with up to 1,200 ways to explain them, when operation 77 was", "--max-steps"),
             (Gap::NothingToCompare { nodes: vec![] }, "no member said", "schedule.recovery"),
             (Gap::NothingToCompare { nodes: vec!["n1".into()] }, "only n1 said", "logs"),
             (
@@ -275,6 +292,8 @@ mod tests {
             memory_bytes: 0,
             memory_bytes_max: 1,
             prefix_events: 7,
+            configurations_peak: 0,
+            placing: None,
         };
         let gaps = [
             odd(3, "no x"),

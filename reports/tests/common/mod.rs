@@ -426,6 +426,8 @@ pub fn unknown() -> Told {
         memory_bytes: 1 << 29,
         memory_bytes_max: 2 << 30,
         prefix_events: 733,
+        configurations_peak: 0,
+        placing: None,
     };
     told.verdict.checkers.insert("run".into(), run);
     told.verdict.checkers.insert("linearizable".into(), Finding { gaps: vec![budget], ..Finding::default() });

@@ -5,7 +5,7 @@
 //! were checked for. A "no match" stands where the state was another one, between the moments at which that state came and
 //! went; among what else stands there, by invocation too.
 
-use super::{BEFORE_ALL, Blocks, Deed, INITIAL, Mutation, NONE, arranged, deed};
+use super::{Blocks, Deed, Mutation, NONE, arranged, deed};
 use crate::linear::models::RegisterAction;
 use crate::linear::split::Operation;
 
@@ -14,7 +14,7 @@ pub(crate) fn order(operations: &[Operation<RegisterAction>]) -> Option<Vec<u32>
     let mut blocks = Blocks::new(operations, Mutation::default());
     let (zones, forward_count) = blocks.ordered().ok()?;
     let zones = arranged(zones, forward_count);
-    let changes = blocks.changes(&zones);
+    let changes = blocks.explained(&zones)?;
     // Whoever stands behind which change, and in doubt or not what each change is.
     let mut behind: Vec<(usize, u32)> = Vec::with_capacity(operations.len());
     let mut change_of = vec![NONE; blocks.clusters.len()];
@@ -53,24 +53,5 @@ impl Blocks<'_> {
             }
         }
         writers
-    }
-
-    /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be.
-    pub(super) fn changes(&self, zones: &[super::Zone]) -> Vec<(u32, u32)> {
-        let mut changes = vec![(BEFORE_ALL, INITIAL as u32)];
-        let mut moment = BEFORE_ALL;
-        for zone in zones {
-            let (mut number, mut writer) = (zone.first as usize, zone.writer);
-            for _ in 0..=self.operations.len() {
-                moment = moment.max(self.span_of(writer).0);
-                changes.push((moment, number as u32));
-                if self.clusters[number].observed {
-                    moment = moment.max(self.clusters[number].begin_max);
-                }
-                let Some(next) = self.next(number) else { break };
-                (writer, number) = next;
-            }
-        }
-        changes
     }
 }

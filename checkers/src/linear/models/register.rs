@@ -7,6 +7,7 @@ use crate::linear::blocks;
 use crate::linear::model::{Cell, Model};
 use crate::linear::mutant::Mutation;
 use crate::linear::ruling::Ruling;
+use crate::linear::sources;
 use crate::linear::split::Operation;
 
 /// What was done to a register.
@@ -75,7 +76,10 @@ impl Model for Register {
     }
 
     fn rule(&self, operations: &[Operation<RegisterAction>]) -> Ruling {
-        blocks::rule(operations, Mutation::default())
+        match blocks::rule(operations, Mutation::default()) {
+            Ruling::Unfit(why) => sources::rule(operations, Mutation::default()).unwrap_or(Ruling::Unfit(why)),
+            ruling => ruling,
+        }
     }
 
     fn order(&self, operations: &[Operation<RegisterAction>]) -> Option<Vec<u32>> {

@@ -55,6 +55,7 @@ fn every_mutant_is_noticed() {
         CyclesAllowed,
         WritersUncounted,
         MissesFit,
+        DelayUnchecked,
         DoubtNotFollowed,
     ];
     let mut random = ChaCha8Rng::seed_from_u64(29);

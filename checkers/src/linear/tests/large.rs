@@ -16,8 +16,17 @@ use crate::linear::split::{self, OPEN, Operation};
 use crate::linear::{Linearizable, verify_witness};
 use crate::verdict::{Finding, Gap, Outcome};
 
-const WANTED: Wanted =
-    Wanted { keys: 1, operations: 600, concurrency: 10, values: 0, doubts: 0, cas: true, stale: false };
+const WANTED: Wanted = Wanted {
+    keys: 1,
+    together: 1,
+    operations: 600,
+    concurrency: 10,
+    values: 0,
+    doubts: 0,
+    reads_percent: 62,
+    cas_percent: 20,
+    stale: false,
+};
 
 fn make(seed: u64, wanted: Wanted) -> History {
     history(&mut ChaCha8Rng::seed_from_u64(seed), wanted)
@@ -36,7 +45,7 @@ fn large_histories_of_many_shapes() {
         ("many doubts", Wanted { doubts: 80, ..WANTED }),
         ("many keys", Wanted { keys: 40, operations: 60, doubts: 3, ..WANTED }),
         ("fifty processes", Wanted { concurrency: 50, ..WANTED }),
-        ("two hundred processes", Wanted { concurrency: 200, cas: false, ..WANTED }),
+        ("two hundred processes", Wanted { concurrency: 200, cas_percent: 0, ..WANTED }),
     ];
     for (name, wanted) in cases {
         for seed in 0..3 {

@@ -3,6 +3,7 @@
 mod blocks;
 pub(crate) mod brute;
 mod buffers;
+mod cells;
 mod counters;
 mod large;
 mod larger;
@@ -14,6 +15,7 @@ mod sets;
 pub(crate) mod simulate;
 #[path = "../../../examples/linear_bench/simulated.rs"]
 mod simulated;
+mod sources;
 mod staleness;
 pub(crate) mod store;
 mod strings;

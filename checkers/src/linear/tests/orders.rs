@@ -111,8 +111,17 @@ fn strings_have_orders_that_replay() {
 #[test]
 fn large_histories_have_orders() {
     use simulated::Wanted;
-    const WANTED: Wanted =
-        Wanted { keys: 1, operations: 20_000, concurrency: 10, values: 0, doubts: 0, cas: true, stale: false };
+    const WANTED: Wanted = Wanted {
+        keys: 1,
+        together: 1,
+        operations: 20_000,
+        concurrency: 10,
+        values: 0,
+        doubts: 0,
+        reads_percent: 50,
+        cas_percent: 20,
+        stale: false,
+    };
     for (name, wanted) in [
         ("unique values", WANTED),
         ("unique values, doubts", Wanted { doubts: 50, ..WANTED }),
