@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::simulate::{Simulated, Told, Wanted, history};
 use crate::checker::Budget;
+use crate::linear::models::Register;
 use crate::linear::models::bag::Bag;
 use crate::linear::models::fetch_add::FetchAdd;
 use crate::linear::models::lock::{Lock, LockKind};
@@ -57,6 +58,11 @@ fn agree<S: Simulated>(model: &S, rounds: usize) {
     }
     let least = rounds / 20;
     assert!(good >= least && bad >= least, "{}: {good} good, {bad} bad of {rounds}", model.name());
+}
+
+#[test]
+fn registers() {
+    agree(&Register { cas: true }, 3_000);
 }
 
 #[test]
