@@ -18,12 +18,12 @@
 //! - **Values that nobody observed** may be written as often as one likes: each such write is a block.
 //! - **"No match"** tells only that the state was another one at some moment. Without these the history must have an
 //!   order; with them it is looked whether one certain order, in which everything happens as early as it can, explains them
-//!   too, if need be with some values written later. If it does not, another one might: then the history is not for this
+//!   too, if need be with some values written later, and with writes in doubt that nobody else observed. If it does not, another one might: then the history is not for this
 //!   algorithm.
 //!
 //! Cost: O(n log n) time, about 60 bytes for each value.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{OpIndex, ValueId};
 
 use super::models::RegisterAction;
@@ -66,6 +66,8 @@ struct Zone {
     /// The number of its first value, and the writer of that; none for the first value of all.
     first: u32,
     writer: u32,
+    /// The earliest completion in it, wherever it is put.
+    due: u32,
 }
 
 /// Why it ends early.
@@ -289,7 +291,7 @@ impl Blocks<'_> {
     /// The zone of the block that a writer begins. Counts its compare-and-sets.
     fn block(&self, first: usize, writer: u32, chained: &mut u32) -> Result<Zone, Early> {
         let (begin, end) = self.span_of(writer);
-        let mut zone = Zone { f: end, s: begin, first: first as u32, writer };
+        let mut zone = Zone { f: end, s: begin, first: first as u32, writer, due: end };
         let mut number = first;
         // Each step goes to another compare-and-set.
         for _ in 0..=self.operations.len() {
@@ -312,6 +314,7 @@ impl Blocks<'_> {
             *chained += 1;
             number = next;
         }
+        zone.due = zone.f;
         Ok(zone)
     }
 
@@ -320,7 +323,9 @@ impl Blocks<'_> {
     /// written later, only after the "no match" began, if those who observe it can wait; that is tried a few times, as it
     /// lets the value before stand longer.
     fn misses_fit(&self, mut zones: Vec<Zone>, forward_count: usize) -> bool {
-        const ROUNDS_MAX: usize = 12;
+        const ROUNDS_MAX: usize = 40;
+        // Each of these may look at all writes in doubt.
+        const CANNOT_WAIT_MAX: usize = 2000;
         if self.mutation.is(Mutant::MissesFit) {
             return true;
         }
@@ -332,36 +337,78 @@ impl Blocks<'_> {
         }
         zones.sort_by_key(|zone| zone.f);
         let mut not_before: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut cannot_wait: FxHashSet<u32> = FxHashSet::default();
+        let mut spare = self.spare();
         for _ in 0..ROUNDS_MAX {
-            let Some(changes) = self.changes(&zones, &not_before) else { return false };
-            let mut all_fit = true;
-            for miss in self.misses.iter().map(|&place| &self.operations[place as usize]) {
-                let Deed::Miss(value) = deed(miss) else { continue };
-                let Some(&number) = self.numbers.get(&value) else { continue };
-                let (begin, end) = span(miss);
-                let before = changes.partition_point(|&(moment, _)| moment < begin).saturating_sub(1);
-                let mut during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
-                if during.any(|&(_, state)| state != number) {
-                    continue;
-                }
-                all_fit = false;
-                if number as usize == INITIAL {
+            let Some(changes) = self.changes(&zones, &not_before, &mut cannot_wait) else { return false };
+            let unexplained = self.unexplained(&changes);
+            if unexplained.is_empty() {
+                return true;
+            }
+            if cannot_wait.len() > CANNOT_WAIT_MAX {
+                return false;
+            }
+            let mut moved = false;
+            for (number, begin) in unexplained {
+                if number as usize != INITIAL && !cannot_wait.contains(&number) {
+                    let bound = not_before.entry(number).or_default();
+                    *bound = begin.max(*bound);
+                } else if let Some(at) = spare.iter().rposition(|zone| zone.s < begin) {
+                    let zone = spare.remove(at);
+                    not_before.insert(zone.first, begin);
+                    zones.push(Zone { f: begin, ..zone });
+                    moved = true;
+                } else if let Some(zone) = put_behind(&mut zones, number, begin) {
+                    not_before.insert(zone, begin);
+                    moved = true;
+                } else {
                     return false;
                 }
-                let bound = not_before.entry(number).or_default();
-                *bound = begin.max(*bound);
             }
-            if all_fit {
-                return true;
+            if moved {
+                zones.sort_by_key(|zone| zone.f);
             }
         }
         false
     }
 
+    /// Writes in doubt that nobody observed: they may have happened at any time after their invocation. In order of that.
+    fn spare(&self) -> Vec<Zone> {
+        let zone = |(place, operation): (usize, &Operation<RegisterAction>)| {
+            let Deed::Write(value) = deed(operation) else { return None };
+            let first = *self.numbers.get(&value)?;
+            let is_spare = operation.in_doubt() && !self.clusters[first as usize].observed;
+            let (begin, due) = span(operation);
+            is_spare.then_some(Zone { f: begin, s: begin, first, writer: place as u32, due })
+        };
+        self.operations.iter().enumerate().filter_map(zone).collect()
+    }
+
+    /// Each "no match" that finds nothing but what it refuses: the number of that, and when it began.
+    fn unexplained(&self, changes: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let mut unexplained = Vec::new();
+        for miss in self.misses.iter().map(|&place| &self.operations[place as usize]) {
+            let Deed::Miss(value) = deed(miss) else { continue };
+            let Some(&number) = self.numbers.get(&value) else { continue };
+            let (begin, end) = span(miss);
+            let before = changes.partition_point(|&(moment, _)| moment < begin).saturating_sub(1);
+            let mut during = changes[before..].iter().take_while(|&&(moment, _)| moment < end);
+            if !during.any(|&(_, state)| state != number) {
+                unexplained.push((number, begin));
+            }
+        }
+        unexplained
+    }
+
     /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be
-    /// but no value before its bound. `None`: somebody cannot wait that long. A change stands right behind the event
-    /// that its moment names.
-    fn changes(&self, zones: &[Zone], not_before: &FxHashMap<u32, u32>) -> Option<Vec<(u32, u32)>> {
+    /// but no value before its bound, unless somebody cannot wait that long: such values are told. `None`: somebody could
+    /// not wait for others. A change stands right behind the event that its moment names.
+    fn changes(
+        &self,
+        zones: &[Zone],
+        not_before: &FxHashMap<u32, u32>,
+        cannot_wait: &mut FxHashSet<u32>,
+    ) -> Option<Vec<(u32, u32)>> {
         let mut changes = Vec::with_capacity(zones.len() + 1);
         changes.push((BEFORE_ALL, INITIAL as u32));
         let mut moment = BEFORE_ALL;
@@ -369,13 +416,21 @@ impl Blocks<'_> {
             let (mut number, mut writer) = (zone.first as usize, zone.writer);
             for _ in 0..=self.operations.len() {
                 let (begin, end) = self.span_of(writer);
-                moment = moment.max(begin).max(not_before.get(&(number as u32)).copied().unwrap_or(BEFORE_ALL));
-                changes.push((moment, number as u32));
                 let cluster = &self.clusters[number];
                 let due = if cluster.observed { end.min(cluster.end_min) } else { end };
-                if moment >= due && writer != NONE && !self.mutation.is(Mutant::DelayUnchecked) {
+                let in_time = |moment: u32| moment < due || writer == NONE || self.mutation.is(Mutant::DelayUnchecked);
+                moment = moment.max(begin);
+                match not_before.get(&(number as u32)) {
+                    Some(&bound) if in_time(moment.max(bound)) => moment = moment.max(bound),
+                    Some(_) => {
+                        cannot_wait.insert(number as u32);
+                    }
+                    None => {}
+                }
+                if !in_time(moment) {
                     return None;
                 }
+                changes.push((moment, number as u32));
                 if cluster.observed {
                     moment = moment.max(cluster.begin_max);
                 }
@@ -385,6 +440,18 @@ impl Blocks<'_> {
         }
         Some(changes)
     }
+}
+
+/// Puts a zone that stood before a moment, but can wait, right behind it: one that is not of a certain value. The number of
+/// its first value. Whether the order is one then is for others to say.
+fn put_behind(zones: &mut [Zone], other_than: u32, moment: u32) -> Option<u32> {
+    const LOOKED_AT_MAX: usize = 512;
+    let to = zones.partition_point(|zone| zone.f < moment);
+    let near = zones[to.saturating_sub(LOOKED_AT_MAX)..to].iter_mut().rev();
+    let can_wait = |zone: &&mut Zone| zone.first != other_than && zone.due > moment && zone.s <= zone.due;
+    let chosen = near.filter(can_wait).max_by_key(|zone| zone.due)?;
+    chosen.f = moment;
+    Some(chosen.first)
 }
 
 /// Whether zones can be ordered. Puts forward ones to the front, in order, and counts them.
