@@ -18,7 +18,7 @@
 //! - **Values that nobody observed** may be written as often as one likes: each such write is a block.
 //! - **"No match"** tells only that the state was another one at some moment. Without these the history must have an
 //!   order; with them it is looked whether one certain order, in which everything happens as early as it can, explains them
-//!   too, if need be with some values written later. If it does not, another one might: then the history is not for this
+//!   too, if need be with some values written later, and with writes in doubt that nobody else observed. If it does not, another one might: then the history is not for this
 //!   algorithm.
 //!
 //! Cost: O(n log n) time, about 60 bytes for each value.
@@ -26,7 +26,7 @@
 mod exclude;
 mod order;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{OpIndex, ValueId};
 
 use super::models::RegisterAction;
@@ -71,6 +71,8 @@ struct Zone {
     /// The number of its first value, and the writer of that; none for the first value of all.
     first: u32,
     writer: u32,
+    /// The earliest completion in it, wherever it is put.
+    due: u32,
 }
 
 /// Why it ends early.
@@ -127,6 +129,9 @@ pub(crate) fn rule(operations: &[Operation<RegisterAction>], mutation: Mutation)
         Err(Early::Unfit(why)) => Ruling::Unfit(why),
     }
 }
+
+/// What stands in the register from which moment on: moments and numbers of values.
+type Changes = Vec<(u32, u32)>;
 
 impl<'a> Blocks<'a> {
     fn new(operations: &'a [Operation<RegisterAction>], mutation: Mutation) -> Blocks<'a> {
@@ -311,7 +316,7 @@ impl<'a> Blocks<'a> {
     /// The zone of the block that a writer begins. Counts its compare-and-sets.
     fn block(&self, first: usize, writer: u32, chained: &mut u32) -> Result<Zone, Early> {
         let (begin, end) = self.span_of(writer);
-        let mut zone = Zone { f: end, s: begin, first: first as u32, writer };
+        let mut zone = Zone { f: end, s: begin, first: first as u32, writer, due: end };
         let mut number = first;
         // Each step goes to another compare-and-set.
         for _ in 0..=self.operations.len() {
@@ -334,6 +339,7 @@ impl<'a> Blocks<'a> {
             *chained += 1;
             number = next;
         }
+        zone.due = zone.f;
         Ok(zone)
     }
 
@@ -341,33 +347,46 @@ impl<'a> Blocks<'a> {
     /// stand as they do and each backward one as early as it can between them. Where one finds none, what it refuses is
     /// written later, only after the "no match" began, if those who observe it can wait; that is tried a few times, as it
     /// lets the value before stand longer.
+    /// Where that cannot be either, a write in doubt stands in between, or another zone that can wait.
     fn misses_fit(&self, zones: Vec<Zone>, forward_count: usize) -> bool {
-        self.mutation.is(Mutant::MissesFit) || self.explained(&arranged(zones, forward_count)).is_some()
+        self.mutation.is(Mutant::MissesFit) || self.explained(arranged(zones, forward_count)).is_some()
     }
 
-    /// The changes in the order of `zones`, at moments that leave each "no match" a place.
-    fn explained(&self, zones: &[Zone]) -> Option<Vec<(u32, u32)>> {
-        const ROUNDS_MAX: usize = 12;
+    /// Zones in an order, and the changes that they make, at moments that leave each "no match" a place.
+    fn explained(&self, mut zones: Vec<Zone>) -> Option<(Vec<Zone>, Changes)> {
+        const ROUNDS_MAX: usize = 40;
+        // Each of these may look at all writes in doubt.
+        const CANNOT_WAIT_MAX: usize = 2000;
         let mut not_before: FxHashMap<u32, u32> = FxHashMap::default();
+        let mut cannot_wait: FxHashSet<u32> = FxHashSet::default();
+        let mut spare = self.spare();
         for _ in 0..ROUNDS_MAX {
-            let changes = self.changes(zones, &not_before)?;
-            let mut all_fit = true;
-            for &place in &self.misses {
-                if self.moment_of_miss(&changes, place).is_some() {
-                    continue;
-                }
-                let miss = &self.operations[place as usize];
-                let Deed::Miss(value) = deed(miss) else { continue };
-                let Some(&number) = self.numbers.get(&value) else { continue };
-                all_fit = false;
-                if number as usize == INITIAL {
-                    return None;
-                }
-                let bound = not_before.entry(number).or_default();
-                *bound = span(miss).0.max(*bound);
+            let changes = self.changes(&zones, &not_before, &mut cannot_wait)?;
+            let unexplained = self.unexplained(&changes);
+            if unexplained.is_empty() {
+                return Some((zones, changes));
             }
-            if all_fit {
-                return Some(changes);
+            if cannot_wait.len() > CANNOT_WAIT_MAX {
+                return None;
+            }
+            let mut moved = false;
+            for (number, begin) in unexplained {
+                if number as usize != INITIAL && !cannot_wait.contains(&number) {
+                    let bound = not_before.entry(number).or_default();
+                    *bound = begin.max(*bound);
+                } else if let Some(at) = spare.iter().rposition(|zone| zone.s < begin) {
+                    let zone = spare.remove(at);
+                    not_before.insert(zone.first, begin);
+                    zones.push(Zone { f: begin, ..zone });
+                    moved = true;
+                } else {
+                    let zone = put_behind(&mut zones, number, begin)?;
+                    not_before.insert(zone, begin);
+                    moved = true;
+                }
+            }
+            if moved {
+                zones.sort_by_key(|zone| zone.f);
             }
         }
         None
@@ -384,10 +403,39 @@ impl<'a> Blocks<'a> {
         during.position(|(_, state)| Some(state) != number).map(|place| before + place)
     }
 
+    /// Writes in doubt that nobody observed: they may have happened at any time after their invocation. In order of that.
+    fn spare(&self) -> Vec<Zone> {
+        let zone = |(place, operation): (usize, &Operation<RegisterAction>)| {
+            let Deed::Write(value) = deed(operation) else { return None };
+            let first = *self.numbers.get(&value)?;
+            let is_spare = operation.in_doubt() && !self.clusters[first as usize].observed;
+            let (begin, due) = span(operation);
+            is_spare.then_some(Zone { f: begin, s: begin, first, writer: place as u32, due })
+        };
+        self.operations.iter().enumerate().filter_map(zone).collect()
+    }
+
+    /// Each "no match" that finds nothing but what it refuses: the number of that, and when it began.
+    fn unexplained(&self, changes: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let without = self.misses.iter().filter(|&&place| self.moment_of_miss(changes, place).is_none());
+        without
+            .filter_map(|&place| {
+                let miss = &self.operations[place as usize];
+                let Deed::Miss(value) = deed(miss) else { return None };
+                Some((*self.numbers.get(&value)?, span(miss).0))
+            })
+            .collect()
+    }
+
     /// What stands in the register from which moment on, in the order of `zones`, each operation as early as it can be
-    /// but no value before its bound. `None`: somebody cannot wait that long. A change stands right behind the event
-    /// that its moment names.
-    fn changes(&self, zones: &[Zone], not_before: &FxHashMap<u32, u32>) -> Option<Vec<(u32, u32)>> {
+    /// but no value before its bound, unless somebody cannot wait that long: such values are told. `None`: somebody could
+    /// not wait for others. A change stands right behind the event that its moment names.
+    fn changes(
+        &self,
+        zones: &[Zone],
+        not_before: &FxHashMap<u32, u32>,
+        cannot_wait: &mut FxHashSet<u32>,
+    ) -> Option<Changes> {
         let mut changes = Vec::with_capacity(zones.len() + 1);
         changes.push((BEFORE_ALL, INITIAL as u32));
         let mut moment = BEFORE_ALL;
@@ -395,13 +443,21 @@ impl<'a> Blocks<'a> {
             let (mut number, mut writer) = (zone.first as usize, zone.writer);
             for _ in 0..=self.operations.len() {
                 let (begin, end) = self.span_of(writer);
-                moment = moment.max(begin).max(not_before.get(&(number as u32)).copied().unwrap_or(BEFORE_ALL));
-                changes.push((moment, number as u32));
                 let cluster = &self.clusters[number];
                 let due = if cluster.observed { end.min(cluster.end_min) } else { end };
-                if moment >= due && writer != NONE && !self.mutation.is(Mutant::DelayUnchecked) {
+                let in_time = |moment: u32| moment < due || writer == NONE || self.mutation.is(Mutant::DelayUnchecked);
+                moment = moment.max(begin);
+                match not_before.get(&(number as u32)) {
+                    Some(&bound) if in_time(moment.max(bound)) => moment = moment.max(bound),
+                    Some(_) => {
+                        cannot_wait.insert(number as u32);
+                    }
+                    None => {}
+                }
+                if !in_time(moment) {
                     return None;
                 }
+                changes.push((moment, number as u32));
                 if cluster.observed {
                     moment = moment.max(cluster.begin_max);
                 }
@@ -423,6 +479,18 @@ fn arranged(mut zones: Vec<Zone>, forward_count: usize) -> Vec<Zone> {
     }
     zones.sort_by_key(|zone| zone.f);
     zones
+}
+
+/// Puts a zone that stood before a moment, but can wait, right behind it: one that is not of a certain value. The number of
+/// its first value. Whether the order is one then is for others to say.
+fn put_behind(zones: &mut [Zone], other_than: u32, moment: u32) -> Option<u32> {
+    const LOOKED_AT_MAX: usize = 512;
+    let to = zones.partition_point(|zone| zone.f < moment);
+    let near = zones[to.saturating_sub(LOOKED_AT_MAX)..to].iter_mut().rev();
+    let can_wait = |zone: &&mut Zone| zone.first != other_than && zone.due > moment && zone.s <= zone.due;
+    let chosen = near.filter(can_wait).max_by_key(|zone| zone.due)?;
+    chosen.f = moment;
+    Some(chosen.first)
 }
 
 /// Whether zones can be ordered. Puts forward ones to the front, in order, and counts them.

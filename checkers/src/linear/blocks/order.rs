@@ -13,8 +13,7 @@ use crate::linear::split::Operation;
 pub(crate) fn order(operations: &[Operation<RegisterAction>]) -> Option<Vec<u32>> {
     let mut blocks = Blocks::new(operations, Mutation::default());
     let (zones, forward_count) = blocks.ordered().ok()?;
-    let zones = arranged(zones, forward_count);
-    let changes = blocks.explained(&zones)?;
+    let (zones, changes) = blocks.explained(arranged(zones, forward_count))?;
     // Whoever stands behind which change, and in doubt or not what each change is.
     let mut behind: Vec<(usize, u32)> = Vec::with_capacity(operations.len());
     let mut change_of = vec![NONE; blocks.clusters.len()];

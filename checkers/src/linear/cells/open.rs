@@ -346,9 +346,9 @@ impl Window {
                 if kind_of(*swap) != Kind::Swap || !goal[swap.leaves as usize] {
                     continue;
                 }
-                for state in 0..goal.len() {
-                    more |= !goal[state] && swap.accepts(state as u32);
-                    goal[state] |= swap.accepts(state as u32);
+                for (state, goal) in goal.iter_mut().enumerate() {
+                    more |= !*goal && swap.accepts(state as u32);
+                    *goal |= swap.accepts(state as u32);
                 }
             }
             if !more {
