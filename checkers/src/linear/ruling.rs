@@ -56,8 +56,10 @@ pub const PATTERNS: &[(&str, usize)] = &[
     ("backward-zone-inside", 3),
 ];
 
-/// The same of all other models.
+/// The same of registers whose values return, and of all other models.
 pub const PATTERNS_OF_OTHERS: &[(&str, usize)] = &[
+    ("overwritten-value", 1),
+    ("value-of-nobody", 1),
     // Queues, bags, stacks, priority queues.
     ("out-of-nothing", 1),
     ("out-before-in", 2),

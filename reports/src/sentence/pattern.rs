@@ -25,6 +25,11 @@ const PATTERNS: &[(&str, &str)] = &[
         "{all} exclude each other: one value was there before and after another one was written and over, though each \
          was written only once",
     ),
+    (
+        "overwritten-value",
+        "{last} was told a value that had been written over before it began, and that nobody wrote again",
+    ),
+    ("value-of-nobody", "{0} was told a value that nobody had written by then"),
     ("out-of-nothing", "{0} took out a value that nobody had put in"),
     ("out-before-in", "{all} are about one value, which was taken out before it was put in"),
     ("out-too-often", "{all} are about one value, which was taken out more often than it was put in"),
