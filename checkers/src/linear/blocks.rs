@@ -123,8 +123,11 @@ pub(crate) fn rule(operations: &[Operation<RegisterAction>], mutation: Mutation)
     match blocks.run() {
         Ok(()) => Ruling::Good { algorithm: ALGORITHM },
         Err(Early::Bad(at, clash)) => {
-            let certificate = Some(blocks.certificate(clash));
-            Ruling::Bad { algorithm: ALGORITHM, at, certificate }
+            let certificate = blocks.certificate(clash);
+            // It shows when the last of these has ended. That is near the first failure, which saves whoever looks for it.
+            let ends = certificate.places.iter().map(|&place| operations[place as usize].end);
+            let at = ends.filter(|&end| end != OPEN).max().unwrap_or(at);
+            Ruling::Bad { algorithm: ALGORITHM, at, certificate: Some(certificate) }
         }
         Err(Early::Unfit(why)) => Ruling::Unfit(why),
     }
