@@ -310,6 +310,7 @@ exec {perl} \"$device\"
 const PROBE: &str = r#"use strict; use Fcntl qw(:DEFAULT); use IO::Handle;
 my ($file, $rounds, $device) = @ARGV;
 $| = 1;
+$SIG{$_} = sub { unlink $file; exit 1 } for qw(PIPE HUP TERM INT);
 my $clock = eval { require Time::HiRes; sub { Time::HiRes::time() } }
   || sub { open(my $up, "<", "/proc/uptime") or return 0; (split " ", <$up>)[0] };
 my $bytes = "\1" x 12288;
