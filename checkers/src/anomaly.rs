@@ -42,6 +42,122 @@ kinds! {
     Nonsequential = "nonsequential", "no order that keeps each process's own explains what the operations answered";
     /// See [`Witness::ReplicasDisagree`].
     ReplicasDisagree = "replicas-disagree", "two members hold different things for good";
+    /// A cycle of ww (Adya).
+    G0 = "G0", "a cycle of writes over writes (dirty write)";
+    /// A cycle of ww (Adya), with the order of a process.
+    G0Process = "G0-process", "a cycle of writes over writes (dirty write), with the order of a process";
+    /// A cycle of ww (Adya), with the order of real time.
+    G0Realtime = "G0-realtime", "a cycle of writes over writes (dirty write), with the order of real time";
+    /// A read of what an aborted transaction wrote (Adya).
+    G1a = "G1a", "a committed transaction read what an aborted one wrote";
+    /// A read of a version that its transaction wrote over (Adya).
+    G1b = "G1b", "a transaction read what another wrote only for a while";
+    /// A cycle of ww and at least one wr (Adya).
+    G1c = "G1c", "a cycle of writes over writes and reads of writes (circular information flow)";
+    /// A cycle of ww and at least one wr (Adya), with the order of a process.
+    G1cProcess = "G1c-process", "a cycle of writes over writes and reads of writes (circular information flow), with the order of a process";
+    /// A cycle of ww and at least one wr (Adya), with the order of real time.
+    G1cRealtime = "G1c-realtime", "a cycle of writes over writes and reads of writes (circular information flow), with the order of real time";
+    /// A cycle with exactly one rw, none of a predicate.
+    GSingleItem = "G-single-item", "a cycle with exactly one write over what was read (read skew)";
+    /// A cycle with exactly one rw, none of a predicate, with the order of a process.
+    GSingleItemProcess = "G-single-item-process", "a cycle with exactly one write over what was read (read skew), with the order of a process";
+    /// A cycle with exactly one rw, none of a predicate, with the order of real time.
+    GSingleItemRealtime = "G-single-item-realtime", "a cycle with exactly one write over what was read (read skew), with the order of real time";
+    /// A cycle with exactly one rw.
+    GSingle = "G-single", "a cycle with exactly one write over what was read, by predicate";
+    /// A cycle with exactly one rw, with the order of a process.
+    GSingleProcess = "G-single-process", "a cycle with exactly one write over what was read, by predicate, with the order of a process";
+    /// A cycle with exactly one rw, with the order of real time.
+    GSingleRealtime = "G-single-realtime", "a cycle with exactly one write over what was read, by predicate, with the order of real time";
+    /// A cycle with two or more rw, none adjacent, none of a predicate.
+    GNonadjacentItem = "G-nonadjacent-item", "a cycle with several writes over what was read, never two in a row (long fork among them)";
+    /// A cycle with two or more rw, none adjacent, none of a predicate, with the order of a process.
+    GNonadjacentItemProcess = "G-nonadjacent-item-process", "a cycle with several writes over what was read, never two in a row (long fork among them), with the order of a process";
+    /// A cycle with two or more rw, none adjacent, none of a predicate, with the order of real time.
+    GNonadjacentItemRealtime = "G-nonadjacent-item-realtime", "a cycle with several writes over what was read, never two in a row (long fork among them), with the order of real time";
+    /// A cycle with two or more rw, none adjacent.
+    GNonadjacent = "G-nonadjacent", "a cycle with several writes over what was read, never two in a row, by predicate";
+    /// A cycle with two or more rw, none adjacent, with the order of a process.
+    GNonadjacentProcess = "G-nonadjacent-process", "a cycle with several writes over what was read, never two in a row, by predicate, with the order of a process";
+    /// A cycle with two or more rw, none adjacent, with the order of real time.
+    GNonadjacentRealtime = "G-nonadjacent-realtime", "a cycle with several writes over what was read, never two in a row, by predicate, with the order of real time";
+    /// A cycle with adjacent rw, none of a predicate.
+    G2Item = "G2-item", "a cycle with two writes over what was read in a row (write skew among them)";
+    /// A cycle with adjacent rw, none of a predicate, with the order of a process.
+    G2ItemProcess = "G2-item-process", "a cycle with two writes over what was read in a row (write skew among them), with the order of a process";
+    /// A cycle with adjacent rw, none of a predicate, with the order of real time.
+    G2ItemRealtime = "G2-item-realtime", "a cycle with two writes over what was read in a row (write skew among them), with the order of real time";
+    /// A cycle with adjacent rw.
+    G2 = "G2", "a cycle with two writes over what was read in a row, by predicate";
+    /// A cycle with adjacent rw, with the order of a process.
+    G2Process = "G2-process", "a cycle with two writes over what was read in a row, by predicate, with the order of a process";
+    /// A cycle with adjacent rw, with the order of real time.
+    G2Realtime = "G2-realtime", "a cycle with two writes over what was read in a row, by predicate, with the order of real time";
+    /// A read that contradicts its own transaction.
+    Internal = "internal", "a transaction did not read what it had written or read itself";
+    /// A read of a later write of its own transaction.
+    FutureRead = "future-read", "a transaction read what it wrote only later";
+    /// A version of a committed transaction after one of an aborted.
+    DirtyUpdate = "dirty-update", "a committed write lies over an aborted one";
+    /// Two committed transactions read one version of a key and wrote the key.
+    LostUpdate = "lost-update", "two transactions read the same version and both wrote it";
+    /// A cycle of two rw between two transactions.
+    WriteSkew = "write-skew", "two transactions each wrote over what the other had read";
+    /// Two writers, two readers, each of which saw another writer alone.
+    LongFork = "long-fork", "two readers saw two writes in opposite orders";
+    /// A list that holds an element twice.
+    DuplicateElements = "duplicate-elements", "an element is in a list more than once";
+    /// Two reads of a list, of which neither is a prefix of the other.
+    IncompatibleOrder = "incompatible-order", "two reads of a list, of which neither begins with the other";
+    /// A cycle of versions of one key.
+    CyclicVersions = "cyclic-versions", "the versions of a key have no order";
+    /// A read of a value that nobody wrote.
+    GarbageRead = "garbage-read", "a value was read that nobody wrote";
+    /// A predicate's read that contradicts what its own transaction knows.
+    PredicateReadMiss = "predicate-read-miss", "a predicate's read left out what it should have found";
+    /// Two external reads of a key in one transaction differ.
+    NonRepeatableRead = "non-repeatable-read", "a transaction read a key twice and saw two versions";
+    /// Read committed by the axioms of Biswas and Enea is broken.
+    NonMonotonicView = "non-monotonic-view", "a transaction saw a writer, and later something older than its writes";
+    /// Read atomic by the axioms of Biswas and Enea is broken.
+    FracturedRead = "fractured-read", "a transaction saw a part of another's writes";
+    /// Causal consistency by the axioms of Biswas and Enea is broken.
+    StaleCausalRead = "stale-causal-read", "a transaction read something older than what it causally depends on";
+    /// Read your writes is broken.
+    NotReadYourWrites = "not-read-your-writes", "a session did not see its own write";
+    /// Monotonic reads is broken.
+    NotMonotonicReads = "not-monotonic-reads", "a session saw something older than before";
+    /// Monotonic writes is broken.
+    NotMonotonicWrites = "not-monotonic-writes", "somebody saw a session's later write without its earlier one";
+    /// Writes follow reads is broken.
+    NotWritesFollowReads = "not-writes-follow-reads", "somebody saw a write without what its session had read before";
+    /// PRAM is broken.
+    NotPram = "not-pram", "no order per session explains what it saw of the others' writes in their order";
+    /// Causal memory is broken.
+    NotCausal = "not-causal", "no order per session explains what it saw, in causal order";
+    /// Sequential consistency of single operations is broken.
+    NotSequential = "not-sequential", "no order of the single operations keeps the order of each process";
+    /// Linearizability of single operations is broken.
+    NotLinearizable = "not-linearizable", "no order of a key's single operations keeps the order of real time";
+    /// Prefix consistency is broken.
+    NotPrefix = "not-prefix", "no commit order gives each transaction a prefix of it";
+    /// Parallel snapshot isolation is broken.
+    NotParallelSnapshotIsolation = "not-parallel-snapshot-isolation", "causal consistency without lost updates is broken";
+    /// Update serializability is broken.
+    NotUpdateSerializable = "not-update-serializable", "no order of the updates explains them with each reader alone";
+    /// Snapshot isolation is broken.
+    NotSnapshotIsolation = "not-snapshot-isolation", "no commit order gives each transaction a snapshot and keeps writers of a key apart";
+    /// Strong session snapshot isolation is broken.
+    NotSnapshotIsolationProcess = "not-snapshot-isolation-process", "no such order keeps the order of each process";
+    /// Strong snapshot isolation is broken.
+    NotSnapshotIsolationRealtime = "not-snapshot-isolation-realtime", "no such order keeps the order of real time";
+    /// Serializability is broken.
+    NotSerializable = "not-serializable", "no order of the transactions explains what they read";
+    /// Strong session serializability is broken.
+    NotSerializableProcess = "not-serializable-process", "no such order keeps the order of each process";
+    /// Strict serializability is broken.
+    NotSerializableRealtime = "not-serializable-realtime", "no such order keeps the order of real time";
 }
 
 impl Anomaly {
@@ -108,6 +224,34 @@ pub enum Witness {
         /// How many operations were judged together.
         operations_count: u64,
     },
+    /// Each transaction happened before the next, and the last before the first.
+    Cycle {
+        /// The transactions in order, each with why it was before the next.
+        steps: Vec<Step>,
+        /// Whether it was proven that no shorter cycle of this kind is there (among transactions that hang together).
+        shortest: bool,
+    },
+    /// Micro-operations that contradict each other by themselves.
+    Micros {
+        /// Which ones, in the order in which the kind of anomaly names them.
+        places: Vec<Place>,
+        /// What should have been read, as text, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<String>,
+        /// What was read or written, as text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<String>,
+    },
+    /// The transactions have no commit order that the level allows.
+    NoCommitOrder {
+        /// Transactions that alone have none, in order of invocation.
+        transactions: Vec<OpIndex>,
+        /// Whether it was proven that none can be left out.
+        smallest: bool,
+        /// How the contradiction follows: each line derives an order from those before it, the last two contradict each
+        /// other. Empty where it was found by trying all orders.
+        derivation: Vec<Derived>,
+    },
     /// Two members hold different things for good: one of them answered the same before and after the other, which had
     /// caught up, answered something else.
     ReplicasDisagree {
@@ -116,6 +260,106 @@ pub enum Witness {
         /// For each node that was asked, what its last answer was, as text.
         answers: Vec<(String, String)>,
     },
+}
+
+/// A transaction of a cycle, and why it was before the next one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The transaction, by its invocation.
+    pub transaction: OpIndex,
+    /// Why it was before the next one.
+    pub because: Dependency,
+}
+
+/// Why a transaction was before another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// `ww`, `wr`, `rw`, `wwp`, `wrp`, `rwp`, `process`, `realtime`.
+    pub kind: String,
+    /// The key, as text, where it is one of data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The micro-operation of the earlier transaction that causes it, by its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_micro: Option<u32>,
+    /// That of the later transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_micro: Option<u32>,
+    /// What the earlier one wrote, or what it read (`nil` for nothing), as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What the later one wrote or read, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// A micro-operation, and what part it plays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The transaction, by its invocation.
+    pub transaction: OpIndex,
+    /// The micro-operation's place in it.
+    pub micro: u32,
+    /// What part it plays.
+    pub role: Role,
+}
+
+/// What part a micro-operation plays in an anomaly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Role {
+    /// It read what shows the anomaly.
+    Read,
+    /// It read before, or elsewhere, what the other contradicts.
+    OtherRead,
+    /// It wrote what was read.
+    Write,
+    /// It wrote over that.
+    OverWrite,
+    /// It wrote what was read, in a transaction that failed.
+    AbortedWrite,
+}
+
+/// An order that follows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Derived {
+    /// The earlier transaction, by its invocation; `None` for the initial state.
+    pub from: Option<OpIndex>,
+    /// The later one.
+    pub to: OpIndex,
+    /// The key whose versions say so, as text; `None` for the order of a process or of real time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Why.
+    pub rule: Rule,
+    /// The other transaction that the rule speaks of (the reader, the writer that was read).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OpIndex>,
+    /// Earlier lines, by their place, that it rests on (the path that makes the one visible to the other).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<u32>,
+}
+
+/// How an order follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Rule {
+    /// `to` comes after `from` in its process.
+    Process,
+    /// `from` had ended before `to` began.
+    Realtime,
+    /// `to` read what `from` wrote.
+    ReadsFrom,
+    /// `other` read the key from `to`, and `from`, which wrote it too, was visible to `other`: so it came before.
+    OverwrittenBefore,
+    /// `from` read the key from `other`, and `to`, which wrote it too, came after `other`: so after the read.
+    WrittenAfterRead,
+    /// It was tried the other way round, which leads to a contradiction.
+    Otherwise,
+    /// It is assumed, to show that it leads to a contradiction.
+    Assumed,
 }
 
 /// Operations that exclude each other, and how.

@@ -4,6 +4,7 @@
 //! - [`checker`]: the waist [`Checker`], and what a search may cost.
 //! - [`verdict`], [`anomaly`], [`json`]: what is found, with witnesses; and as JSON.
 //! - [`linear`] judges linearizability, [`sequential`] sequential consistency.
+//! - [`txn`] judges transactions: isolation levels and their anomalies.
 //! - [`plain`], [`run`], [`perf`]: counts; whether there was anything to judge; latency and availability.
 //! - [`table`]: all checkers and models by name.
 
@@ -17,6 +18,7 @@ pub mod run;
 pub mod sequential;
 mod span;
 pub mod table;
+pub mod txn;
 pub mod verdict;
 
 pub use anomaly::{Anomaly, AnomalyKind, Placed, Witness};

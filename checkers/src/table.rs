@@ -188,7 +188,8 @@ mod tests {
             (AnomalyKind::Nonsequential, "sequential", notation::parse("0:w1 0:r2").unwrap()),
             (AnomalyKind::ReplicasDisagree, "replicas", replica_reads(&[("n1", 1), ("n2", 2), ("n1", 1)])),
         ];
-        for kind in AnomalyKind::ALL {
+        // Those of transactions have a table of their own, with the levels.
+        for kind in AnomalyKind::ALL.iter().filter(|kind| **kind <= AnomalyKind::ReplicasDisagree) {
             assert!(found.iter().any(|(known, ..)| known == kind), "nothing here finds {kind:?}");
             assert!(!kind.about().is_empty());
         }

@@ -3,9 +3,11 @@
 mod builder;
 mod ids;
 mod times;
+mod txns;
 mod values;
 
 pub use builder::{HistoryBuilder, HistoryError};
+pub use txns::{Micro, MicroF, MicroValue, TxnRef};
 pub use values::{ValueId, ValueRef};
 
 use std::mem::size_of;
@@ -33,7 +35,8 @@ pub struct Call {
 
 /// A checked history. Every completion has its invocation, a process has one operation at a time, indices are dense.
 ///
-/// Columnar: 25 bytes an event, and each different value that is no integer from 0 to 2^31 - 1 once. Rare fields
+/// Columnar: 25 bytes an event, 8 bytes a micro-operation of a transaction (a completion that repeats its invocation
+/// takes none), and each different value that is no integer from 0 to 2^31 - 1 once. Rare fields
 /// (error, fault id, session, extra) stand apart. Two histories are equal if their events are, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
@@ -166,6 +169,21 @@ impl History {
     /// The number of an event's value: equal values have equal numbers.
     pub fn value_id(&self, index: OpIndex) -> ValueId {
         self.values.id(index as usize)
+    }
+
+    /// The transaction that an event carries, in columns; `None` if its value is none.
+    pub fn txn(&self, index: OpIndex) -> Option<TxnRef<'_>> {
+        self.values.txn(self.value_id(index))
+    }
+
+    /// The keys of transactions; a key's place is its number in [`Micro::key`]. Independent keys are others.
+    pub fn txn_keys(&self) -> &[Key] {
+        self.values.txns().keys()
+    }
+
+    /// The longest list that a transaction read of a key, by the key's number; empty where none was read.
+    pub fn txn_list(&self, key: u32) -> &[ValueId] {
+        self.values.txns().list_of(key)
     }
 
     /// The value of that number.

@@ -29,7 +29,7 @@ pub mod value;
 pub use edn::{EdnError, Keyed};
 pub use etcd_log::EtcdLogError;
 pub use facts::{FaultWindow, RunFacts};
-pub use history::{Call, History, HistoryBuilder, HistoryError, ValueId, ValueRef};
+pub use history::{Call, History, HistoryBuilder, HistoryError, Micro, MicroF, MicroValue, TxnRef, ValueId, ValueRef};
 pub use jsonl::{JsonlError, JsonlWriter};
 pub use notation::NotationError;
 pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process, REPLICA_READ};

@@ -219,7 +219,7 @@ impl HistoryBuilder {
 
     /// Whether function and node have a number, or one is left for them.
     fn check_room(&self, op: &Op, index: OpIndex) -> Result<(), HistoryError> {
-        if !self.history.values.has_room() {
+        if !self.history.values.has_room_for(&op.value) {
             return Err(HistoryError::TooLong);
         }
         if self.history.functions.len() == FUNCTIONS_MAX && !self.f_ids.contains_key(&op.f) {

@@ -6,10 +6,13 @@ use std::ops::Deref;
 use hashbrown::HashTable;
 use rustc_hash::{FxHashMap, FxHasher};
 
-use crate::value::Value;
+use super::txns::{MicroF, TxnRef, TxnWriter, Txns};
+use crate::value::{Mop, Value};
 
 /// Numbers from here on are places in the table; those below are the integer itself.
 const TABLE: u32 = 1 << 31;
+/// Numbers from here on are transactions.
+const TXN: u32 = 3 << 30;
 
 /// The number of a value in its history. Two values of one history have the same number if and only if they are the same:
 /// of one type and one content (`1` and `1.0` differ, as do a text and a keyword, and `0.0` and `-0.0`; a NaN is itself).
@@ -26,18 +29,22 @@ impl ValueId {
         (number < TABLE).then_some(ValueId(number))
     }
 
+    pub(super) fn from_number(number: u32) -> ValueId {
+        ValueId(number)
+    }
+
     /// The number itself, to sort and to hash by.
     pub fn number(self) -> u32 {
         self.0
     }
 }
 
-/// A value of a history: a reference, or a small integer made anew. Use it as a [`Value`].
+/// A value of a history: a reference, or one made anew. Use it as a [`Value`].
 #[derive(Debug, PartialEq)]
 pub enum ValueRef<'a> {
     /// Stands in the history.
     Borrowed(&'a Value),
-    /// A small integer.
+    /// A small integer, or a transaction.
     Made(Value),
 }
 
@@ -59,11 +66,12 @@ pub(super) struct Values {
     table: Vec<Value>,
     /// Of lists of two values, by their place in the table: the values' numbers. Not of two small integers.
     parts: FxHashMap<u32, [ValueId; 2]>,
+    txns: Txns,
 }
 
 impl Default for Values {
     fn default() -> Values {
-        Values { ids: Vec::new(), table: vec![Value::Nil], parts: FxHashMap::default() }
+        Values { ids: Vec::new(), table: vec![Value::Nil], parts: FxHashMap::default(), txns: Txns::default() }
     }
 }
 
@@ -73,10 +81,19 @@ impl Values {
     }
 
     pub(super) fn of(&self, id: ValueId) -> ValueRef<'_> {
-        match id.0.checked_sub(TABLE) {
-            None => ValueRef::Made(Value::Int(i64::from(id.0))),
-            Some(place) => ValueRef::Borrowed(&self.table[place as usize]),
+        match id.0 {
+            number @ TXN.. => ValueRef::Made(self.txns.value(number - TXN, |id| (*self.of(id)).clone())),
+            place @ TABLE.. => ValueRef::Borrowed(&self.table[(place - TABLE) as usize]),
+            number => ValueRef::Made(Value::Int(i64::from(number))),
         }
+    }
+
+    pub(super) fn txn(&self, id: ValueId) -> Option<TxnRef<'_>> {
+        id.0.checked_sub(TXN).map(|number| self.txns.txn(number))
+    }
+
+    pub(super) fn txns(&self) -> &Txns {
+        &self.txns
     }
 
     /// Adds nothing to the column.
@@ -95,7 +112,7 @@ impl Values {
 
     /// The numbers of the two values of a list of two.
     pub(super) fn parts(&self, id: ValueId) -> Option<[ValueId; 2]> {
-        let place = id.0.checked_sub(TABLE)?;
+        let place = id.0.checked_sub(TABLE).filter(|_| id.0 < TXN)?;
         if let Value::Pair([a, b]) = self.table[place as usize]
             && let (Some(a), Some(b)) = (small(a), small(b))
         {
@@ -104,19 +121,37 @@ impl Values {
         self.parts.get(&place).copied()
     }
 
-    /// Whether a further event finds room: its value may be a list of two new ones.
+    /// Whether a further event finds room whose value, if it is no transaction, may be a list of two new ones.
     pub(super) fn has_room(&self) -> bool {
-        self.table.len() < TABLE as usize - 3
+        self.table.len() < (TXN - TABLE) as usize - 3
+    }
+
+    /// Whether an event with this value finds room.
+    pub(super) fn has_room_for(&self, value: &Value) -> bool {
+        let Value::Txn(mops) = value else { return self.has_room() };
+        let items = |mop: &Mop| match &mop.value {
+            Value::List(items) => items.len(),
+            _ => 2,
+        };
+        let items_count: usize = mops.iter().map(items).sum();
+        self.txns.has_room(mops.len(), items_count)
+            && self.txns.len() < (u32::MAX - TXN) as usize
+            && self.table.len().saturating_add(3 * (mops.len() + items_count)) < (TXN - TABLE) as usize
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let heap: usize = self.table.iter().map(Value::heap_bytes).sum();
-        self.ids.len() * size_of::<ValueId>() + self.table.len() * size_of::<Value>() + self.parts.len() * 16 + heap
+        self.ids.len() * size_of::<ValueId>()
+            + self.table.len() * size_of::<Value>()
+            + self.parts.len() * 16
+            + heap
+            + self.txns.memory_bytes()
     }
 
     pub(super) fn shrink(&mut self) {
         self.ids.shrink_to_fit();
         self.table.shrink_to_fit();
+        self.txns.shrink();
     }
 }
 
@@ -125,6 +160,9 @@ impl Values {
 pub(super) struct Interner {
     /// Places in the table, by the value's hash.
     places: HashTable<u32>,
+    txns: TxnWriter,
+    /// The list that is being taken.
+    items: Vec<ValueId>,
 }
 
 impl Interner {
@@ -132,12 +170,46 @@ impl Interner {
     pub(super) fn push(&mut self, values: &mut Values, value: Value, like: Option<u32>) {
         let id = match value {
             value @ (Value::Nil | Value::Int(_)) => self.number(values, value),
+            Value::Txn(mops) => self.txn(values, *mops, like),
             value => match like.map(|place| values.ids[place as usize]) {
                 Some(id) if is_same(&values.of(id), &value) => id,
                 _ => self.number(values, value),
             },
         };
         values.ids.push(id);
+    }
+
+    fn txn(&mut self, values: &mut Values, mops: Vec<Mop>, like: Option<u32>) -> ValueId {
+        for mop in mops {
+            let f = match &*mop.f {
+                "append" => MicroF::Append,
+                "r" => MicroF::Read,
+                "w" => MicroF::Write,
+                _ => {
+                    self.txns.other(&mut values.txns, mop);
+                    continue;
+                }
+            };
+            let key = self.txns.key(&mut values.txns, &mop.key);
+            match (f, mop.value) {
+                (MicroF::Read, Value::Pair([a, b])) => self.list(values, key, [Value::Int(a), Value::Int(b)]),
+                (MicroF::Read, Value::List(items)) => self.list(values, key, *items),
+                (_, value) => {
+                    let id = self.number(values, value);
+                    self.txns.one(&mut values.txns, f, key, id);
+                }
+            }
+        }
+        let like = like.and_then(|place| values.ids[place as usize].0.checked_sub(TXN));
+        ValueId(TXN + self.txns.end(&mut values.txns, like))
+    }
+
+    fn list(&mut self, values: &mut Values, key: u32, items: impl IntoIterator<Item = Value>) {
+        let mut ids = std::mem::take(&mut self.items);
+        ids.clear();
+        ids.extend(items.into_iter().map(|item| self.number(values, item)));
+        self.txns.list(&mut values.txns, key, &ids);
+        self.items = ids;
     }
 
     fn number(&mut self, values: &mut Values, value: Value) -> ValueId {
@@ -169,10 +241,6 @@ impl Interner {
 
     fn place(&mut self, table: &mut Vec<Value>, value: Value) -> ValueId {
         let next = table.len() as u32;
-        if matches!(value, Value::Txn(_)) {
-            table.push(value);
-            return ValueId(TABLE + next);
-        }
         let is_here = |&place: &u32| is_same(&table[place as usize], &value);
         if let Some(&place) = self.places.find(hash(&value), is_here) {
             return ValueId(TABLE + place);
@@ -322,7 +390,7 @@ mod tests {
         interner.push(&mut column, first.clone(), Some(0));
         interner.push(&mut column, txn(r#"[["append",1,3]]"#), Some(0));
         interner.push(&mut column, first, None);
-        let ids: Vec<u32> = (0..4).map(|place| column.id(place).number() - TABLE).collect();
-        assert_eq!(ids, [1, 1, 2, 3]);
+        let ids: Vec<u32> = (0..4).map(|place| column.id(place).number() - TXN).collect();
+        assert_eq!(ids, [0, 0, 1, 2]);
     }
 }

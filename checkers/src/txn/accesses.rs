@@ -1,0 +1,84 @@
+//! Who read what from whom: the view of transactions that needs no order of versions. Registers and lists alike: a list
+//! read is read from the writer of its last element.
+
+use crate::txn::txns::TxnId;
+
+/// The writer of the initial state, which nobody wrote.
+pub const INITIAL: TxnId = TxnId::MAX - 1;
+
+/// Nobody wrote it, or a transaction that failed did; or it cannot be said who.
+pub const UNKNOWN: TxnId = TxnId::MAX;
+
+/// A read of a key that its transaction had not written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// The key's number ([`schism_history::Micro::key`]).
+    pub key: u32,
+    /// Who wrote what was read: another transaction, [`INITIAL`] or [`UNKNOWN`].
+    pub writer: TxnId,
+    /// The micro-operation's place in its transaction.
+    pub micro: u32,
+}
+
+/// The last write of a key in a transaction (of a list: its last append).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write {
+    /// The key's number.
+    pub key: u32,
+    /// The micro-operation's place in its transaction.
+    pub micro: u32,
+}
+
+/// Reads and writes of all transactions, in flat arrays.
+#[derive(Debug, Clone, Default)]
+pub struct Accesses {
+    reads: Vec<Read>,
+    read_starts: Vec<u32>,
+    writes: Vec<Write>,
+    write_starts: Vec<u32>,
+    /// By transaction: whether it is committed, which is to say `ok`, or in doubt and its writes were seen. The reads of
+    /// one in doubt are unknown, and are not listed.
+    pub committed: Vec<bool>,
+    /// By key, where the whole order of its versions is known: the writers, in that order. Empty where it is not.
+    pub versions: Vec<Vec<TxnId>>,
+    /// How many keys there are.
+    pub keys_count: u32,
+}
+
+impl Accesses {
+    /// Nothing yet; transactions are added in order of their numbers.
+    pub fn new(keys_count: u32) -> Accesses {
+        Accesses { read_starts: vec![0], write_starts: vec![0], keys_count, ..Accesses::default() }
+    }
+
+    /// Adds the next transaction. Reads in program order, repeated ones included; each key written once.
+    pub fn push(&mut self, reads: &[Read], writes: &[Write], committed: bool) {
+        self.reads.extend_from_slice(reads);
+        self.read_starts.push(self.reads.len() as u32);
+        self.writes.extend_from_slice(writes);
+        self.write_starts.push(self.writes.len() as u32);
+        self.committed.push(committed);
+    }
+
+    /// How many transactions.
+    pub fn len(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.committed.is_empty()
+    }
+
+    /// What a transaction read from others, in program order.
+    pub fn reads(&self, id: TxnId) -> &[Read] {
+        let id = id as usize;
+        &self.reads[self.read_starts[id] as usize..self.read_starts[id + 1] as usize]
+    }
+
+    /// What a transaction wrote, each key once.
+    pub fn writes(&self, id: TxnId) -> &[Write] {
+        let id = id as usize;
+        &self.writes[self.write_starts[id] as usize..self.write_starts[id + 1] as usize]
+    }
+}

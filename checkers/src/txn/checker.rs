@@ -1,0 +1,1 @@
+//! The checkers `list-append` and `rw-register`.

@@ -1,0 +1,1 @@
+//! Consistency models, which of them implies which, and what each forbids.

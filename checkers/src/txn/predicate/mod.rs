@@ -1,0 +1,1 @@
+//! Reads by predicate over a closed universe of objects.

@@ -1,0 +1,159 @@
+//! The transactions of a history, dense.
+
+use schism_history::{F, History, Kind, OpIndex, TxnRef};
+
+use crate::verdict::Gap;
+
+/// The number of a transaction: those that ended `ok` in order of completion, then those in doubt in order of
+/// invocation. Failed ones have none.
+pub type TxnId = u32;
+
+/// The end of a transaction that never ended.
+pub const OPEN: OpIndex = OpIndex::MAX;
+
+/// The transactions of a history.
+#[derive(Debug)]
+pub struct Txns<'h> {
+    history: &'h History,
+    invoked: Vec<OpIndex>,
+    ended: Vec<OpIndex>,
+    session: Vec<u32>,
+    ok_count: u32,
+    sessions_count: u32,
+    /// Transactions that failed, by their invocations.
+    pub failed: Vec<OpIndex>,
+    /// Clients' calls that are no transactions.
+    pub gaps: Vec<Gap>,
+}
+
+impl<'h> Txns<'h> {
+    /// Takes the calls of clients whose value is a transaction; a call of another kind is told as a gap. One pass.
+    pub fn of(history: &'h History) -> Txns<'h> {
+        let mut all = Txns {
+            history,
+            invoked: Vec::new(),
+            ended: Vec::new(),
+            session: Vec::new(),
+            ok_count: 0,
+            sessions_count: 0,
+            failed: Vec::new(),
+            gaps: Vec::new(),
+        };
+        let mut sessions = vec![u32::MAX; history.processes().len()];
+        let mut doubtful = Vec::new();
+        for index in 0..history.len() as OpIndex {
+            if history.process(index).client().is_none() {
+                continue;
+            }
+            let kind = history.kind(index);
+            let (invoke, end) = match kind {
+                Kind::Invoke => (index, history.pair(index)),
+                _ => (history.pair(index).unwrap_or(index), Some(index)),
+            };
+            let outcome = end.map_or(Kind::Info, |end| history.kind(end));
+            // Each call once: what ended well at its end, so that it is in order; the others where they began.
+            if (kind == Kind::Ok) != (outcome == Kind::Ok) || (kind != Kind::Invoke && kind != Kind::Ok) {
+                continue;
+            }
+            let carrier = if outcome == Kind::Ok { index } else { invoke };
+            if history.txn(carrier).is_none() {
+                all.refuse(carrier);
+                continue;
+            }
+            let session = &mut sessions[history.process_id(index) as usize];
+            if *session == u32::MAX {
+                *session = all.sessions_count;
+                all.sessions_count += 1;
+            }
+            match outcome {
+                Kind::Ok => {
+                    all.invoked.push(invoke);
+                    all.ended.push(index);
+                    all.session.push(*session);
+                }
+                Kind::Fail => all.failed.push(invoke),
+                _ => doubtful.push((invoke, *session)),
+            }
+        }
+        all.ok_count = all.invoked.len() as u32;
+        for (invoke, session) in doubtful {
+            all.invoked.push(invoke);
+            all.ended.push(OPEN);
+            all.session.push(session);
+        }
+        all
+    }
+
+    fn refuse(&mut self, index: OpIndex) {
+        // One says enough.
+        let f: &F = self.history.f(index);
+        if self.gaps.is_empty() {
+            self.gaps.push(Gap::Unsupported {
+                index,
+                reason: format!("{f} is no transaction: its value is no list of [function, key, value]"),
+            });
+        }
+    }
+
+    /// The history.
+    pub fn history(&self) -> &'h History {
+        self.history
+    }
+
+    /// How many there are, those in doubt included.
+    pub fn len(&self) -> usize {
+        self.invoked.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.invoked.is_empty()
+    }
+
+    /// How many ended `ok`; these have the numbers below.
+    pub fn ok_count(&self) -> u32 {
+        self.ok_count
+    }
+
+    /// Whether it ended `ok`. What did not is in doubt: its reads are unknown, and it is committed if what it wrote was
+    /// seen.
+    pub fn is_ok(&self, id: TxnId) -> bool {
+        id < self.ok_count
+    }
+
+    /// Its invocation.
+    pub fn invoked(&self, id: TxnId) -> OpIndex {
+        self.invoked[id as usize]
+    }
+
+    /// Its completion; [`OPEN`] for one in doubt, which may take effect at any time after its invocation.
+    pub fn ended(&self, id: TxnId) -> OpIndex {
+        self.ended[id as usize]
+    }
+
+    /// The dense number of its process among those with transactions. A process in doubt has no later transaction.
+    pub fn session(&self, id: TxnId) -> u32 {
+        self.session[id as usize]
+    }
+
+    /// How many sessions there are.
+    pub fn sessions_count(&self) -> u32 {
+        self.sessions_count
+    }
+
+    /// What it did: the completion's micro-operations, or, in doubt, the invocation's (whose reads say nothing).
+    pub fn txn(&self, id: TxnId) -> TxnRef<'h> {
+        let carrier = if self.is_ok(id) { self.ended(id) } else { self.invoked(id) };
+        self.history.txn(carrier).expect("`of` takes only calls whose carrier is a transaction")
+    }
+
+    /// The order of real time: the first had ended before the second began.
+    pub fn is_before(&self, a: TxnId, b: TxnId) -> bool {
+        self.ended(a) < self.invoked(b)
+    }
+
+    /// A key of transactions as text.
+    pub fn key_text(&self, key: u32) -> String {
+        self.history.txn_keys()[key as usize].to_string()
+    }
+}
