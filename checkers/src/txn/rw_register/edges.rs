@@ -3,7 +3,8 @@
 //! Each of many readers of a version comes before each of many writers who may be the next: so many edges are not made
 //! where they cannot be on a cycle. A cycle goes back in the order of completion somewhere, and lies within one merged
 //! stretch of what its edges back cover (as [`crate::txn::graph`] has it); so an edge of a reader forward is made only
-//! where both its ends are in one stretch. A transaction in doubt stands where the first that rests on it completes.
+//! where both its ends are in one stretch. A transaction in doubt stands where the first that rests on it completes, but not
+//! before what had ended before it began, so that time does not go back.
 
 use rayon::prelude::*;
 
@@ -13,7 +14,7 @@ use super::writers::Writers;
 use crate::txn::accesses::{Accesses, INITIAL, UNKNOWN};
 use crate::txn::edge::{Edge, EdgeKind};
 use crate::txn::meter::{Meter, Spent};
-use crate::txn::txns::TxnId;
+use crate::txn::txns::{TxnId, Txns};
 
 /// Who read from whom, each pair once where its reads are neighbours.
 pub(super) fn wr(accesses: &Accesses, ok_count: u32) -> Vec<Edge> {
@@ -57,14 +58,14 @@ pub(super) struct Overwrites<'a> {
 impl<'a> Overwrites<'a> {
     /// Who read which version, and who may have written the next. `edges` are all that are known already.
     pub fn of(
+        txns: &Txns<'_>,
         accesses: &'a Accesses,
-        ok_count: u32,
         writers: &Writers,
         order: &Order,
         edges: &[Edge],
         mutation: Mutation,
     ) -> Overwrites<'a> {
-        let stands = stands(accesses.len() as u32, ok_count, edges);
+        let (ok_count, stands) = (txns.ok_count(), stands(txns, edges, mutation));
         let mut all =
             Overwrites { accesses, ok_count, readers: Vec::new(), writers: Vec::new(), groups: Vec::new(), stands };
         let mut reads = reads(accesses, ok_count, !order.steps.is_empty());
@@ -161,12 +162,20 @@ fn reads(accesses: &Accesses, ok_count: u32, all: bool) -> Vec<(u32, TxnId, TxnI
     (0..ok_count).flat_map(of).collect()
 }
 
-/// Where transactions in doubt stand: where the first one completes that rests on it; at the end, if none does.
-fn stands(count: u32, ok_count: u32, edges: &[Edge]) -> Vec<u32> {
-    let mut stands = vec![ok_count; (count - ok_count) as usize];
+/// Where transactions in doubt stand.
+fn stands(txns: &Txns<'_>, edges: &[Edge], mutation: Mutation) -> Vec<u32> {
+    let ok_count = txns.ok_count();
+    let mut stands = vec![ok_count; txns.len() - ok_count as usize];
     for edge in edges.iter().filter(|edge| edge.from >= ok_count && edge.to < ok_count) {
         let stand = &mut stands[(edge.from - ok_count) as usize];
         *stand = (*stand).min(edge.to);
+    }
+    if mutation.is(Mutant::TimeGoesBack) {
+        return stands;
+    }
+    let ends: Vec<u32> = (0..ok_count).map(|id| txns.ended(id)).collect();
+    for (stand, id) in stands.iter_mut().zip(ok_count..) {
+        *stand = (*stand).max(ends.partition_point(|&end| end < txns.invoked(id)) as u32);
     }
     stands
 }

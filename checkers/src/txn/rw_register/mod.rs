@@ -30,6 +30,7 @@ use crate::txn::accesses::Accesses;
 use crate::txn::accesses::{INITIAL, UNKNOWN};
 use crate::txn::edge::Edge;
 use crate::txn::meter::Meter;
+use crate::txn::predicate::{self, Predicates};
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
 use mutant::Mutation;
@@ -63,12 +64,15 @@ pub struct Registers<'t> {
     /// What could not be judged.
     pub gaps: Vec<Gap>,
     /// Dependencies: wr always, ww and rw where the order of versions is inferred; of the rw those that may be on a cycle.
+    /// Those of [`predicate`] are among them.
     pub edges: Vec<Edge>,
     /// Who read what from whom. The writer of a read that is in [`Registers::uncertain`] is [`UNKNOWN`].
     pub accesses: Accesses,
     /// Reads whose value several transactions wrote: the candidates, by (reader, micro-operation).
     pub uncertain: Vec<Uncertain>,
     order: Order,
+    /// What reads by predicate say; taken into the fields above.
+    predicates: Predicates<'t>,
     txns: Option<&'t Txns<'t>>,
 }
 
@@ -111,9 +115,13 @@ fn infer_with<'t>(
         accesses: reads.accesses,
         uncertain: reads.uncertain,
         order,
+        predicates: Predicates::default(),
         txns: Some(txns),
     };
     registers.add_edges(txns, &writers, meter, mutation);
+    if writers.has_predicates {
+        registers.add_predicates(predicate::infer(txns, meter));
+    }
     if *sources != VersionSources::default() {
         registers.accesses.versions = known_orders(&registers, &last);
     }
@@ -158,12 +166,11 @@ fn known_orders(registers: &Registers<'_>, last: &LastWrites) -> Vec<Vec<TxnId>>
     all
 }
 
-impl Registers<'_> {
+impl<'t> Registers<'t> {
     fn add_edges(&mut self, txns: &Txns<'_>, writers: &Writers, meter: &mut Meter, mutation: Mutation) {
-        let ok_count = txns.ok_count();
-        let mut edges = edges::wr(&self.accesses, ok_count);
+        let mut edges = edges::wr(&self.accesses, txns.ok_count());
         edges.extend(edges::ww(&self.order));
-        let overwrites = edges::Overwrites::of(&self.accesses, ok_count, writers, &self.order, &edges, mutation);
+        let overwrites = edges::Overwrites::of(txns, &self.accesses, writers, &self.order, &edges, mutation);
         // Predicates add edges that are not known here.
         let all = writers.has_predicates;
         if overwrites.add(&mut edges, all, meter, mutation).is_err() {
@@ -179,5 +186,17 @@ impl Registers<'_> {
             });
         }
         self.edges = edges;
+    }
+
+    fn add_predicates(&mut self, mut predicates: Predicates<'t>) {
+        for anomaly in &predicates.anomalies {
+            if let Some(kind) = AnomalyKind::ALL.iter().find(|kind| kind.as_str() == anomaly.kind) {
+                reads::add(&mut self.counts, *kind, 1);
+            }
+        }
+        self.anomalies.append(&mut predicates.anomalies);
+        self.gaps.append(&mut predicates.gaps);
+        self.edges.append(&mut predicates.edges);
+        self.predicates = predicates;
     }
 }

@@ -32,6 +32,8 @@ pub(super) enum Mutant {
     SessionsMixed,
     /// What never ended, ended at once.
     DoubtEndsAtOnce,
+    /// What is in doubt stands before what had ended before it began.
+    TimeGoesBack,
     /// Only the first reader of a version is looked at.
     FirstReaderOnly,
     /// A source that contradicts itself is kept.

@@ -23,9 +23,10 @@ impl Reasons for Registers<'_> {
             EdgeKind::Wr => self.read_from(edge),
             EdgeKind::Ww => self.written_over(edge),
             EdgeKind::Rw => self.written_after_read(edge),
-            _ => return None,
+            _ => Vec::new(),
         };
-        let (key, from, to, source) = causes.into_iter().min_by_key(|&(_, from, to, _)| (from, to))?;
+        let first = causes.into_iter().min_by_key(|&(_, from, to, _)| (from, to));
+        let Some((key, from, to, source)) = first else { return self.predicates.reason(edge) };
         Some(dependency(txns, edge, key, (from, to), source))
     }
 }

@@ -197,12 +197,13 @@ fn every_mutant_is_noticed() {
         OwnRw,
         SessionsMixed,
         DoubtEndsAtOnce,
+        TimeGoesBack,
         FirstReaderOnly,
         CyclesKept,
     ];
-    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let mut random = ChaCha8Rng::seed_from_u64(5);
     let histories: Vec<History> =
-        (0..6_000).map(|round| store::history(&mut random, SHAPES[round % SHAPES.len()])).collect();
+        (0..24_000).map(|round| store::history(&mut random, SHAPES[round % SHAPES.len()])).collect();
     let mut survivors = Vec::new();
     for mutant in mutants {
         let mutation = Mutation { mutant: Some(mutant) };
