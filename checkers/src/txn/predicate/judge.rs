@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use schism_history::{Mop, Value};
 
+use super::mutant::{Mutant, Mutation};
 use super::universe::{Object, Predicate, Universe, Version, written};
 use super::{Cause, Predicates};
 use crate::anomaly::{Anomaly, AnomalyKind, Place, Role, Witness};
@@ -24,10 +25,10 @@ pub(super) fn text(txns: &Txns<'_>, id: TxnId, micro: u32) -> Option<String> {
 }
 
 /// Judges all transactions.
-pub(super) fn judge<'t>(txns: &'t Txns<'t>, meter: &mut Meter) -> Predicates<'t> {
-    let universe = Universe::of(txns);
-    let mut judge =
-        Judge { txns, universe: &universe, found: Predicates { txns: Some(txns), ..Predicates::default() } };
+pub(super) fn judge<'t>(txns: &'t Txns<'t>, meter: &mut Meter, mutation: Mutation) -> Predicates<'t> {
+    let universe = Universe::of(txns, mutation);
+    let found = Predicates { txns: Some(txns), ..Predicates::default() };
+    let mut judge = Judge { txns, universe: &universe, found, mutation };
     judge.objects();
     for id in 0..txns.ok_count() {
         if judge.transaction(id, meter).is_err() {
@@ -65,6 +66,7 @@ struct Judge<'a, 't> {
     txns: &'t Txns<'t>,
     universe: &'a Universe,
     found: Predicates<'t>,
+    mutation: Mutation,
 }
 
 impl<'a> Judge<'a, '_> {
@@ -151,7 +153,7 @@ impl<'a> Judge<'a, '_> {
             let value = seen.get(&key).copied();
             if let Some(&(write, mine)) = own.get(&key) {
                 let expected = mine.filter(|_| predicate.finds(mine));
-                if expected != value {
+                if expected != value && !self.mutation.is(Mutant::OwnIdle) {
                     let write = At { txn: at.txn, micro: write };
                     let expected = expected.map_or("not found".to_owned(), ToString::to_string);
                     self.anomaly(AnomalyKind::PredicateReadMiss, at, Some(write), key, expected);
@@ -173,11 +175,12 @@ impl<'a> Judge<'a, '_> {
             return;
         }
         let is_it = |version: Option<&Value>| version == value;
-        let places = places(object, at.txn, is_it);
+        let places = self.places(object, at.txn, is_it);
         if places.is_empty() && value.is_some() {
             return self.from_nowhere(at, key, object, value);
         }
-        let is_blurred = object.maybe.iter().any(|version| is_it(version.value.as_ref()));
+        let maybe = if self.mutation.is(Mutant::MaybeForgotten) { &[] } else { object.maybe.as_slice() };
+        let is_blurred = maybe.iter().any(|version| is_it(version.value.as_ref()));
         if let (Some(&first), Some(&last), false) = (places.first(), places.last(), is_blurred) {
             if first > 0 {
                 self.cause((&object.versions[first - 1]).into(), at, ITEM.read, key);
@@ -208,23 +211,31 @@ impl<'a> Judge<'a, '_> {
     /// A predicate's read found nothing of an object: it saw a version that the predicate does not find.
     fn left_out(&mut self, at: At, key: u32, object: &Object, predicate: &Predicate) {
         let is_found = |version: &Version| predicate.finds(version.value.as_ref());
-        if !object.is_known || object.maybe.iter().any(|version| !is_found(version)) {
+        let is_blurred = object.maybe.iter().any(|version| !is_found(version));
+        if !object.is_known || (is_blurred && !self.mutation.is(Mutant::MaybeForgotten)) {
             return;
         }
-        let places = places(object, at.txn, |value| !predicate.finds(value));
-        let (Some(&first), Some(&last)) = (places.first(), places.last()) else { return };
+        let places = self.places(object, at.txn, |value| !predicate.finds(value));
+        let (Some(&(mut first)), Some(&(mut last))) = (places.first(), places.last()) else { return };
+        if self.mutation.is(Mutant::ReadOfLast) {
+            first = last;
+        }
+        if self.mutation.is(Mutant::OverwriteOfFirst) {
+            last = first;
+        }
         // The latest version, up to the first that may have been seen, with which the answer changed.
         let mut place = first;
         while place > 0 {
             let was_found = place > 1 && is_found(&object.versions[place - 2]);
-            if was_found != is_found(&object.versions[place - 1]) {
+            let is_changed = was_found != is_found(&object.versions[place - 1]);
+            if is_changed || self.mutation.is(Mutant::EveryVersionTold) {
                 self.cause((&object.versions[place - 1]).into(), at, BY_PREDICATE.read, key);
                 break;
             }
             place -= 1;
         }
-        // All later versions are found, or the transaction's own.
-        if let Some(next) = object.versions.get(last).filter(|next| is_found(next)) {
+        // Of the later versions none was left out but the transaction's own.
+        if let Some(next) = object.versions[last..].iter().find(|next| is_found(next)) {
             self.cause(at, next.into(), BY_PREDICATE.overwrite, key);
         }
     }
@@ -250,6 +261,26 @@ impl<'a> Judge<'a, '_> {
         let found = text(self.txns, at.txn, at.micro);
         self.found.anomalies.push(Anomaly::new(kind, Some(key), Witness::Micros { places, expected, found }));
     }
+
+    /// Which versions a transaction may have seen, in order: 0 is before the first, where the object is not there. That is
+    /// looked at for an object that was there from the start only if nothing else fits. Its own write comes after its
+    /// reads.
+    fn places(&self, object: &Object, by: TxnId, is_it: impl Fn(Option<&Value>) -> bool) -> Vec<usize> {
+        let fits = |place: usize| match place {
+            0 => is_it(None) && !self.mutation.is(Mutant::BirthForgotten),
+            place => {
+                let version = &object.versions[place - 1];
+                let is_own = version.txn == by && !self.mutation.is(Mutant::OwnIsSeen);
+                !is_own && is_it(version.value.as_ref())
+            }
+        };
+        let first = usize::from(object.is_initial && !self.mutation.is(Mutant::InitForgotten));
+        let mut all: Vec<usize> = (first..=object.versions.len()).filter(|&place| fits(place)).collect();
+        if all.is_empty() && object.is_initial && fits(0) {
+            all.push(0);
+        }
+        all
+    }
 }
 
 /// A micro-operation.
@@ -263,22 +294,4 @@ impl From<&Version> for At {
     fn from(version: &Version) -> At {
         At { txn: version.txn, micro: version.micro }
     }
-}
-
-/// Which versions a transaction may have seen, in order: 0 is before the first, where the object is not there. That is
-/// looked at for an object that was there from the start only if nothing else fits. Its own write comes after its reads.
-fn places(object: &Object, by: TxnId, is_it: impl Fn(Option<&Value>) -> bool) -> Vec<usize> {
-    let fits = |place: usize| match place {
-        0 => is_it(None),
-        place => {
-            let version = &object.versions[place - 1];
-            version.txn != by && is_it(version.value.as_ref())
-        }
-    };
-    let first = usize::from(object.is_initial);
-    let mut all: Vec<usize> = (first..=object.versions.len()).filter(|&place| fits(place)).collect();
-    if all.is_empty() && object.is_initial && fits(0) {
-        all.push(0);
-    }
-    all
 }

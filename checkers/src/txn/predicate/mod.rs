@@ -20,6 +20,7 @@
 //! Not covered: that these objects allow a level is never proven, only refuted, and a gap says so.
 
 mod judge;
+mod mutant;
 mod universe;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::txn::edge::{Edge, Reasons};
 use crate::txn::meter::Meter;
 use crate::txn::txns::Txns;
 use crate::verdict::Gap;
+use mutant::Mutation;
 use schism_history::{MicroF, MicroValue};
 
 /// Whether a micro-operation's function is one of this room: `init`, `insert`, `delete`, `rp`.
@@ -62,6 +64,10 @@ struct Cause {
 /// Infers. One look at each micro-operation where there are none of predicates; else each read by predicate looks at each
 /// object, which the meter counts.
 pub fn infer<'t>(txns: &'t Txns<'t>, meter: &mut Meter) -> Predicates<'t> {
+    infer_with(txns, meter, Mutation::default())
+}
+
+fn infer_with<'t>(txns: &'t Txns<'t>, meter: &mut Meter, mutation: Mutation) -> Predicates<'t> {
     let is_any = (0..txns.len() as u32).any(|id| {
         let mut micros = txns.txn(id).micros();
         micros
@@ -70,7 +76,7 @@ pub fn infer<'t>(txns: &'t Txns<'t>, meter: &mut Meter) -> Predicates<'t> {
     if !is_any {
         return Predicates::default();
     }
-    judge::judge(txns, meter)
+    judge::judge(txns, meter, mutation)
 }
 
 impl Reasons for Predicates<'_> {

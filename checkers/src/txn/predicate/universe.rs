@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use schism_history::{Mop, Value};
 
+use super::mutant::{Mutant, Mutation};
 use crate::txn::txns::{TxnId, Txns};
 
 /// A predicate, as text in the place of a key: `true`, `= 3`, `mod 2 1`.
@@ -101,7 +102,7 @@ pub(super) struct Universe {
 
 impl Universe {
     /// Collects it.
-    pub fn of(txns: &Txns<'_>) -> Universe {
+    pub fn of(txns: &Txns<'_>, mutation: Mutation) -> Universe {
         let history = txns.history();
         let ids = 0..txns.len() as TxnId;
         let carriers = ids.map(|id| if txns.is_ok(id) { txns.ended(id) } else { txns.invoked(id) });
@@ -118,7 +119,7 @@ impl Universe {
         for id in 0..universe.mops.len() {
             universe.add(id as TxnId, txns.len());
         }
-        universe.commit(txns);
+        universe.commit(txns, mutation);
         for object in &mut universe.objects {
             object.versions.sort_by_key(|version| version.rank);
             object.is_known = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
@@ -157,7 +158,7 @@ impl Universe {
     }
 
     /// Tells committed versions from those that perhaps never were: what is in doubt is committed if its value was seen.
-    fn commit(&mut self, txns: &Txns<'_>) {
+    fn commit(&mut self, txns: &Txns<'_>, mutation: Mutation) {
         let mut seen: Vec<Vec<Value>> = vec![Vec::new(); self.objects.len()];
         for mop in self.mops[..txns.ok_count() as usize].iter().flatten() {
             match (&*mop.f, &mop.value) {
@@ -176,7 +177,10 @@ impl Universe {
                 _ => {}
             }
         }
-        for (object, seen) in self.objects.iter_mut().zip(seen) {
+        for (object, mut seen) in self.objects.iter_mut().zip(seen) {
+            if mutation.is(Mutant::DoubtNeverSeen) {
+                seen.clear();
+            }
             let is_committed = |version: &Version| {
                 txns.is_ok(version.txn) || version.value.as_ref().is_some_and(|value| seen.contains(value))
             };

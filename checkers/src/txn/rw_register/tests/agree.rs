@@ -23,6 +23,9 @@ const SHAPES: [Shape; 4] = [
     Shape { keys: 1, txns_max: 10, unique: true, wrong_percent: 30 },
 ];
 
+/// Found by chance; the sources of its place are writes-follow-reads and the order of processes.
+const READ_BEFORE_IT_BEGAN: &str = r#"0:[["w",1,2],["r",1,null]]( 2:[["w",0,2],["r",1,null],["w",1,1]]( 1:[["w",0,3],["r",1,null],["w",0,[1,1,1]],["r",0,null]]( 2! 2:[["r",0,null],["w",0,2],["r",0,null],["w",0,[2,7]]]( 0)[["w",1,2],["r",1,2]] 2)[["r",0,2],["w",0,2],["r",0,2],["w",0,[2,7]]] 0:[["w",1,3],["r",0,null],["w",0,1],["r",0,null]]>[["w",1,3],["r",0,99],["w",0,1],["r",0,1]] 0:[["r",0,null]]( 2:[["r",1,null]]>[["r",1,3]] 2:[["r",1,null],["w",1,1],["r",0,null],["r",1,null]]( 1)[["w",0,3],["r",1,3],["w",0,[1,1,1]],["r",0,[1,1,1]]] 0! 0:[["r",1,null],["r",0,null]]( 2)[["r",1,3],["w",1,1],["r",0,[1,1,1]],["r",1,1]] 0! 0:[["r",0,null],["w",0,2],["r",1,null]]?"#;
+
 fn wanted(round: usize) -> VersionSources {
     let bits = round / SHAPES.len();
     VersionSources {
@@ -164,7 +167,7 @@ fn edges(txns: &Txns<'_>, found: &Registers<'_>, all: &BTreeSet<Edge>) -> Result
 fn all_is_as_defined() {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let (mut clean, mut broken, mut in_doubt) = (0, 0, 0);
-    for round in 0..24_000 {
+    for round in 0..12_000 {
         let history = store::history(&mut random, SHAPES[round % SHAPES.len()]);
         let sources = wanted(round);
         match compare(&history, &sources, Mutation::default()) {
@@ -201,9 +204,11 @@ fn every_mutant_is_noticed() {
         FirstReaderOnly,
         CyclesKept,
     ];
-    let mut random = ChaCha8Rng::seed_from_u64(5);
-    let histories: Vec<History> =
-        (0..24_000).map(|round| store::history(&mut random, SHAPES[round % SHAPES.len()])).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(6);
+    let mut histories: Vec<History> =
+        (0..6_000).map(|round| store::history(&mut random, SHAPES[round % SHAPES.len()])).collect();
+    // Rare: rests on the order of real time into a transaction in doubt that was read before it began.
+    histories[12] = super::history(READ_BEFORE_IT_BEGAN);
     let mut survivors = Vec::new();
     for mutant in mutants {
         let mutation = Mutation { mutant: Some(mutant) };

@@ -1,5 +1,7 @@
 //! Predicates by example.
 
+mod twin;
+
 use schism_history::notation;
 
 use super::universe::Predicate;
