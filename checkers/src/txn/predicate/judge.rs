@@ -177,7 +177,7 @@ impl<'a> Judge<'a, '_> {
         let is_it = |version: Option<&Value>| version == value;
         let places = self.places(object, at.txn, is_it);
         if places.is_empty() && value.is_some() {
-            return self.from_nowhere(at, key, object, value);
+            return self.no_version(at, key, object, value);
         }
         let maybe = if self.mutation.is(Mutant::MaybeForgotten) { &[] } else { object.maybe.as_slice() };
         let is_blurred = maybe.iter().any(|version| is_it(version.value.as_ref()));
@@ -192,7 +192,7 @@ impl<'a> Judge<'a, '_> {
     }
 
     /// A value that no version has.
-    fn from_nowhere(&mut self, at: At, key: u32, object: &Object, value: Option<&Value>) {
+    fn no_version(&mut self, at: At, key: u32, object: &Object, value: Option<&Value>) {
         let is_it = |version: &&Version| version.value.as_ref() == value;
         let later = object.versions.iter().find(|version| version.txn == at.txn);
         let (kind, write) = if let Some(later) = later.filter(|version| is_it(version)) {

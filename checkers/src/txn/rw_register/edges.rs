@@ -201,15 +201,15 @@ impl Stretches {
         }
         let mut all = Stretches { of: vec![NONE; places], bounds: Vec::new() };
         let mut reach = 0;
-        for place in 0..places {
-            let is_inside = (place as u32) < reach;
-            reach = reach.max(far[place]);
-            if (place as u32) < reach {
+        for (place, far) in (0u32..).zip(far) {
+            let is_inside = place < reach;
+            reach = reach.max(far);
+            if place < reach {
                 match all.bounds.last_mut() {
-                    Some(last) if is_inside => last.1 = place as u32 + 1,
-                    _ => all.bounds.push((place as u32, place as u32 + 1)),
+                    Some(last) if is_inside => last.1 = place + 1,
+                    _ => all.bounds.push((place, place + 1)),
                 }
-                all.of[place] = all.bounds.len() as u32 - 1;
+                all.of[place as usize] = all.bounds.len() as u32 - 1;
             }
         }
         all
