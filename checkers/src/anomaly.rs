@@ -272,7 +272,7 @@ pub struct Step {
 }
 
 /// Why a transaction was before another.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dependency {
     /// `ww`, `wr`, `rw`, `wwp`, `wrp`, `rwp`, `process`, `realtime`.
     pub kind: String,
@@ -291,6 +291,9 @@ pub struct Dependency {
     /// What the later one wrote or read, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Where it rests on an order of versions that was inferred and not seen: because of what, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// A micro-operation, and what part it plays.
