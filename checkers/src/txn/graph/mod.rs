@@ -97,13 +97,7 @@ pub fn cycles_in(txns: &Txns<'_>, edges: Vec<Edge>, orders: Orders, meter: &mut 
     run(txns, edges, orders, meter, Mutation::default())
 }
 
-fn run(
-    txns: &Txns<'_>,
-    edges: Vec<Edge>,
-    orders: Orders,
-    meter: &mut Meter,
-    mutation: Mutation<Mutant>,
-) -> Cycles {
+fn run(txns: &Txns<'_>, edges: Vec<Edge>, orders: Orders, meter: &mut Meter, mutation: Mutation<Mutant>) -> Cycles {
     let windows = Windows::new(txns, &edges, mutation);
     let mut all = Cycles::default();
     if windows.covered.is_empty() {
@@ -140,7 +134,6 @@ fn run(
     all
 }
 
-
 impl Cycles {
     fn add(&mut self, class: AnomalyKind, edges: Vec<Edge>, shortest: bool) {
         let named = match class {
@@ -174,7 +167,9 @@ impl Graph for Whole {
             return match out.get(place as usize) {
                 Some(&next) => Some(next),
                 None if place as usize > out.len() => None,
-                None => Some(self.time.as_ref()?.after[vertex as usize]).filter(|&after| after != NONE).map(|after| count + after),
+                None => Some(self.time.as_ref()?.after[vertex as usize])
+                    .filter(|&after| after != NONE)
+                    .map(|after| count + after),
             };
         }
         let (time, at) = (self.time.as_ref()?, vertex - count);

@@ -116,7 +116,8 @@ impl<'c> Searcher<'c> {
         let base = &BASES[class.base];
         let mutants = [None, Some(Mutant::NoProcess), Some(Mutant::NoRealtime)];
         let is_muted = mutants[class.level].is_some_and(|mutant| self.mutation.is(mutant));
-        let has_edges = self.component.mask & base.mask != 0 && (base.must == 0 || self.component.mask & base.must != 0);
+        let has_edges =
+            self.component.mask & base.mask != 0 && (base.must == 0 || self.component.mask & base.must != 0);
         if is_muted || !has_edges || class.level > 0 && self.component.time(class.level).is_none() {
             return false;
         }

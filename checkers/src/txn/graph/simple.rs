@@ -90,10 +90,8 @@ impl Trial<'_> {
             self.is_on[place.vertex as usize] = false;
         }
         let found = found?;
-        let mut cycle: Vec<Local> = path
-            .windows(2)
-            .filter_map(|pair| Some((pair[0].vertex, pair[1].vertex, pair[1].by?)))
-            .collect();
+        let mut cycle: Vec<Local> =
+            path.windows(2).filter_map(|pair| Some((pair[0].vertex, pair[1].vertex, pair[1].by?))).collect();
         cycle.extend(path.last().map(|last| (last.vertex, ends.to, found)));
         cycle.extend(ends.closing.map(|closing| (ends.to, ends.from, closing)));
         Some(cycle)
@@ -113,7 +111,8 @@ impl Trial<'_> {
     fn place(&mut self, ends: Ends, vertex: u32, state: u32, by: Option<EdgeKind>) -> Place {
         self.is_on[vertex as usize] = true;
         let query = self.query;
-        let data = query.component.out(vertex).filter_map(|(next, kind)| Some((next, query.follow(state, kind)?, kind)));
+        let data =
+            query.component.out(vertex).filter_map(|(next, kind)| Some((next, query.follow(state, kind)?, kind)));
         let mut next: Vec<(u32, u32, EdgeKind)> = data.collect();
         self.steps += 1 + next.len() as u64;
         if let Some(time) = query.time.filter(|_| query.may_use_time(ends, by)) {

@@ -1,6 +1,6 @@
 //! Shortest closed walks through a given vertex or edge, breadth first over vertices and what the walk did so far.
 
-use super::class::{RW, Rws, bit};
+use super::class::{Rws, bit};
 use super::component::{Component, Labels, Local};
 use super::components::NONE;
 use super::mutant::Mutant;
@@ -100,11 +100,12 @@ impl Query<'_> {
     pub fn is_inside(&self, ends: Ends, vertex: u32, state: u32) -> bool {
         let by_rw = |state| state & BY_RW != 0;
         let label = self.labels.of(ends.from, by_rw(ends.state()));
-        self.labels.of(vertex, by_rw(state)) == label && self.between.is_none_or(|labels| {
-            let label = |vertex| labels.of(vertex, false);
-            let is = (label(ends.from)..=label(ends.to)).contains(&label(vertex));
-            is != self.mutation.is(Mutant::TopologyReversed)
-        })
+        self.labels.of(vertex, by_rw(state)) == label
+            && self.between.is_none_or(|labels| {
+                let label = |vertex| labels.of(vertex, false);
+                let is = (label(ends.from)..=label(ends.to)).contains(&label(vertex));
+                is != self.mutation.is(Mutant::TopologyReversed)
+            })
     }
 
     /// Whether no later vertex of the list of the order of time can be of use, as it comes after the end.

@@ -92,9 +92,7 @@ fn stands(txns: &Txns<'_>, edges: &[Edge], mutation: Mutation<Mutant>) -> Vec<u3
         return stands;
     }
     let leaving = edges.par_iter().filter(|edge| edge.from >= ok_count && is_sane(txns, edge));
-    let mut between: Vec<(u32, u32)> = leaving
-        .map(|edge| (edge.to, edge.from - ok_count))
-        .collect();
+    let mut between: Vec<(u32, u32)> = leaving.map(|edge| (edge.to, edge.from - ok_count)).collect();
     between.par_sort_unstable();
     for &(to, from) in between.iter().take_while(|&&(to, _)| to < ok_count) {
         let stand = &mut stands[from as usize];
