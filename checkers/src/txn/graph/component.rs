@@ -179,6 +179,6 @@ impl Graph for View<'_> {
         }
         *cursor += 1;
         let after = self.time?.after[vertex as usize];
-        (after != NONE).then_some(count + after)
+        (after != NONE).then(|| count + after)
     }
 }
