@@ -1,12 +1,14 @@
 //! Histories of transactions that only have times, and dependencies between them at random.
 
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use schism_history::History;
 use schism_history::notation;
 
 use crate::txn::edge::{Edge, EdgeKind};
 use crate::txn::meter::Meter;
+use crate::txn::txns::Txns;
 
 /// Steps and bytes without end.
 pub fn meter() -> Meter {
@@ -64,6 +66,44 @@ pub fn edges(random: &mut ChaCha8Rng, count: usize) -> Vec<Edge> {
         if from != to {
             edges.push(Edge { from, to, kind: style[random.random_range(0..style.len())] });
         }
+    }
+    edges
+}
+
+/// A cycle through some transactions, in part of time, with anti-dependencies mostly apart; and a few edges more.
+pub fn planted(random: &mut ChaCha8Rng, txns: &Txns<'_>) -> Vec<Edge> {
+    use EdgeKind::{Rw, Rwp, Wr, Wrp, Ww};
+    let mut chance = |percent: u32| random.random_range(0..100_u32) < percent;
+    let (is_predicate, is_mixed, with_more) = (chance(40), chance(20), chance(30));
+    let mut places: Vec<u32> = (0..txns.len() as u32).collect();
+    places.shuffle(random);
+    places.truncate(random.random_range(3..=7).min(txns.len()));
+    let mut edges = Vec::new();
+    let mut was_rw = false;
+    for place in 0..places.len() {
+        let (from, to) = (places[place], places[(place + 1) % places.len()]);
+        if txns.is_before(from, to) {
+            was_rw = false;
+            continue;
+        }
+        let is_rw = if is_mixed { random.random_range(0..2) == 0 } else { !was_rw };
+        let kind = match (is_rw, random.random_range(0..2)) {
+            (true, 0) if is_predicate => Rwp,
+            (true, _) => Rw,
+            (false, 0) => {
+                if is_predicate {
+                    Wrp
+                } else {
+                    Wr
+                }
+            }
+            (false, _) => Ww,
+        };
+        was_rw = is_rw;
+        edges.push(Edge { from, to, kind });
+    }
+    if with_more {
+        edges.extend(self::edges(random, txns.len()).into_iter().take(3));
     }
     edges
 }
