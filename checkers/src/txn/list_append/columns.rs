@@ -1,5 +1,7 @@
 //! Appends and reads by key: the transactions turned round, in two passes and without a hash.
 
+use std::collections::BTreeMap;
+
 use schism_history::{Micro, MicroF, MicroValue, TxnRef, ValueId};
 
 use super::findings::{Candidate, Findings, Part, Shown, invocation, list_read};
@@ -106,8 +108,8 @@ pub(super) struct Collector<'a, 'h> {
     columns: Columns,
     /// All accesses; who wrote what was read is not known yet.
     pub accesses: Accesses,
-    /// Internal reads.
-    pub findings: Findings,
+    /// Internal reads, by key: how many, and the shortest.
+    internal: BTreeMap<u32, (u64, Candidate)>,
     /// Micro-operations without a meaning here.
     pub gaps: Vec<Gap>,
 }
@@ -132,7 +134,7 @@ impl<'a, 'h> Collector<'a, 'h> {
                 ..Columns::default()
             },
             accesses: Accesses::new(keys_count as u32),
-            findings: Findings::default(),
+            internal: BTreeMap::new(),
             gaps: Vec::new(),
         }
     }
@@ -150,7 +152,14 @@ impl<'a, 'h> Collector<'a, 'h> {
             }
         }
         self.scatter();
-        (self.columns, self.accesses, self.findings, self.gaps)
+        let mut findings = Findings::default();
+        for (key, (count, shortest)) in std::mem::take(&mut self.internal) {
+            if !self.columns.marks[key as usize].is_unsupported {
+                findings.count(AnomalyKind::Internal, count);
+                findings.show(AnomalyKind::Internal, shortest);
+            }
+        }
+        (self.columns, self.accesses, findings, self.gaps)
     }
 
     /// Takes a transaction: its reads and writes, and how many there are of each key.
@@ -275,8 +284,11 @@ impl<'a, 'h> Collector<'a, 'h> {
         places[1..].reverse();
         let (expected, found) = (Shown::Known(reader, place), Shown::Read(reader, place));
         let candidate = Candidate { size: list.len() as u32, places, expected, found, key };
-        self.findings.count(AnomalyKind::Internal, 1);
-        self.findings.show(AnomalyKind::Internal, candidate);
+        let (count, shortest) = self.internal.entry(key).or_insert_with(|| (0, candidate.clone()));
+        *count += 1;
+        if candidate < *shortest {
+            *shortest = candidate;
+        }
     }
 
     /// Puts everything where it belongs, in the same order as the first pass.

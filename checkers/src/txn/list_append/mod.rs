@@ -16,7 +16,7 @@
 //! its wr edge alone. No edge is implied by less than what was read, so what follows from them holds.
 //!
 //! **Anomalies** that need no cycle, each with [`Witness::Micros`](crate::anomaly::Witness::Micros); of each kind at most
-//! eight are shown, the shortest ones, and at most one a key (but for `internal`); [`Lists::counts`] has the numbers:
+//! eight are shown, the shortest ones, and at most one a key; [`Lists::counts`] has the numbers:
 //!
 //! | kind | counted | places | expected | found |
 //! |---|---|---|---|---|
