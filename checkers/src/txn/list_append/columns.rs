@@ -301,8 +301,13 @@ impl<'a, 'h> Collector<'a, 'h> {
         columns.appends = vec![none; append_starts.last().copied().unwrap_or_default() as usize];
         columns.readings = vec![nothing; reading_starts.last().copied().unwrap_or_default() as usize];
         (columns.append_starts, columns.reading_starts) = (append_starts, reading_starts);
-        let mut scatter =
-            Scatter { columns, append_next, reading_next, overwritten: std::mem::take(&mut self.overwritten), cursor: 0 };
+        let mut scatter = Scatter {
+            columns,
+            append_next,
+            reading_next,
+            overwritten: std::mem::take(&mut self.overwritten),
+            cursor: 0,
+        };
         let count = self.txns.len() as u32;
         for id in 0..count {
             let reads = if self.txns.is_ok(id) { Some(self.accesses.reads(id)) } else { None };

@@ -216,8 +216,7 @@ impl<'a, 'h> Judge<'a, 'h> {
         let Some(last) = list.last() else { return INITIAL };
         let place = self.view.table.get(last.number());
         let Some(append) = self.context.appends(key).get(place as usize) else { return UNKNOWN };
-        let is_certain =
-            !self.view.table.is_ambiguous(place) || self.context.mutation.is(Mutant::FirstWriterTaken);
+        let is_certain = !self.view.table.is_ambiguous(place) || self.context.mutation.is(Mutant::FirstWriterTaken);
         let is_own = append.owner == reading.reader;
         if append.owner >= self.context.failed_from() || !is_certain || is_own {
             return UNKNOWN;

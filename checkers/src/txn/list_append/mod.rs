@@ -34,7 +34,7 @@
 //! transactions that did not fail) is a gap, as is one that is no list; of the first all that does not rest on that
 //! element is judged, the other is left out. Predicates are judged elsewhere.
 //!
-//! Cost: linear in the micro-operations and the elements read; 28 bytes a micro-operation beside edges and accesses. Keys
+//! Cost: linear in the micro-operations and the elements read; at most 16 bytes a micro-operation beside edges and accesses. Keys
 //! are judged on all threads; the answer does not depend on how many there are.
 
 mod columns;

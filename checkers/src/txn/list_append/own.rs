@@ -88,8 +88,7 @@ impl Judge<'_, '_> {
             let Some(place) = found.filter(|_| !self.context.mutation.is(Mutant::FutureIdle)) else { continue };
             self.out.findings.count(AnomalyKind::FutureRead, 1);
             let append = self.context.appends(key)[place];
-            let places =
-                vec![(reading.reader, reading.micro, Part::Read), (append.owner, append.micro(), Part::Write)];
+            let places = vec![(reading.reader, reading.micro, Part::Read), (append.owner, append.micro(), Part::Write)];
             let size = match self.view.deviants.get(next_deviant) {
                 Some(deviant) if reading.length == DEVIANT => deviant.list.len() as u32,
                 _ => reading.length,
@@ -120,7 +119,9 @@ impl Judge<'_, '_> {
         for group in updates.chunk_by(|a, b| a.length == b.length && a.list == b.list) {
             let first = group[0];
             let alone = self.context.mutation.is(Mutant::LostUpdateAlone);
-            let Some(second) = group[1..].iter().find(|update| update.reader != first.reader || alone) else { continue };
+            let Some(second) = group[1..].iter().find(|update| update.reader != first.reader || alone) else {
+                continue;
+            };
             self.out.findings.count(AnomalyKind::LostUpdate, 1);
             let size = if first.length == DEVIANT { first.list.len() as u32 } else { first.length };
             let places = vec![

@@ -3,9 +3,9 @@
 use rustc_hash::FxHashMap;
 use schism_history::{MicroF, MicroValue, ValueId};
 
+use super::Lists;
 use super::columns::{Append, NONE};
 use super::findings::{list_read, list_text};
-use super::Lists;
 use crate::anomaly::Dependency;
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::txns::{TxnId, Txns};

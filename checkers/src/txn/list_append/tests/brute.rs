@@ -83,7 +83,8 @@ impl OfKey<'_> {
 
     /// Who appended it, if exactly one that did not fail did.
     fn writer(&self, element: &Value) -> Option<usize> {
-        let all: Vec<_> = self.appends.iter().filter(|(txn, _, other)| other == element && !self.did_fail(*txn)).collect();
+        let all: Vec<_> =
+            self.appends.iter().filter(|(txn, _, other)| other == element && !self.did_fail(*txn)).collect();
         if all.len() == 1 { Some(all[0].0) } else { None }
     }
 
@@ -113,7 +114,8 @@ impl OfKey<'_> {
 
     /// Elements with a place and a writer, in order; and those without a place.
     fn order(&self) -> (Vec<Value>, Vec<Value>) {
-        let placed: Vec<Value> = self.certain.iter().filter(|element| self.writer(element).is_some()).cloned().collect();
+        let placed: Vec<Value> =
+            self.certain.iter().filter(|element| self.writer(element).is_some()).cloned().collect();
         let has_writer = |element: &Value| self.writer(element).is_some_and(|writer| self.committed[writer]);
         let left = self.appends.iter().map(|(_, _, element)| element);
         let left = left.filter(|element| has_writer(element) && !placed.contains(element)).cloned();
@@ -214,7 +216,9 @@ impl OfKey<'_> {
                 is_touched = true;
                 if &*mop.f == "append" {
                     known.push(mop.value.clone());
-                } else if let Some(before) = self.reads.iter().find(|other| other.txn == read.txn && other.micro == micro) {
+                } else if let Some(before) =
+                    self.reads.iter().find(|other| other.txn == read.txn && other.micro == micro)
+                {
                     (known, is_whole) = (before.list.clone(), true);
                 }
             }

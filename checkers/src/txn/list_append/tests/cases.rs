@@ -12,7 +12,7 @@ type Case = (&'static str, &'static str, &'static str, &'static str, usize);
 
 const CASES: &[Case] = &[
     ("nothing", "", "", "", 0),
-    ("an empty transaction", "0:txn=[[\"append\",1,1]] 1:r1 ", "", "", 0),
+    ("what is no transaction is not looked at", "0:txn=[[\"append\",1,1]] 1:r1", "", "", 0),
     (
         "nil and [] are one list",
         r#"0:txn=[["r",1,null],["r",1,null]]>[["r",1,null],["r",1,[]]] 1:txn=[["append",1,1]]"#,
@@ -84,13 +84,7 @@ const CASES: &[Case] = &[
         "0-wr-1 1-rw-0",
         0,
     ),
-    (
-        "too early",
-        r#"0:txn=[["r",1,null],["append",1,1]]>[["r",1,[1]],["append",1,1]]"#,
-        "future-read=1",
-        "",
-        0,
-    ),
+    ("too early", r#"0:txn=[["r",1,null],["append",1,1]]>[["r",1,[1]],["append",1,1]]"#, "future-read=1", "", 0),
     (
         "of a failed one",
         r#"0:txn=[["append",1,1]]! 1:txn=[["append",1,2]] 2:txn=[["r",1,null]]>[["r",1,[1,2]]]"#,
@@ -183,7 +177,7 @@ const CASES: &[Case] = &[
         "empty transactions",
         r#"0:txn=[] 0:txn=[["append",1,1]] 0:txn=[]! 1:txn=[["r",1,null]]>[["r",1,[1]]]"#,
         "",
-        "",
+        "1-wr-2",
         0,
     ),
 ];
@@ -210,9 +204,9 @@ fn cases() {
         words.sort_unstable();
         words.join(" ")
     };
-    for &(name, text, kinds, edges, gaps) in CASES {
-        assert_eq!(told(text), (sorted(kinds), sorted(edges), gaps), "{name}");
-    }
+    let wrong = |&&(_, text, kinds, edges, gaps): &&Case| told(text) != (sorted(kinds), sorted(edges), gaps);
+    let wrong: Vec<_> = CASES.iter().filter(wrong).map(|case| (case.0, told(case.1))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

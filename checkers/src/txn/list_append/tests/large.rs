@@ -41,7 +41,11 @@ fn last_readers_and_what_nobody_read_are_not_multiplied_without_end() {
     let txns = Txns::of(&history);
     let lists = infer(&txns, &mut budget(u64::MAX));
     assert_eq!(lists.edges.len(), LAST_EDGES_MAX);
-    assert!(matches!(lists.gaps.as_slice(), [Gap::BudgetSpent { key: Some(key), .. }] if key == "1"), "{:?}", lists.gaps);
+    assert!(
+        matches!(lists.gaps.as_slice(), [Gap::BudgetSpent { key: Some(key), .. }] if key == "1"),
+        "{:?}",
+        lists.gaps
+    );
 }
 
 #[test]
@@ -76,7 +80,8 @@ fn the_number_of_threads_changes_nothing() {
 
 #[test]
 fn one_transaction_may_do_very_much() {
-    let many: Vec<Mop> = (0..100_000).flat_map(|at| [append(at % 2, at), Mop::new("r", Key::Int(5), Value::Nil)]).collect();
+    let many: Vec<Mop> =
+        (0..100_000).flat_map(|at| [append(at % 2, at), Mop::new("r", Key::Int(5), Value::Nil)]).collect();
     let history = history([many.clone(), many]);
     let txns = Txns::of(&history);
     let lists = infer(&txns, &mut budget(u64::MAX));

@@ -30,7 +30,11 @@ fn agrees_with_the_definitions() {
     for (round, history) in histories(1, if long() { 2_000_000 } else { 40_000 }).enumerate() {
         let expected = brute::summary(&history);
         assert_eq!(summary(&history, Mutation::default()), expected, "round {round}:\n{}", text(&history));
-        if expected.counts.is_empty() { clean += 1 } else { broken += 1 }
+        if expected.counts.is_empty() {
+            clean += 1
+        } else {
+            broken += 1
+        }
         expected.counts.keys().for_each(|&kind| *kinds.entry(kind).or_insert(0) += 1);
     }
     let all = clean + broken;
