@@ -52,7 +52,7 @@ struct Alive {
     appended: i64,
 }
 
-fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool) -> History {
+pub fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool) -> History {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut builder = HistoryBuilder::default();
     let mut push = |process: u32, kind: Kind, mops: Vec<Mop>| {
