@@ -1,5 +1,6 @@
-//! Inference from lists: a serial store, twenty processes, one to four micro-operations a transaction, half of them reads,
-//! ten keys alive, 5 % fail, 2 % in doubt (half of these took effect). One history has a read that is too short.
+//! Inference from lists: a serial store, twenty processes, one to four micro-operations a transaction, half of them
+//! reads, ten keys alive, 5 % fail, 2 % in doubt (half of these took effect). One history has a read that is too
+//! short.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -293,32 +293,18 @@ impl<'a, 'h> Collector<'a, 'h> {
 
     /// Puts everything where it belongs, in the same order as the first pass.
     fn scatter(&mut self) {
+        let (txns, accesses) = (self.txns, &self.accesses);
+        let overwritten = std::mem::take(&mut self.overwritten);
         let (append_starts, append_next) = starts(&self.append_counts);
         let (reading_starts, reading_next) = starts(&self.reading_counts);
-        let none = Append { element: NONE, owner: NONE, micro: NONE };
-        let nothing = Reading { reader: NONE, micro: NONE, length: 0, place: NONE };
-        let mut columns = std::mem::take(&mut self.columns);
-        columns.appends = vec![none; append_starts.last().copied().unwrap_or_default() as usize];
-        columns.readings = vec![nothing; reading_starts.last().copied().unwrap_or_default() as usize];
-        (columns.append_starts, columns.reading_starts) = (append_starts, reading_starts);
-        let mut scatter = Scatter {
-            columns,
-            append_next,
-            reading_next,
-            overwritten: std::mem::take(&mut self.overwritten),
-            cursor: 0,
-        };
-        let count = self.txns.len() as u32;
-        for id in 0..count {
-            let reads = if self.txns.is_ok(id) { Some(self.accesses.reads(id)) } else { None };
-            scatter.put(id, self.txns.txn(id), reads, self.accesses.first_read(id));
-        }
-        for place in 0..self.txns.failed.len() as u32 {
-            if let Some(txn) = failed(self.txns, place) {
-                scatter.put(count + place, txn, None, 0);
-            }
-        }
-        self.columns = scatter.columns;
+        let appends_count = append_starts.last().copied().unwrap_or_default() as usize;
+        let readings_count = reading_starts.last().copied().unwrap_or_default() as usize;
+        let (appends, readings) = rayon::join(
+            || scatter_appends(txns, append_next, appends_count, &overwritten),
+            || scatter_readings(txns, accesses, reading_next, readings_count),
+        );
+        let columns = std::mem::take(&mut self.columns);
+        self.columns = Columns { append_starts, appends, reading_starts, readings, ..columns };
     }
 }
 
@@ -348,50 +334,55 @@ fn starts(counts: &[u32]) -> (Vec<u32>, Vec<u32>) {
     (starts, next)
 }
 
-/// The second pass.
-struct Scatter {
-    columns: Columns,
-    append_next: Vec<u32>,
-    reading_next: Vec<u32>,
-    overwritten: Vec<(u32, u32)>,
-    cursor: usize,
+/// The second pass, of appends.
+fn scatter_appends(txns: &Txns<'_>, mut next: Vec<u32>, count: usize, overwritten: &[(u32, u32)]) -> Vec<Append> {
+    let mut appends = vec![Append { element: 0, owner: 0, micro: 0 }; count];
+    let mut overwritten = overwritten.iter().peekable();
+    let mut put = |owner: u32, txn: TxnRef<'_>| {
+        for (place, micro) in txn.micros().enumerate() {
+            let (MicroF::Append, MicroValue::One(element)) = (micro.f, micro.value) else { continue };
+            let mut append = Append { element: element.number(), owner, micro: place as u32 };
+            if overwritten.next_if_eq(&&(owner, place as u32)).is_some() {
+                append.micro |= AGAIN;
+            }
+            let next = &mut next[micro.key as usize];
+            appends[*next as usize] = append;
+            *next += 1;
+        }
+    };
+    let ids_count = txns.len() as u32;
+    for id in 0..ids_count {
+        put(id, txns.txn(id));
+    }
+    for place in 0..txns.failed.len() as u32 {
+        failed(txns, place).into_iter().for_each(|txn| put(ids_count + place, txn));
+    }
+    appends
 }
 
-impl Scatter {
-    /// Puts a transaction's appends, and its reads if it is said which of them are external.
-    fn put(&mut self, owner: u32, txn: TxnRef<'_>, reads: Option<&[Read]>, first_read: u32) {
+/// The second pass, of reads of lists.
+fn scatter_readings(txns: &Txns<'_>, accesses: &Accesses, mut next: Vec<u32>, count: usize) -> Vec<Reading> {
+    let mut readings = vec![Reading { reader: 0, micro: 0, length: 0, place: 0 }; count];
+    for id in 0..txns.ok_count() {
+        let reads = accesses.reads(id);
+        let first_read = accesses.first_read(id);
         let mut external = 0;
-        for (place, micro) in txn.micros().enumerate() {
-            let place = place as u32;
-            match (micro.f, micro.value, reads) {
-                (MicroF::Append, MicroValue::One(element), _) => {
-                    let mut append = Append { element: element.number(), owner, micro: place };
-                    if self.overwritten.get(self.cursor) == Some(&(owner, place)) {
-                        self.cursor += 1;
-                        append.micro |= AGAIN;
-                    }
-                    let next = &mut self.append_next[micro.key as usize];
-                    self.columns.appends[*next as usize] = append;
-                    *next += 1;
-                }
-                (MicroF::Read, value, Some(reads)) => {
-                    let length = match value {
-                        MicroValue::Prefix(length) => length,
-                        MicroValue::Deviant(_) => DEVIANT,
-                        MicroValue::One(ValueId::NIL) => 0,
-                        _ => continue,
-                    };
-                    let mut reading = Reading { reader: owner, micro: place, length, place: NONE };
-                    if reads.get(external).is_some_and(|read| read.micro == place) {
-                        reading.place = first_read + external as u32;
-                        external += 1;
-                    }
-                    let next = &mut self.reading_next[micro.key as usize];
-                    self.columns.readings[*next as usize] = reading;
-                    *next += 1;
-                }
-                _ => {}
+        for (micro_place, micro) in txns.txn(id).micros().enumerate() {
+            let length = match (micro.f, micro.value) {
+                (MicroF::Read, MicroValue::Prefix(length)) => length,
+                (MicroF::Read, MicroValue::Deviant(_)) => DEVIANT,
+                (MicroF::Read, MicroValue::One(ValueId::NIL)) => 0,
+                _ => continue,
+            };
+            let mut place = NONE;
+            if reads.get(external).is_some_and(|read| read.micro == micro_place as u32) {
+                place = first_read + external as u32;
+                external += 1;
             }
+            let next = &mut next[micro.key as usize];
+            readings[*next as usize] = Reading { reader: id, micro: micro_place as u32, length, place };
+            *next += 1;
         }
     }
+    readings
 }

@@ -34,8 +34,8 @@ pub(super) enum Shown {
     Read(TxnId, u32),
     /// A value.
     One(ValueId),
-    /// The list that a transaction must read there: what it read at the first place and appended since; without such a read
-    /// only the end of it is known.
+    /// The list that a transaction must read there: what it read at the first place and appended since; without such
+    /// a read only the end of it is known.
     Known(TxnId, u32),
 }
 

@@ -1,22 +1,23 @@
 //! Lists that are appended to: the order of versions shows in what was read (Kingsbury and Alvaro, "Elle: Inferring
 //! Isolation Anomalies from Experimental Observations", VLDB 2020).
 //!
-//! **The order of a key** is the longest list that a transaction that ended `ok` read of it, as far as no other such read
-//! contradicts it and no element is repeated. An append of a committed transaction that has no place in it comes after it
-//! (the order of several such is not known). Elements that nobody appended, that failed transactions appended, or of which
-//! it cannot be said who appended them, have their place, but no transaction.
+//! **The order of a key** is the longest list that a transaction that ended `ok` read of it, as far as no other such
+//! read contradicts it and no element is repeated. An append of a committed transaction that has no place in it comes
+//! after it (the order of several such is not known). Elements that nobody appended, that failed transactions
+//! appended, or of which it cannot be said who appended them, have their place, but no transaction.
 //!
-//! **Committed** is what ended `ok`, and what is in doubt once an `ok` transaction read an element of it; then all its appends
-//! count, also those that nobody read. The reads of what is in doubt are unknown.
+//! **Committed** is what ended `ok`, and what is in doubt once an `ok` transaction read an element of it; then all
+//! its appends count, also those that nobody read. The reads of what is in doubt are unknown.
 //!
-//! **Edges**: ww between the transactions of neighbouring elements, and from the last one to whoever comes after all; wr from
-//! the transaction of the last element of a list to its reader; rw from a reader to the transaction of the next element,
-//! or to all who come after the last. Only external reads make edges: a list that was read after an own append of the key
-//! says nothing that the ww edges do not say. Nothing and an empty list are the same. A read that contradicts the order makes
-//! its wr edge alone. No edge is implied by less than what was read, so what follows from them holds.
+//! **Edges**: ww between the transactions of neighbouring elements, and from the last one to whoever comes after all;
+//! wr from the transaction of the last element of a list to its reader; rw from a reader to the transaction of the
+//! next element, or to all who come after the last. Only external reads make edges: a list that was read after an own
+//! append of the key says nothing that the ww edges do not say. Nothing and an empty list are the same. A read that
+//! contradicts the order makes its wr edge alone. No edge is implied by less than what was read, so what follows from
+//! them holds.
 //!
-//! **Anomalies** that need no cycle, each with [`Witness::Micros`](crate::anomaly::Witness::Micros); of each kind at most
-//! eight are shown, the shortest ones, and at most one a key; [`Lists::counts`] has the numbers:
+//! **Anomalies** that need no cycle, each with [`Witness::Micros`](crate::anomaly::Witness::Micros); of each kind at
+//! most eight are shown, the shortest ones, and at most one a key; [`Lists::counts`] has the numbers:
 //!
 //! | kind | counted | places | expected | found |
 //! |---|---|---|---|---|
@@ -30,12 +31,12 @@
 //! | G1b | external reads | read, write, over-write | - | the list |
 //! | lost-update | versions that several read and then appended to | read, over-write, other read, over-write | - | the list |
 //!
-//! What is known but for its beginning stands as `[...,5]`. A key with an element that was appended more than once (by
-//! transactions that did not fail) is a gap, as is one that is no list; of the first all that does not rest on that
-//! element is judged, the other is left out. Predicates are judged elsewhere.
+//! What is known but for its beginning stands as `[...,5]`. A key with an element that was appended more than once
+//! (by transactions that did not fail) is a gap, as is one that is no list; of the first all that does not rest on
+//! that element is judged, the other is left out. Predicates are judged elsewhere.
 //!
-//! Cost: linear in the micro-operations and the elements read; at most 16 bytes a micro-operation beside edges and accesses. Keys
-//! are judged on all threads; the answer does not depend on how many there are.
+//! Cost: linear in the micro-operations and the elements read; at most 16 bytes a micro-operation beside edges and
+//! accesses. Keys are judged on all threads; the answer does not depend on how many there are.
 
 mod columns;
 mod findings;
@@ -230,7 +231,8 @@ impl<'t> Inference<'t> {
             };
             let more = self.clashes.len() - 1;
             let reason = format!(
-                "{element} was appended to key {key} {by}, so a read of it does not say whose it is; {more} other keys have such elements: append unique values"
+                "{element} was appended to key {key} {by}, so a read of it does not say whose it is; \
+                 {more} other keys have such elements: append unique values"
             );
             gaps.push(Gap::Unsupported { index, reason });
         }

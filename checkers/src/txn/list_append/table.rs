@@ -14,8 +14,8 @@ pub(super) struct Table {
     low: u32,
     slots: Vec<u32>,
     sparse: FxHashMap<u32, u32>,
-    /// By append and, after these, by element that nobody appended: whether several transactions appended the element, of
-    /// which none failed, or one did twice. Empty where that never happened.
+    /// By append and, after these, by element that nobody appended: whether several transactions appended the
+    /// element, of which none failed, or one did twice. Empty where that never happened.
     ambiguous: Vec<bool>,
     /// The first two appends of one element of which that is so.
     pub clash: Option<(u32, u32)>,
@@ -24,8 +24,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Takes the appends of a key, of which those of failed transactions (owners from `failed_from` on) are the last: they
-    /// stand back where somebody else appended the same.
+    /// Takes the appends of a key, of which those of failed transactions (owners from `failed_from` on) are the last:
+    /// they stand back where somebody else appended the same.
     pub fn fill(&mut self, appends: &[Append], failed_from: u32) {
         self.ambiguous.clear();
         self.sparse.clear();
@@ -62,7 +62,8 @@ impl Table {
         if at < self.slots.len() { &mut self.slots[at] } else { self.sparse.entry(element).or_insert(NONE) }
     }
 
-    /// The place of an element's append, or of one that nobody appended after all appends; [`NONE`] if it is not here.
+    /// The place of an element's append, or of one that nobody appended after all appends; [`NONE`] if it is not
+    /// here.
     #[inline]
     pub fn get(&self, element: u32) -> u32 {
         match self.slots.get(element.wrapping_sub(self.low) as usize) {
