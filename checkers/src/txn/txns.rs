@@ -142,6 +142,7 @@ impl<'h> Txns<'h> {
     }
 
     /// What it did: the completion's micro-operations, or, in doubt, the invocation's (whose reads say nothing).
+    #[inline]
     pub fn txn(&self, id: TxnId) -> TxnRef<'h> {
         let carrier = if self.is_ok(id) { self.ended(id) } else { self.invoked(id) };
         self.history.txn(carrier).expect("`of` takes only calls whose carrier is a transaction")

@@ -128,6 +128,7 @@ impl<'a> TxnRef<'a> {
     }
 
     /// The micro-operations, in order.
+    #[inline]
     pub fn micros(self) -> impl ExactSizeIterator<Item = Micro<'a>> + 'a {
         self.packed().iter().map(move |&packed| self.txns.micro(packed))
     }
@@ -136,6 +137,7 @@ impl<'a> TxnRef<'a> {
     ///
     /// # Panics
     /// When there are not so many.
+    #[inline]
     pub fn micro(self, place: usize) -> Micro<'a> {
         self.txns.micro(self.packed()[place])
     }
@@ -145,6 +147,7 @@ impl<'a> TxnRef<'a> {
         self.txns.list_of(key)
     }
 
+    #[inline]
     fn packed(self) -> &'a [Packed] {
         self.txns.packed(self.number)
     }
@@ -175,11 +178,13 @@ impl Txns {
             && self.keys.len().saturating_add(micros_count) < KEYS_MAX
     }
 
+    #[inline]
     fn packed(&self, number: u32) -> &[Packed] {
         let number = number as usize;
         &self.micros[self.starts[number] as usize..self.starts[number + 1] as usize]
     }
 
+    #[inline]
     fn micro(&self, packed: Packed) -> Micro<'_> {
         let value = match (packed.f(), packed.shape()) {
             (MicroF::Other, _) => MicroValue::Other(&self.others[packed.value as usize]),
