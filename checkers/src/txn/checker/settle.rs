@@ -1,0 +1,107 @@
+//! Which engine, once it has run to its end, has found whatever there is against a model.
+
+use crate::txn::levels::{Level, LevelSet};
+use crate::txn::txns::Txns;
+
+use super::Data;
+use super::evidence::{Evidence, Inferred};
+
+/// Models that the weak engine settles from who read what from whom, with sessions.
+pub(super) const SESSIONS: &[Level] = &[
+    Level::AxiomaticReadCommitted,
+    Level::AxiomaticReadAtomic,
+    Level::AxiomaticCausal,
+    Level::ReadYourWrites,
+    Level::MonotonicReads,
+    Level::MonotonicWrites,
+    Level::WritesFollowReads,
+    Level::Pram,
+    Level::Causal,
+];
+
+/// Models that it settles without sessions.
+pub(super) const SESSIONLESS: &[Level] = &[Level::MonotonicAtomicView, Level::ReadAtomic, Level::CausalCerone];
+
+/// Models for which the weak engine is worth its pass.
+pub(super) const AXIOMATIC: &[Level] = &[
+    Level::MonotonicAtomicView,
+    Level::ReadAtomic,
+    Level::CausalCerone,
+    Level::UpdateAtomic,
+    Level::Prefix,
+    Level::ParallelSnapshotIsolation,
+    Level::AxiomaticReadCommitted,
+    Level::AxiomaticReadAtomic,
+    Level::AxiomaticCausal,
+    Level::AxiomaticPrefix,
+    Level::ReadYourWrites,
+    Level::MonotonicReads,
+    Level::MonotonicWrites,
+    Level::WritesFollowReads,
+    Level::Pram,
+    Level::Causal,
+];
+
+/// Models of which acyclic dependencies are proof whatever is known of the order of versions: any order of the transactions
+/// that the known dependencies allow orders the unknown versions too.
+const BY_WRITES: &[Level] = &[
+    Level::ReadUncommitted,
+    Level::ReadCommitted,
+    Level::StrongSessionReadUncommitted,
+    Level::StrongSessionReadCommitted,
+    Level::StrongReadUncommitted,
+    Level::StrongReadCommitted,
+];
+
+/// Models that forbid every cycle: of lists an order of the transactions that keeps all dependencies orders the appends that
+/// nobody saw as well, as nobody saw them.
+const BY_ALL_CYCLES: &[Level] = &[
+    Level::RepeatableRead,
+    Level::Serializable,
+    Level::ViewSerializable,
+    Level::OneCopySerializable,
+    Level::SessionSerializable,
+    Level::StrongSessionSerializable,
+    Level::StrictSerializable,
+];
+
+/// Models of snapshots: who wrote a key must be ordered, so that the order of its versions must be known whole.
+const BY_WHOLE_VERSIONS: &[Level] = &[
+    Level::ParallelSnapshotIsolation,
+    Level::ConsistentView,
+    Level::ForwardConsistentView,
+    Level::SnapshotIsolation,
+    Level::StrongSessionSnapshotIsolation,
+    Level::StrongSnapshotIsolation,
+];
+
+/// What cycles settle.
+pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, evidence: &Evidence) -> LevelSet {
+    let mut settled = LevelSet::default();
+    if evidence.is_incomplete() || !evidence.cycles_ended || !inferred.uncertain().is_empty() {
+        return settled;
+    }
+    settled = settled.union(LevelSet::of(BY_WRITES));
+    if data == Data::ListAppend {
+        settled = settled.union(LevelSet::of(BY_ALL_CYCLES));
+        if has_whole_versions(txns, inferred) {
+            settled = settled.union(LevelSet::of(BY_WHOLE_VERSIONS));
+        }
+    }
+    settled
+}
+
+/// Whether of each key that two committed transactions wrote the order is known.
+fn has_whole_versions(txns: &Txns<'_>, inferred: &Inferred<'_>) -> bool {
+    let accesses = inferred.accesses();
+    let mut writers = vec![0u8; accesses.keys_count as usize];
+    for id in (0..txns.len().min(accesses.len()) as u32).filter(|&id| accesses.committed[id as usize]) {
+        for write in accesses.writes(id) {
+            if let Some(count) = writers.get_mut(write.key as usize) {
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+    let is_known = |key: usize| accesses.versions.get(key).is_some_and(|versions| !versions.is_empty());
+    writers.iter().enumerate().all(|(key, &count)| count < 2 || is_known(key))
+}

@@ -1,0 +1,1 @@
+//! The whole way, from a history to its models.
