@@ -58,6 +58,9 @@ pub struct SourceEntry {
     set: fn(&mut VersionSources),
 }
 
+/// Before the name of the field of completions in which the client reports versions.
+pub const EXPLICIT: &str = "explicit:";
+
 /// All sources of the order of versions of registers.
 pub const SOURCES: &[SourceEntry] = &[
     SourceEntry {
@@ -285,6 +288,10 @@ pub fn build_with(checker: &str, options: &Options<'_>) -> Result<Box<dyn Checke
 fn sources(text: &str) -> Result<VersionSources, TableError> {
     let mut sources = VersionSources::default();
     for name in text.split(',').map(str::trim) {
+        if let Some(field) = name.strip_prefix(EXPLICIT).filter(|field| !field.is_empty()) {
+            sources.explicit = Some(field.to_owned());
+            continue;
+        }
         let entry = SOURCES.iter().find(|entry| entry.name == name);
         (entry.ok_or_else(|| TableError::Source { found: name.to_owned() })?.set)(&mut sources);
     }
@@ -319,11 +326,12 @@ mod tests {
         for entry in LEVELS {
             assert_eq!(told("list-append", Some(entry.name), None), "");
         }
-        assert_eq!(told("rw-register", Some("SI"), Some("writes-follow-reads, linearizable-keys")), "");
+        assert_eq!(told("rw-register", Some("SI"), Some("writes-follow-reads, explicit:revision")), "");
         for (checker, consistency, version_order, said) in [
             ("stats", Some("PL-2"), None, "the checker stats takes no consistency model; list-append, rw-register do"),
             ("list-append", None, Some("sequential-keys"), "takes no order of versions; rw-register do"),
             ("list-append", Some("PL-4"), None, "no consistency model is called PL-4; there are read-uncommitted, "),
+            ("rw-register", None, Some("explicit:"), "no order of versions is called explicit:; there are"),
             ("rw-register", None, Some("keys"), "no order of versions is called keys; there are writes-follow-reads, "),
         ] {
             assert!(told(checker, consistency, version_order).contains(said), "{checker}");

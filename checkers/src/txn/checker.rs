@@ -131,7 +131,7 @@ impl TxnChecker {
             return false;
         }
         let is_open = line.undecided.contains(self.level);
-        let others_are_open = settle::AXIOMATIC.iter().any(|level| line.undecided.contains(*level));
+        let others_are_open = settle::BY_AXIOMS.iter().any(|level| line.undecided.contains(*level));
         others_are_open && (is_open || !evidence.kinds.is_empty())
     }
 

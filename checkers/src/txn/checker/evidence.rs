@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::anomaly::{Anomaly, AnomalyKind, Dependency, Rule, Step, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Dependency, Step, Witness};
 use crate::checker::Budget;
 use crate::txn::accesses::Accesses;
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::graph::{self, Cycle};
-use crate::txn::levels::{KindSet, Level, LevelSet};
+use crate::txn::levels::{KindSet, LevelSet};
 use crate::txn::list_append::{self, Lists};
 use crate::txn::meter::Meter;
 use crate::txn::rw_register::{self, Registers, Uncertain, VersionSources};
@@ -25,7 +25,7 @@ pub(super) enum Inferred<'t> {
     /// Lists.
     Lists(Lists),
     /// Registers.
-    Registers(Registers, std::marker::PhantomData<&'t ()>),
+    Registers(Registers<'t>),
 }
 
 impl<'t> Inferred<'t> {
@@ -38,20 +38,19 @@ impl<'t> Inferred<'t> {
         evidence: &mut Evidence,
     ) -> Inferred<'t> {
         let mut meter = Meter::new(budget);
-        let (inferred, anomalies, gaps) = match data {
+        let inferred = match data {
             Data::ListAppend => {
                 let mut lists = list_append::infer(txns, &mut meter);
-                let (anomalies, gaps) = (std::mem::take(&mut lists.anomalies), std::mem::take(&mut lists.gaps));
-                (Inferred::Lists(lists), anomalies, gaps)
+                evidence.take(&mut lists.anomalies, &mut lists.gaps);
+                Inferred::Lists(lists)
             }
             Data::RwRegister => {
                 let mut registers = rw_register::infer(txns, sources, &mut meter);
-                let (anomalies, gaps) = (std::mem::take(&mut registers.anomalies), std::mem::take(&mut registers.gaps));
-                (Inferred::Registers(registers, std::marker::PhantomData), anomalies, gaps)
+                evidence.take(&mut registers.anomalies, &mut registers.gaps);
+                evidence.counted(&registers.counts);
+                Inferred::Registers(registers)
             }
         };
-        anomalies.into_iter().for_each(|anomaly| evidence.add(anomaly));
-        evidence.gaps.extend(gaps);
         evidence.ran(data.as_str(), &meter);
         inferred
     }
@@ -60,7 +59,7 @@ impl<'t> Inferred<'t> {
     pub(super) fn accesses(&self) -> &Accesses {
         match self {
             Inferred::Lists(lists) => &lists.accesses,
-            Inferred::Registers(registers, _) => &registers.accesses,
+            Inferred::Registers(registers) => &registers.accesses,
         }
     }
 
@@ -68,7 +67,7 @@ impl<'t> Inferred<'t> {
     pub(super) fn uncertain(&self) -> &[Uncertain] {
         match self {
             Inferred::Lists(_) => &[],
-            Inferred::Registers(registers, _) => &registers.uncertain,
+            Inferred::Registers(registers) => &registers.uncertain,
         }
     }
 
@@ -76,7 +75,7 @@ impl<'t> Inferred<'t> {
     pub(super) fn ww_edges(&self) -> Vec<Edge> {
         let edges = match self {
             Inferred::Lists(lists) => &lists.edges,
-            Inferred::Registers(registers, _) => &registers.edges,
+            Inferred::Registers(registers) => &registers.edges,
         };
         edges.iter().copied().filter(|edge| edge.kind == EdgeKind::Ww).collect()
     }
@@ -84,14 +83,14 @@ impl<'t> Inferred<'t> {
     fn take_edges(&mut self) -> Vec<Edge> {
         match self {
             Inferred::Lists(lists) => std::mem::take(&mut lists.edges),
-            Inferred::Registers(registers, _) => std::mem::take(&mut registers.edges),
+            Inferred::Registers(registers) => std::mem::take(&mut registers.edges),
         }
     }
 
     fn reasons(&self) -> &dyn Reasons {
         match self {
             Inferred::Lists(lists) => lists,
-            Inferred::Registers(registers, _) => registers,
+            Inferred::Registers(registers) => registers,
         }
     }
 }
@@ -125,6 +124,19 @@ impl Evidence {
     /// Whether something of the history could not be taken into account.
     pub(super) fn is_incomplete(&self) -> bool {
         !self.gaps.is_empty()
+    }
+
+    fn take(&mut self, anomalies: &mut Vec<Anomaly>, gaps: &mut Vec<Gap>) {
+        anomalies.drain(..).for_each(|anomaly| self.add(anomaly));
+        self.gaps.append(gaps);
+    }
+
+    /// An engine that tells a few of a kind has counted them all.
+    fn counted(&mut self, counts: &[(AnomalyKind, u64)]) {
+        for &(kind, count) in counts {
+            self.kinds.insert(kind);
+            self.counts.insert(kind.as_str(), count);
+        }
     }
 
     /// Counts an anomaly, and keeps it if there are not many of its kind yet.
@@ -165,79 +177,18 @@ impl Evidence {
         if cycles.spent { self.stopped(&meter) } else { self.ran("cycles", &meter) }
     }
 
-    /// Judges the weak levels; those that are settled then. What rests on the order of a process is told apart from what does
-    /// not, as the levels without sessions allow it; if it is all that was found, they are judged once more by themselves.
+    /// Judges the weak levels; those that are settled then.
     pub(super) fn take_axioms(&mut self, txns: &Txns<'_>, inferred: &Inferred<'_>, budget: &Budget) -> LevelSet {
-        let mut settled = LevelSet::default();
-        let is_certain = inferred.uncertain().is_empty();
-        let Some(found) = self.axioms_once(txns, inferred, budget, KindSet::default()) else { return settled };
-        if is_certain {
-            settled = settled.union(LevelSet::of(settle::SESSIONS));
-        }
-        let hides = |kind| {
-            let of_process = with_process(kind);
-            found.contains(of_process) && !found.contains(kind)
-        };
-        if !BY_PROCESS.iter().any(|&(kind, _)| hides(kind)) {
-            return if is_certain { settled.union(LevelSet::of(settle::SESSIONLESS)) } else { settled };
-        }
-        let alone = txns.without_sessions();
-        match self.axioms_once(&alone, inferred, budget, self.kinds) {
-            Some(_) if is_certain => settled.union(LevelSet::of(settle::SESSIONLESS)),
-            _ => settled,
-        }
-    }
-
-    /// One pass; the kinds that it found, `None` if the budget ended. Those that are `known` are not told again.
-    fn axioms_once(
-        &mut self,
-        txns: &Txns<'_>,
-        inferred: &Inferred<'_>,
-        budget: &Budget,
-        known: KindSet,
-    ) -> Option<KindSet> {
         let mut meter = Meter::new(budget);
         let weak = weak::judge(txns, inferred.accesses(), &mut meter);
-        let mut found = KindSet::default();
-        for mut anomaly in weak.anomalies {
-            let Some(mut kind) = AnomalyKind::parse(&anomaly.kind) else { continue };
-            if rests_on_process(&anomaly.witness) {
-                kind = with_process(kind);
-                anomaly = Anomaly::new(kind, anomaly.key, anomaly.witness);
-            }
-            found.insert(kind);
-            if !known.contains(kind) {
-                self.add(anomaly);
-            }
-        }
+        weak.anomalies.into_iter().for_each(|anomaly| self.add(anomaly));
         if weak.spent {
-            self.stopped(&meter)
-        } else {
-            self.ran("axioms", &meter)
+            self.stopped(&meter);
+            return LevelSet::default();
         }
-        (!weak.spent).then_some(found)
-    }
-}
-
-/// The kinds of axioms, and what they are called where the order of a process is needed.
-const BY_PROCESS: [(AnomalyKind, AnomalyKind); 3] = [
-    (AnomalyKind::NonMonotonicView, AnomalyKind::NonMonotonicViewProcess),
-    (AnomalyKind::FracturedRead, AnomalyKind::FracturedReadProcess),
-    (AnomalyKind::StaleCausalRead, AnomalyKind::StaleCausalReadProcess),
-];
-
-fn with_process(kind: AnomalyKind) -> AnomalyKind {
-    BY_PROCESS.iter().find(|(plain, _)| *plain == kind).map_or(kind, |(_, of_process)| *of_process)
-}
-
-/// Whether a proof rests on the order of a process. One that does not say does.
-fn rests_on_process(witness: &Witness) -> bool {
-    match witness {
-        Witness::Cycle { steps, .. } => steps.iter().any(|step| step.because.kind == EdgeKind::Process.as_str()),
-        Witness::NoCommitOrder { derivation, .. } => {
-            derivation.is_empty() || derivation.iter().any(|line| line.rule == Rule::Process)
-        }
-        _ => false,
+        self.ran("axioms", &meter);
+        // What is not certain may have been read from where it breaks an axiom.
+        if inferred.uncertain().is_empty() { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
     }
 }
 
@@ -258,9 +209,4 @@ fn of_cycle(txns: &Txns<'_>, reasons: &dyn Reasons, cycle: &Cycle) -> Anomaly {
     };
     let steps: Vec<Step> = cycle.edges.iter().map(step).collect();
     Anomaly::new(cycle.class, None, Witness::Cycle { steps, shortest: cycle.shortest })
-}
-
-/// Whether a model is among those that axioms settle.
-pub(super) fn is_axiomatic(level: Level) -> bool {
-    settle::AXIOMATIC.contains(&level)
 }

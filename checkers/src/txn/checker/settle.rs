@@ -6,34 +6,14 @@ use crate::txn::txns::Txns;
 use super::Data;
 use super::evidence::{Evidence, Inferred};
 
-/// Models that the weak engine settles from who read what from whom, with sessions.
-pub(super) const SESSIONS: &[Level] = &[
-    Level::AxiomaticReadCommitted,
-    Level::AxiomaticReadAtomic,
-    Level::AxiomaticCausal,
-    Level::ReadYourWrites,
-    Level::MonotonicReads,
-    Level::MonotonicWrites,
-    Level::WritesFollowReads,
-    Level::Pram,
-    Level::Causal,
-];
-
-/// Models that it settles without sessions.
-pub(super) const SESSIONLESS: &[Level] = &[Level::MonotonicAtomicView, Level::ReadAtomic, Level::CausalCerone];
-
-/// Models for which the weak engine is worth its pass.
-pub(super) const AXIOMATIC: &[Level] = &[
+/// Models that the weak engine settles from who read what from whom.
+pub(super) const BY_AXIOMS: &[Level] = &[
     Level::MonotonicAtomicView,
     Level::ReadAtomic,
     Level::CausalCerone,
-    Level::UpdateAtomic,
-    Level::Prefix,
-    Level::ParallelSnapshotIsolation,
     Level::AxiomaticReadCommitted,
     Level::AxiomaticReadAtomic,
     Level::AxiomaticCausal,
-    Level::AxiomaticPrefix,
     Level::ReadYourWrites,
     Level::MonotonicReads,
     Level::MonotonicWrites,

@@ -8,7 +8,8 @@ use crate::txn::meter::Meter;
 use crate::txn::solver::{self, Decision, Keeps, Property};
 use crate::txn::txns::{TxnId, Txns};
 
-use super::evidence::{Evidence, Inferred, is_axiomatic};
+use super::evidence::{Evidence, Inferred};
+use super::settle;
 
 /// A search, what it is called when there is no order, and which models hold if there is one.
 struct Task {
@@ -109,7 +110,7 @@ fn task(level: Level) -> Task {
         Level::CursorStability | Level::MonotonicView | Level::ConsistentView | Level::ForwardConsistentView => {
             PARALLEL
         }
-        level if is_axiomatic(level) => SNAPSHOT_PROCESS,
+        level if settle::BY_AXIOMS.contains(&level) => SNAPSHOT_PROCESS,
         _ => SERIAL_REALTIME,
     }
 }

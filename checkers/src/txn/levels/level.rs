@@ -3,8 +3,8 @@
 //!
 //! Names and arrows are those of Elle's lattice (Kingsbury, Alvaro 2020), with their sources, and what it leaves open mended:
 //! no model forbids nothing, parallel snapshot isolation is told from prefix consistency by long fork, and further arrows
-//! are there where an argument stands in `docs/isolation.md`. Biswas and Enea's axioms know sessions and no order of versions
-//! (so no G0), so they have names of their own, `axiomatic-...`.
+//! are there where an argument stands in `docs/isolation.md`. Biswas and Enea's axioms know sessions, and of the order of versions (and so
+//! of G0) only what reads show, so they have names of their own, `axiomatic-...`.
 
 use crate::anomaly::AnomalyKind;
 
@@ -97,12 +97,12 @@ levels! {
     ReadUncommitted {
         name: "PL-1", aliases: ["read-uncommitted"],
         about: "writes of several transactions have one order for all keys", source: ADYA,
-        adds: [G0, DuplicateElements, CyclicVersions, GarbageRead], implies: []
+        adds: [G0, DuplicateElements, CyclicVersions], implies: []
     }
     ReadCommitted {
         name: "PL-2", aliases: ["read-committed"],
         about: "what is read was committed, and information does not flow in circles", source: ADYA,
-        adds: [G1a, G1b, G1c, DirtyUpdate, FutureRead, IncompatibleOrder], implies: [ReadUncommitted: ADYA]
+        adds: [G1a, G1b, G1c, DirtyUpdate, FutureRead, GarbageRead, IncompatibleOrder], implies: [ReadUncommitted: ADYA]
     }
     CursorStability {
         name: "PL-CS", aliases: ["cursor-stability"],
@@ -303,26 +303,28 @@ levels! {
     AxiomaticReadCommitted {
         name: "axiomatic-read-committed", aliases: ["rc-axiom"],
         about: "a commit order that keeps sessions; once a transaction saw another, it reads nothing that is older",
-        source: AXIOMS, adds: [G1a, G1b, FutureRead, GarbageRead, NonMonotonicViewProcess], implies: []
+        source: AXIOMS, adds: [NonMonotonicViewProcess],
+        implies: [MonotonicAtomicView: ARGUED, StrongSessionReadCommitted: ARGUED]
     }
     AxiomaticReadAtomic {
         name: "axiomatic-read-atomic", aliases: ["ra-axiom"],
         about: "a commit order that keeps sessions; nothing is read that is older than what the transaction read from, or its session wrote",
-        source: AXIOMS, adds: [Internal, FracturedReadProcess], implies: [AxiomaticReadCommitted: AXIOMS]
+        source: AXIOMS, adds: [FracturedReadProcess],
+        implies: [AxiomaticReadCommitted: AXIOMS, ReadAtomic: ARGUED]
     }
     AxiomaticCausal {
         name: "axiomatic-causal", aliases: ["causal+", "causal-convergence", "ccv", "cc-axiom", "tcc"],
         about: "a commit order that keeps sessions; nothing is read that is older than anything it causally depends on",
         source: AXIOMS, adds: [StaleCausalReadProcess],
         implies: [
-            AxiomaticReadAtomic: AXIOMS, ReadYourWrites: ARGUED, MonotonicReads: ARGUED, MonotonicWrites: ARGUED,
+            AxiomaticReadAtomic: AXIOMS, CausalCerone: ARGUED, ReadYourWrites: ARGUED, MonotonicReads: ARGUED, MonotonicWrites: ARGUED,
             WritesFollowReads: ARGUED
         ]
     }
     AxiomaticPrefix {
         name: "axiomatic-prefix", aliases: ["pc-axiom", "strong-session-prefix"],
         about: "a commit order that keeps sessions, of which each transaction sees a prefix with all of its session",
-        source: AXIOMS, adds: [NotPrefixProcess], implies: [AxiomaticCausal: AXIOMS]
+        source: AXIOMS, adds: [NotPrefixProcess], implies: [AxiomaticCausal: AXIOMS, Prefix: ARGUED]
     }
 }
 

@@ -5,12 +5,14 @@
 //! found it does not matter.
 
 mod boundary;
+mod examples;
 mod kinds;
 mod level;
 #[cfg(test)]
 mod tests;
 
 pub use boundary::{Boundary, boundary};
+pub use examples::{EXAMPLES, Example, example};
 pub use kinds::{IMPLICATIONS, KindSet};
 pub use level::{Arrow, LEVELS, Level, LevelEntry};
 
