@@ -220,3 +220,118 @@ fn derived_line(place: usize, line: &Derived, names: &Names<'_>) -> String {
     };
     format!("({}) {from} was before {to}: {why}{rests}", place + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use schism_history::notation;
+
+    use super::*;
+
+    fn step(transaction: OpIndex, kind: &str, (from, to): (u32, u32), before: &str, after: &str) -> Step {
+        let data = kind.len() < 4;
+        let because = Dependency {
+            kind: kind.to_owned(),
+            key: data.then(|| "5".to_owned()),
+            from_micro: data.then_some(from),
+            to_micro: data.then_some(to),
+            before: data.then(|| before.to_owned()),
+            after: data.then(|| after.to_owned()),
+            ..Dependency::default()
+        };
+        Step { transaction, because }
+    }
+
+    fn proof(line: &str, kind: AnomalyKind, witness: Witness) -> Proof {
+        let history = notation::parse(line).expect("a history");
+        super::super::prove(&history, &Anomaly::new(kind, None, witness))
+    }
+
+    #[test]
+    fn a_cycle_is_told_as_a_contradiction() {
+        let line = r#"0:txn=[["append",5,1]] 1:txn=[["r",5,null],["append",5,2]]>[["r",5,[1]],["append",5,2]]"#;
+        let steps = vec![step(0, "ww", (0, 1), "1", "2"), step(2, "rw", (0, 0), "[1]", "1")];
+        let told = proof(line, AnomalyKind::GSingleItem, Witness::Cycle { steps, shortest: true });
+        assert_eq!(told.title, "G-single-item");
+        assert_eq!(
+            told.reasons,
+            [
+                "T1 was before T2, because T2 appended 2 to key 5 behind 1, which T1 had appended",
+                "yet T2 was before T1, because T2 did not see 1 in key 5, which T1 appended: a contradiction",
+            ]
+        );
+        assert_eq!((told.operations[0].letter.as_str(), told.operations[1].invoke), ("T1", 2));
+        assert_eq!(
+            told.operations[1].sentence,
+            "process 1 ran read 5: [1] · append 2 to 5 between 0.002 s and 0.003 s"
+        );
+        assert!(told.note.starts_with("no shorter cycle"), "{}", told.note);
+    }
+
+    #[test]
+    fn each_kind_of_dependency_has_words() {
+        let line = r#"0:txn=[["w",5,1]] 0:txn=[["w",5,2]]"#;
+        let cases = [
+            ("ww", "T2 wrote 2 to key 5 over 1, which T1 had written"),
+            ("wr", "T2 read 1 from key 5, which T1 had written"),
+            ("rw", "T1 read 1 from key 5, over which T2 wrote 2"),
+            ("rwp", "T1 read by a predicate, and did not see 2, which T2 wrote to key 5"),
+            ("process", "process 0 ran T1 before T2"),
+            ("realtime", "T1 had ended before T2 began"),
+        ];
+        for (kind, because) in cases {
+            let steps = vec![step(0, kind, (0, 0), "1", "2"), step(2, "rw", (0, 0), "2", "1")];
+            let told = proof(line, AnomalyKind::G0, Witness::Cycle { steps, shortest: false });
+            assert_eq!(told.reasons[0], format!("T1 was before T2, because {because}"));
+            assert!(told.note.contains("not proven"));
+        }
+    }
+
+    #[test]
+    fn contradictions_of_micro_operations_and_derivations() {
+        let line = r#"0:txn=[["append",5,1]]! 1:txn=[["r",5,null]]>[["r",5,[1]]]"#;
+        let places = vec![
+            Place { transaction: 0, micro: 0, role: Role::AbortedWrite },
+            Place { transaction: 2, micro: 0, role: Role::Read },
+        ];
+        let witness = Witness::Micros { places, expected: None, found: Some("1".to_owned()) };
+        assert_eq!(
+            proof(line, AnomalyKind::G1a, witness).reasons,
+            ["T1 had written that and failed: append 1 to 5", "T2 did: read 5: [1]", "what was found: 1"]
+        );
+        let line = r#"0:txn=[["w",5,1]] 1:txn=[["w",5,2]] 2:txn=[["r",5,null]]>[["r",5,1]]"#;
+        let derived = |from, to, rule, other, rests_on: &[u32]| Derived {
+            from: Some(from),
+            to,
+            key: Some("5".to_owned()),
+            rule,
+            other,
+            rests_on: rests_on.to_vec(),
+        };
+        let derivation = vec![
+            derived(2, 4, Rule::Realtime, None, &[]),
+            derived(2, 0, Rule::OverwrittenBefore, Some(4), &[0]),
+            derived(0, 2, Rule::Realtime, None, &[]),
+        ];
+        let witness = Witness::NoCommitOrder { transactions: vec![0, 2, 4], smallest: true, derivation };
+        assert_eq!(
+            proof(line, AnomalyKind::NotSerializableRealtime, witness).reasons,
+            [
+                "(1) T2 was before T3: it had ended before the other began",
+                "(2) T2 was before T1: T3 read key 5 from T1 although it came after T2, which wrote key 5 too, by (1)",
+                "(3) T1 was before T2: it had ended before the other began",
+            ]
+        );
+    }
+
+    /// A verdict of another history tells so, and never panics.
+    #[test]
+    fn strange_witnesses_are_told_too() {
+        let steps = vec![step(77, "odd", (9, 9), "", ""), step(1, "ww", (8, 8), "x", "y")];
+        let told = proof("0:w1", AnomalyKind::G0, Witness::Cycle { steps, shortest: true });
+        assert_eq!((told.missing_count, told.operations_count, told.reasons.len()), (2, 2, 2));
+        let empty = Witness::NoCommitOrder { transactions: Vec::new(), smallest: false, derivation: Vec::new() };
+        assert_eq!(proof("", AnomalyKind::NotSerializable, empty).reasons.len(), 1);
+        let told = proof("", AnomalyKind::G1b, Witness::Micros { places: Vec::new(), expected: None, found: None });
+        assert!(told.reasons.is_empty());
+    }
+}
