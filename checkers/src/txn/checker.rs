@@ -8,6 +8,7 @@
 
 mod evidence;
 mod settle;
+mod singles;
 mod solve;
 #[cfg(test)]
 mod tests;
@@ -90,6 +91,10 @@ impl Checker for TxnChecker {
         let mut line = boundary(evidence.kinds, settled);
         if self.wants_axioms(&line, &evidence) {
             let settled = settled.union(evidence.take_axioms(&txns, &inferred, budget));
+            line = boundary(evidence.kinds, settled);
+        }
+        if self.data == Data::RwRegister && line.undecided.contains(self.level) && evidence.gaps.is_empty() {
+            let settled = settled_of(&line).union(singles::judge(self.level, history, budget, &mut evidence));
             line = boundary(evidence.kinds, settled);
         }
         if line.undecided.contains(self.level) && evidence.gaps.is_empty() {

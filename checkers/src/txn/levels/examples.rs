@@ -29,7 +29,7 @@ impl Example {
     }
 }
 
-/// The example of a kind; those by predicate have none yet, nor those of single operations.
+/// The example of a kind; those by predicate have none yet.
 pub fn example(kind: AnomalyKind) -> Option<&'static Example> {
     EXAMPLES.iter().find(|example| example.kind == kind)
 }
@@ -170,6 +170,12 @@ pub const EXAMPLES: &[Example] = &[
         Level::Causal,
         r#"0:[["w","x",1]]( 1:[["r","x",1]] 1:[["w","y",1]] 2:[["r","y",1]] 2:[["r","x",null]] 0)"#,
     ),
+    registers(
+        AnomalyKind::NotSequential,
+        Level::Sequential,
+        r#"0:[["w","x",1]]( 1:[["w","y",1]]( 0) 1) 0:[["r","y",null]]( 1:[["r","x",null]]( 0) 1)"#,
+    ),
+    registers(AnomalyKind::NotLinearizable, Level::Linearizable, r#"0:[["w","x",1]] 1:[["r","x",null]]"#),
     registers(
         AnomalyKind::NotPrefix,
         Level::Prefix,
