@@ -71,17 +71,17 @@ pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, ev
     settled
 }
 
-/// Whether of each key that two committed transactions wrote the order is known.
+/// Whether of each key that several committed transactions wrote the order of all of them is known.
 fn has_whole_versions(txns: &Txns<'_>, inferred: &Inferred<'_>) -> bool {
     let accesses = inferred.accesses();
-    let mut writers = vec![0u8; accesses.keys_count as usize];
+    let mut writers = vec![0usize; accesses.keys_count as usize];
     for id in (0..txns.len().min(accesses.len()) as u32).filter(|&id| accesses.committed[id as usize]) {
         for write in accesses.writes(id) {
             if let Some(count) = writers.get_mut(write.key as usize) {
-                *count = count.saturating_add(1);
+                *count += 1;
             }
         }
     }
-    let is_known = |key: usize| accesses.versions.get(key).is_some_and(|versions| !versions.is_empty());
-    writers.iter().enumerate().all(|(key, &count)| count < 2 || is_known(key))
+    let known_count = |key: usize| accesses.versions.get(key).map_or(0, Vec::len);
+    writers.iter().enumerate().all(|(key, &count)| count < 2 || known_count(key) >= count)
 }
