@@ -89,18 +89,22 @@ impl Checker for TxnChecker {
         evidence.take_cycles(&txns, &mut inferred, budget);
         let settled = settle::by_cycles(self.data, &txns, &inferred, &evidence);
         let mut line = boundary(evidence.kinds, settled);
+        // With gaps an engine may still refute; what it does not refute stays open.
+        let ended = |settled, evidence: &Evidence| if evidence.is_incomplete() { LevelSet::default() } else { settled };
         if self.wants_axioms(&line, &evidence) {
-            let settled = settled.union(evidence.take_axioms(&txns, &inferred, budget));
-            line = boundary(evidence.kinds, settled);
+            let more = evidence.take_axioms(&txns, &inferred, budget);
+            line = boundary(evidence.kinds, settled.union(ended(more, &evidence)));
         }
-        if self.data == Data::RwRegister && line.undecided.contains(self.level) && evidence.gaps.is_empty() {
-            let settled = settled_of(&line).union(singles::judge(self.level, history, budget, &mut evidence));
-            line = boundary(evidence.kinds, settled);
+        let may_judge = |line: &Boundary, evidence: &Evidence| {
+            line.undecided.contains(self.level) && !(evidence.is_timeless && self.level.needs_realtime())
+        };
+        if self.data == Data::RwRegister && may_judge(&line, &evidence) {
+            let more = singles::judge(self.level, history, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
-        if line.undecided.contains(self.level) && evidence.gaps.is_empty() {
-            let settled =
-                settled_of(&line).union(solve::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence));
-            line = boundary(evidence.kinds, settled);
+        if may_judge(&line, &evidence) {
+            let more = solve::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
         self.told(&txns, Some(&inferred), evidence, &line)
     }
@@ -132,9 +136,6 @@ impl TxnChecker {
     /// Whether the weak levels are worth their pass: one was asked for, the model asked for may be refuted by them before a
     /// search begins, or something was found and it is to be told what is still kept.
     fn wants_axioms(&self, line: &Boundary, evidence: &Evidence) -> bool {
-        if evidence.is_incomplete() {
-            return false;
-        }
         let is_open = line.undecided.contains(self.level);
         let others_are_open = settle::BY_AXIOMS.iter().any(|level| line.undecided.contains(*level));
         others_are_open && (is_open || !evidence.kinds.is_empty())
