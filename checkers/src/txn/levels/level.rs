@@ -215,7 +215,7 @@ levels! {
         about: "snapshot isolation, and each transaction sees what its process did before", source: DAUDJEE,
         adds: [GNonadjacentProcess, NotSnapshotIsolationProcess],
         implies: [
-            SnapshotIsolation: DAUDJEE, StrongSessionReadCommitted: ELLE, AxiomaticPrefix: AXIOMS, Causal: ARGUED
+            SnapshotIsolation: DAUDJEE, StrongSessionReadCommitted: ELLE, AxiomaticPrefix: AXIOMS,
         ]
     }
     StrongSnapshotIsolation {
@@ -271,8 +271,9 @@ levels! {
     }
     Causal {
         name: "causal", aliases: ["causal-memory"],
-        about: "each process has an order of all writes and its own reads that keeps causality", source: MEMORY,
-        adds: [NotCausal], implies: [WritesFollowReads: SESSIONS, Pram: MEMORY]
+        about: "all four guarantees of sessions together: who sees a write sees what it causally depends on",
+        source: SESSIONS,
+        adds: [NotCausal], implies: [WritesFollowReads: SESSIONS, Pram: SESSIONS]
     }
     WritesFollowReads {
         name: "writes-follow-reads", aliases: ["wfr", "session-causality"],
@@ -281,7 +282,8 @@ levels! {
     }
     Pram {
         name: "PRAM", aliases: ["pipelined-ram", "fifo"],
-        about: "each process has an order of all writes and its own reads that keeps the order of each process", source: MEMORY,
+        about: "read your writes, monotonic reads and monotonic writes together",
+        source: SESSIONS,
         adds: [NotPram, GarbageRead],
         implies: [MonotonicReads: SESSIONS, MonotonicWrites: SESSIONS, ReadYourWrites: SESSIONS]
     }
@@ -317,8 +319,7 @@ levels! {
         about: "a commit order that keeps sessions; nothing is read that is older than anything it causally depends on",
         source: AXIOMS, adds: [StaleCausalReadProcess],
         implies: [
-            AxiomaticReadAtomic: AXIOMS, CausalCerone: ARGUED, ReadYourWrites: ARGUED, MonotonicReads: ARGUED, MonotonicWrites: ARGUED,
-            WritesFollowReads: ARGUED
+            AxiomaticReadAtomic: AXIOMS, CausalCerone: ARGUED, Causal: ARGUED,
         ]
     }
     AxiomaticPrefix {
