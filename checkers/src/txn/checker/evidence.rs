@@ -7,7 +7,7 @@ use crate::checker::Budget;
 use crate::txn::accesses::Accesses;
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::graph::{self, Cycle};
-use crate::txn::levels::{KindSet, LevelSet};
+use crate::txn::levels::{KindSet, Level, LevelSet, ruled_out_by};
 use crate::txn::list_append::{self, Lists};
 use crate::txn::meter::Meter;
 use crate::txn::rw_register::{self, Registers, Uncertain, VersionSources};
@@ -47,7 +47,7 @@ impl<'t> Inferred<'t> {
             Data::RwRegister => {
                 let mut registers = rw_register::infer(txns, sources, &mut meter);
                 evidence.take(&mut registers.anomalies, &mut registers.gaps);
-                evidence.counted(&registers.counts);
+                evidence.counted(registers.counts.iter().copied());
                 Inferred::Registers(registers)
             }
         };
@@ -98,6 +98,8 @@ impl<'t> Inferred<'t> {
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
+    /// Whether the history has no real time: kinds that rest on it are not told then.
+    pub is_timeless: bool,
     /// The kinds.
     pub kinds: KindSet,
     /// A few of each kind.
@@ -132,8 +134,8 @@ impl Evidence {
     }
 
     /// An engine that tells a few of a kind has counted them all.
-    fn counted(&mut self, counts: &[(AnomalyKind, u64)]) {
-        for &(kind, count) in counts {
+    fn counted(&mut self, counts: impl Iterator<Item = (AnomalyKind, u64)>) {
+        for (kind, count) in counts {
             self.kinds.insert(kind);
             self.counts.insert(kind.as_str(), count);
         }
@@ -143,6 +145,9 @@ impl Evidence {
     pub(super) fn add(&mut self, anomaly: Anomaly) {
         // Engines make anomalies of kinds that there are.
         let Some(kind) = AnomalyKind::parse(&anomaly.kind) else { return };
+        if self.is_timeless && ruled_out_by(kind).iter().all(Level::needs_realtime) {
+            return;
+        }
         self.kinds.insert(kind);
         let count = self.counts.entry(kind.as_str()).or_default();
         *count += 1;
@@ -194,14 +199,7 @@ impl Evidence {
 
 /// A cycle with its reasons.
 fn of_cycle(txns: &Txns<'_>, reasons: &dyn Reasons, cycle: &Cycle) -> Anomaly {
-    let plain = |kind: EdgeKind| Dependency {
-        kind: kind.as_str().to_owned(),
-        key: None,
-        from_micro: None,
-        to_micro: None,
-        before: None,
-        after: None,
-    };
+    let plain = |kind: EdgeKind| Dependency { kind: kind.as_str().to_owned(), ..Dependency::default() };
     let step = |edge: &Edge| {
         let is_data = !matches!(edge.kind, EdgeKind::Process | EdgeKind::Realtime);
         let because = if is_data { reasons.reason(*edge) } else { None };

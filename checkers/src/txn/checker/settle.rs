@@ -68,6 +68,9 @@ pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, ev
             settled = settled.union(LevelSet::of(BY_WHOLE_VERSIONS));
         }
     }
+    if evidence.is_timeless {
+        settled = settled.iter().filter(|level| !level.needs_realtime()).collect();
+    }
     settled
 }
 
