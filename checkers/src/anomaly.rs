@@ -18,6 +18,11 @@ macro_rules! kinds {
             /// All of them.
             pub const ALL: &'static [AnomalyKind] = &[$(AnomalyKind::$kind),*];
 
+            /// The kind of that name; `None` if it is of another version of schism.
+            pub fn parse(name: &str) -> Option<AnomalyKind> {
+                AnomalyKind::ALL.iter().copied().find(|kind| kind.as_str() == name)
+            }
+
             /// Its name in the field's terms.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -120,10 +125,16 @@ kinds! {
     NonRepeatableRead = "non-repeatable-read", "a transaction read a key twice and saw two versions";
     /// Read committed by the axioms of Biswas and Enea is broken.
     NonMonotonicView = "non-monotonic-view", "a transaction saw a writer, and later something older than its writes";
+    /// Read committed by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    NonMonotonicViewProcess = "non-monotonic-view-process", "a transaction saw a writer, and later something older than its writes, with the order of a process";
     /// Read atomic by the axioms of Biswas and Enea is broken.
     FracturedRead = "fractured-read", "a transaction saw a part of another's writes";
+    /// Read atomic by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    FracturedReadProcess = "fractured-read-process", "a transaction did not see all of what another, or its own session, had written";
     /// Causal consistency by the axioms of Biswas and Enea is broken.
     StaleCausalRead = "stale-causal-read", "a transaction read something older than what it causally depends on";
+    /// Causal consistency by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    StaleCausalReadProcess = "stale-causal-read-process", "a transaction read something older than what it causally depends on, with the order of a process";
     /// Read your writes is broken.
     NotReadYourWrites = "not-read-your-writes", "a session did not see its own write";
     /// Monotonic reads is broken.
@@ -142,6 +153,8 @@ kinds! {
     NotLinearizable = "not-linearizable", "no order of a key's single operations keeps the order of real time";
     /// Prefix consistency is broken.
     NotPrefix = "not-prefix", "no commit order gives each transaction a prefix of it";
+    /// Prefix consistency with sessions is broken.
+    NotPrefixProcess = "not-prefix-process", "no such order keeps the order of each process";
     /// Parallel snapshot isolation is broken.
     NotParallelSnapshotIsolation = "not-parallel-snapshot-isolation", "causal consistency without lost updates is broken";
     /// Update serializability is broken.

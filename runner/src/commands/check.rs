@@ -1,5 +1,6 @@
 //! `schism check`: judges a run or a history again.
 
+use schism_checkers::table::Options;
 use schism_checkers::{Budget, Checker, Outcome, check_all};
 use schism_history::{RunFacts, Seed};
 use schism_reports::terminal::{Look, summary};
@@ -29,6 +30,12 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
             "{} is the folder of a run, whose history says all by itself; --format and --failed-cas are for history files",
             args.target.display()
         )));
+    }
+    if args.checker.is_none() && (args.consistency.is_some() || args.version_order.is_some()) {
+        return Err(RunnerError::Usage(
+            "--consistency and --version-order need --checker list-append or --checker rw-register: a run and a workload know their own"
+                .to_owned(),
+        ));
     }
     if is_folder && args.checker.is_none() && args.workload.is_none() {
         return check_run(args, color);
@@ -116,5 +123,10 @@ fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError
                 .to_owned(),
         )
     })?;
-    Ok(vec![judge::build_checker(name, args.model.as_deref())?])
+    let options = Options {
+        model: args.model.as_deref(),
+        consistency: args.consistency.as_deref(),
+        version_order: args.version_order.as_deref(),
+    };
+    Ok(vec![judge::build_checker_with(name, &options)?])
 }
