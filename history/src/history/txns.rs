@@ -78,6 +78,11 @@ impl Packed {
     fn shape(self) -> u32 {
         self.key >> KEY_BITS & 3
     }
+
+    /// Whether two that differ may yet say the same.
+    fn stands_apart(self) -> bool {
+        self.f() == MicroF::Other || self.shape() == DEVIANT
+    }
 }
 
 /// All transactions of a history.
@@ -192,7 +197,8 @@ impl Txns {
 
     /// Whether two transactions are the same, what stands apart included.
     fn is_same(&self, a: &[Packed], b: &[Packed]) -> bool {
-        a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| a == b || self.micro(a) == self.micro(b))
+        a.len() == b.len()
+            && a.iter().zip(b).all(|(&a, &b)| a == b || a.stands_apart() && self.micro(a) == self.micro(b))
     }
 
     /// Takes back the micro-operations from there on, which belong to no transaction yet.
@@ -258,6 +264,17 @@ impl Txns {
     }
 }
 
+/// Whether two lists of one length are the same, eight items at a time.
+#[inline]
+fn are_same(a: &[ValueId], b: &[ValueId]) -> bool {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let differ = |a: &[ValueId; 8], b: &[ValueId; 8]| {
+        a.iter().zip(b).fold(0, |found, (a, b)| found | (a.number() ^ b.number())) != 0
+    };
+    !a.iter().zip(b).any(|(a, b)| differ(a, b)) && a_rest == b_rest
+}
+
 /// Takes transactions while a history is built. Between [`TxnWriter::end`] and the next there is no open transaction.
 #[derive(Debug, Default)]
 pub(super) struct TxnWriter {
@@ -270,10 +287,23 @@ impl TxnWriter {
         if let Some(id) = self.keys.get(key) {
             return id;
         }
+        self.add_key(txns, key.clone())
+    }
+
+    /// That of a key that is an integer.
+    #[inline]
+    pub(super) fn key_number(&mut self, txns: &mut Txns, key: i64) -> u32 {
+        match self.keys.get_number(key) {
+            Some(id) => id,
+            None => self.add_key(txns, Key::Int(key)),
+        }
+    }
+
+    fn add_key(&mut self, txns: &mut Txns, key: Key) -> u32 {
         let id = txns.keys.len() as u32;
         txns.keys.push(key.clone());
         txns.lists.push(Vec::new());
-        self.keys.insert(key.clone(), id);
+        self.keys.insert(key, id);
         id
     }
 
@@ -286,7 +316,7 @@ impl TxnWriter {
     pub(super) fn list(&mut self, txns: &mut Txns, key: u32, ids: &[ValueId]) {
         let known = &mut txns.lists[key as usize];
         let common = known.len().min(ids.len());
-        if known[..common] == ids[..common] {
+        if are_same(&known[..common], &ids[..common]) {
             known.extend_from_slice(&ids[common..]);
             txns.micros.push(Packed::new(MicroF::Read, PREFIX, key, ids.len() as u32));
             return;
@@ -327,6 +357,19 @@ mod tests {
 
     fn history(text: &str) -> History {
         notation::parse(text).expect("a history")
+    }
+
+    #[test]
+    fn lists_are_compared_to_their_last_item() {
+        for length in 0..40 {
+            let list: Vec<ValueId> = (0..length).filter_map(ValueId::of_small).collect();
+            assert!(are_same(&list, &list.clone()));
+            for place in 0..list.len() {
+                let mut other = list.clone();
+                other[place] = ValueId::NIL;
+                assert!(!are_same(&list, &other), "{length} {place}");
+            }
+        }
     }
 
     #[test]
