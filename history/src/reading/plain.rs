@@ -26,7 +26,8 @@ pub(crate) enum Shape {
     FirstAndNil,
     /// `[first [a b]]`
     FirstAndPair,
-    /// A transaction: `b` micro-operations of [`Names::flats`] from `a` on, with the items of their lists from `first` on.
+    /// A transaction: `b` micro-operations of [`Names::flats`] from `a` on, with the items of their lists from
+    /// `items` on.
     Txn,
 }
 
@@ -35,10 +36,12 @@ pub(crate) enum Shape {
 pub(crate) struct Plain {
     /// Zero if the text has none.
     pub time_ns: u64,
-    /// The key, or the first of a value that has one; of a transaction see [`Shape::Txn`].
+    /// The key, or the first of a value that has one.
     pub first: i64,
     pub a: i64,
     pub b: i64,
+    /// Of a transaction: see [`Shape::Txn`].
+    pub items: usize,
     /// Where it begins and ends in its chunk.
     pub at: u32,
     pub end: u32,
@@ -60,6 +63,7 @@ impl Plain {
         first: 0,
         a: 0,
         b: 0,
+        items: 0,
         at: 0,
         end: 0,
         process: 0,
@@ -90,7 +94,7 @@ impl Plain {
     /// Makes it the transaction of the micro-operations since the mark.
     pub(crate) fn set_txn(&mut self, flats: &Flats, start: Mark) {
         self.shape = Shape::Txn;
-        self.first = start.items as i64;
+        self.items = start.items;
         self.a = start.micros as i64;
         self.b = (flats.mark().micros - start.micros) as i64;
     }
@@ -138,7 +142,7 @@ impl Names {
     /// The transaction of an event that is one.
     #[inline]
     pub(crate) fn txn(&self, plain: &Plain) -> FlatTxn<'_> {
-        let start = Mark { micros: plain.a as usize, items: plain.first as usize };
+        let start = Mark { micros: plain.a as usize, items: plain.items };
         self.flats.txn(start, plain.b as usize)
     }
 
