@@ -24,9 +24,7 @@ impl Row {
 
     /// Gives its value the form that its function asks for.
     pub(super) fn settle_function(&mut self) -> Result<(), EdnError> {
-        // An answer that says nothing is one to what was asked.
-        let says_nothing = self.op.kind != Kind::Invoke && self.op.value.is_nil();
-        if !self.has_f && !says_nothing && !Mop::are_shaped(&self.op.value) {
+        if !self.has_f && !Mop::are_shaped(&self.op.value) {
             return Err(self.wrong("f", "missing".into(), "a function (only transactions may leave it out)"));
         }
         let value = std::mem::take(&mut self.op.value);

@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn lists_of_a_key_share_their_memory() {
         let read = |list: &str| format!(r#" 0:txn=[["r",5,null]]>[["r",5,{list}]]"#);
-        let history = history(&["[1,2]", "[1]", "[]", "null", "[1,3]", "[1,2,3]", "7"].map(|list| read(list)).concat());
+        let history = history(&["[1,2]", "[1]", "[]", "null", "[1,3]", "[1,2,3]", "7"].map(read).concat());
         let ids = |all: &[u32]| all.iter().filter_map(|&id| ValueId::of_small(id)).collect::<Vec<_>>();
         let deviant = ids(&[1, 3]);
         let wanted = [

@@ -188,8 +188,7 @@ impl Draft {
         op.kind = self.kind.ok_or_else(|| missing("the field `type`"))?;
         op.f = match self.f {
             Some(f) => f,
-            // An answer that says nothing is one to what was asked.
-            None if Mop::are_shaped(&op.value) || op.kind != Kind::Invoke && op.value.is_nil() => F::Txn,
+            None if Mop::are_shaped(&op.value) => F::Txn,
             None => return Err(missing("the field `f`")),
         };
         op.value = json::shaped(&op.f, op.value);

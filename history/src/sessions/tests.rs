@@ -93,7 +93,10 @@ fn dbcop_in_json() {
     }
 }
 
-fn bincode(sessions: &[&[(&[(u8, u64, u64, u8)], u8)]]) -> Vec<u8> {
+/// Events (whether each writes, variable, value, whether it succeeded), and whether the transaction did.
+type BincodeTxn<'a> = (&'a [(u8, u64, u64, u8)], u8);
+
+fn bincode(sessions: &[&[BincodeTxn<'_>]]) -> Vec<u8> {
     let mut out = Vec::new();
     let number = |out: &mut Vec<u8>, number: u64| out.extend_from_slice(&number.to_le_bytes());
     (1..6).for_each(|header| number(&mut out, header));
@@ -120,7 +123,8 @@ fn bincode(sessions: &[&[(&[(u8, u64, u64, u8)], u8)]]) -> Vec<u8> {
 
 #[test]
 fn dbcop_in_bincode() {
-    let first: &[(&[_], u8)] = &[(&[(1, 3, 1, 1), (0, 4, 0, 1), (1, 5, 9, 0), (0, 4, 9, 0)], 1), (&[(1, 3, 2, 1)], 0)];
+    let first: &[BincodeTxn<'_>] =
+        &[(&[(1, 3, 1, 1), (0, 4, 0, 1), (1, 5, 9, 0), (0, 4, 9, 0)], 1), (&[(1, 3, 2, 1)], 0)];
     let bytes = bincode(&[first, &[(&[(0, 3, 1, 1)], 1)], &[]]);
     let history = read(Format::Dbcop, bytes.as_slice()).expect("a history");
     let expected = [r#"0: [["w",3,1],["r",4,null]]"#, r#"1: [["r",3,1]]"#, r#"0: [["w",5,9]]!"#, r#"0: [["w",3,2]]!"#];
