@@ -271,7 +271,8 @@ const RESUMED: [&str; 17] = [
 /// `schism check`
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// A run folder (`runs/latest`), or a history: a file (.jsonl, .edn, .log, .txt), or `-` for standard input.
+    /// A run folder (`runs/latest`), or a history: a file (.jsonl, .edn, .log, .txt, .hist, .json, .bincode), `-` for
+    /// standard input, or a folder of Cobra's logs (`--format cobra`).
     pub target: PathBuf,
     /// The checker, for a history; a run knows its own (`schism list checkers`).
     #[arg(long)]
@@ -330,6 +331,18 @@ pub enum FormatChoice {
     EtcdLog,
     /// Maps with a key each: get, put and append of texts (model `string`).
     KvText,
+    /// Plume's, PolySI's and AWDIT's text: `r(KEY,VALUE,SESSION,TXN)`. This and the following know no real time.
+    Plume,
+    /// AWDIT's `test` format: `r KEY VALUE`, dashes between transactions, `=` between sessions.
+    Awdit,
+    /// dbcop's JSON of 2026 or bincode of 2019.
+    Dbcop,
+    /// dbcop's compact text: `[x:=1 y==?]`.
+    Hist,
+    /// A folder of Cobra's logs, one a session.
+    Cobra,
+    /// VeriStrong's `elle-list-append`: `SESSION TXN A KEY VALUE`.
+    Veristrong,
 }
 
 /// What a `fail` of a compare-and-set says.

@@ -112,7 +112,7 @@ fn histories_are_judged_with_the_right_exit() {
         // Without an ending that tells, the first line does.
         ("history.txt", VALID, 0, ""),
         ("stale.txt", STALE, 1, ""),
-        ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log or kv-text"),
+        ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log, kv-text"),
         ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt) nor its first line"),
         ("valid.log", &etcd_log("7"), 0, ""),
         ("stale.log", &etcd_log("nil"), 1, ""),

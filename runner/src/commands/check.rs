@@ -24,7 +24,8 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     }
     let is_import = args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown;
     witness::allowed(args)?;
-    let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
+    let is_logs = args.format == FormatChoice::Cobra && args.target.is_dir();
+    let is_folder = !is_logs && args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
     if is_folder && is_import {
         return Err(RunnerError::Usage(format!(
             "{} is the folder of a run, whose history says all by itself; --format and --failed-cas are for history files",
@@ -78,7 +79,8 @@ fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
 }
 
 fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
-    let (history, facts, info) = if args.target.is_dir() {
+    let is_run = args.target.is_dir() && args.format != FormatChoice::Cobra;
+    let (history, facts, info) = if is_run {
         let Record { history, facts, info, .. } = judge::read(&RunDir::open(&args.runs, &args.target)?)?;
         (history, facts, info)
     } else {
