@@ -3,6 +3,7 @@
 #[path = "../../../examples/txn_bench/generate.rs"]
 mod generate;
 mod lattice;
+mod literature;
 mod orders;
 mod plain;
 mod singles;

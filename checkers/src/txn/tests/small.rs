@@ -51,7 +51,8 @@ fn edit(random: &mut ChaCha8Rng, ops: &mut Vec<Op>, data: Data) {
                 }
             }
         }
-        1 | 2 => {
+        1 | 2 => swap_writers(random, ops),
+        3 => {
             let from = random.random_range(0..ops.len());
             let op = ops.remove(from);
             ops.insert(random.random_range(0..=ops.len()), op);
@@ -60,6 +61,28 @@ fn edit(random: &mut ChaCha8Rng, ops: &mut Vec<Op>, data: Data) {
     }
     for (time, op) in ops.iter_mut().enumerate() {
         op.time_ns = time as u64;
+    }
+}
+
+/// Two writers of a key write each other's value: the versions come in another order than the transactions.
+fn swap_writers(random: &mut ChaCha8Rng, ops: &mut [Op]) {
+    let written = ops.iter().filter(|op| op.kind == Kind::Invoke).flat_map(mops).filter(|mop| &*mop.f != "r");
+    let written: Vec<(Key, Value)> = written.map(|mop| (mop.key.clone(), mop.value.clone())).collect();
+    if written.is_empty() {
+        return;
+    }
+    let (key, one) = written[random.random_range(0..written.len())].clone();
+    let others: Vec<Value> = written.into_iter().filter(|(other, _)| *other == key).map(|(_, value)| value).collect();
+    let two = others[random.random_range(0..others.len())].clone();
+    for op in ops {
+        let Value::Txn(mops) = &mut op.value else { continue };
+        for mop in mops.iter_mut().filter(|mop| &*mop.f != "r" && mop.key == key) {
+            if mop.value == one {
+                mop.value = two.clone();
+            } else if mop.value == two {
+                mop.value = one.clone();
+            }
+        }
     }
 }
 
