@@ -50,7 +50,7 @@ levels! {
     AxiomaticReadAtomic = "axiomatic-read-atomic",
     AxiomaticCausal = "axiomatic-causal",
     SessionParallelSnapshotIsolation = "session-parallel-snapshot-isolation",
-    SessionPrefix = "session-prefix",
+    SessionPrefix = "axiomatic-prefix",
     SessionUpdateSerializable = "session-update-serializable",
     Sequential = "sequential",
     Linearizable = "linearizable",
@@ -97,7 +97,7 @@ fn verdict(level: Level, holds: bool, direct: Direct) -> Option<bool> {
     let dirty = matches!(level, L::Pl1 | L::SessionPl1 | L::StrongPl1);
     if direct.disorder || direct.unwritten || direct.intermediate {
         // What dirty writes are, the order of versions must say, and here it does not.
-        return if !dirty { Some(false) } else if direct.disorder { None } else { Some(holds) };
+        return if !dirty { Some(false) } else if direct.disorder || direct.unwritten { None } else { Some(holds) };
     }
     if !direct.internal {
         return Some(holds);

@@ -22,12 +22,11 @@ enum Visible {
 
 /// Verifies a derivation of serializability, of the axioms of Biswas and Enea, or of the causal models.
 pub fn verify(history: &History, kind: &str, transactions: &[OpIndex], lines: &[Derived]) -> Result<(), String> {
-    let visible = match kind {
-        "not-serializable" | "not-serializable-process" | "not-serializable-realtime" => Visible::Ordered,
+    let visible = match kind.strip_suffix("-process").unwrap_or(kind) {
+        "not-serializable" | "not-serializable-realtime" => Visible::Ordered,
         "non-monotonic-view" => Visible::Earlier,
         "fractured-read" | "non-repeatable-read" => Visible::Step,
-        "stale-causal-read" | "not-causal" | "not-pram" | "not-monotonic-reads" | "not-monotonic-writes"
-        | "not-read-your-writes" | "not-writes-follow-reads" => Visible::Steps,
+        "stale-causal-read" => Visible::Steps,
         _ => return super::orders::verify(history, kind, transactions),
     };
     let mut proof = Proof { history, kind, transactions, visible, lines, rests: Vec::new() };
@@ -57,6 +56,11 @@ impl<'h> Proof<'h> {
         Ok(txn)
     }
 
+    /// Whether the kind is one of a level that keeps the order of processes.
+    fn keeps_processes(&self) -> bool {
+        self.kind.ends_with("-process") || self.kind.ends_with("-realtime")
+    }
+
     /// Verifies a line; the assumptions that it rests on.
     fn line(&self, place: usize) -> Result<BTreeSet<usize>, String> {
         let line = &self.lines[place];
@@ -69,7 +73,7 @@ impl<'h> Proof<'h> {
             rests.extend(known.iter().copied());
         }
         let holds = match (line.rule, &from) {
-            (Rule::Process, Some(from)) => from.is_before_in_process(&to) && self.kind != "not-serializable",
+            (Rule::Process, Some(from)) => from.is_before_in_process(&to) && self.keeps_processes(),
             (Rule::Realtime, Some(from)) => from.is_before(&to) && self.kind == "not-serializable-realtime",
             (Rule::ReadsFrom, None) => true,
             (Rule::ReadsFrom, Some(from)) => !self.reads(&to, Some(from), None).is_empty(),
@@ -83,7 +87,8 @@ impl<'h> Proof<'h> {
                 let key = line.key.as_deref();
                 let reads = self.reads(from, other.as_ref(), key);
                 let later = other.as_ref().is_none_or(|writer| self.path(line, writer.invoked, to.invoked));
-                reads.iter().any(|&(key, _)| writes(&to, key)) && later && self.visible == Visible::Ordered
+                let may = other.is_none() || self.visible == Visible::Ordered;
+                reads.iter().any(|&(key, _)| writes(&to, key)) && later && may
             }
             (Rule::Assumed, Some(_)) => {
                 rests.insert(place);
@@ -124,7 +129,7 @@ impl<'h> Proof<'h> {
         let read = |before: u32| self.reads(reader, Some(writer), None).iter().any(|&(_, place)| place < before);
         match self.visible {
             Visible::Earlier => read(micro),
-            Visible::Step => read(u32::MAX) || writer.is_before_in_process(reader),
+            Visible::Step => read(u32::MAX) || self.keeps_processes() && writer.is_before_in_process(reader),
             _ => read(u32::MAX) || self.path(line, writer.invoked, reader.invoked),
         }
     }

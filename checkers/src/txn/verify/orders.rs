@@ -37,19 +37,17 @@ struct Orders {
 
 /// Verifies that some transactions have no commit order that the level of the kind allows.
 pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result<(), String> {
-    let (asks, processes, realtime) = match kind {
-        "not-serializable" => (Asks::Serial, false, false),
-        "not-serializable-process" => (Asks::Serial, true, false),
-        "not-serializable-realtime" => (Asks::Serial, true, true),
-        "not-snapshot-isolation" => (Asks::Snapshots { conflicts: false }, false, false),
-        "not-snapshot-isolation-process" => (Asks::Snapshots { conflicts: false }, true, false),
-        "not-snapshot-isolation-realtime" => (Asks::Snapshots { conflicts: false }, true, true),
-        "not-prefix" => (Asks::Snapshots { conflicts: true }, true, false),
-        "not-parallel-snapshot-isolation" => (Asks::Visible { conflicts: false, closed: true }, true, false),
-        "not-update-serializable" => (Asks::Updates, true, false),
-        "stale-causal-read" => (Asks::Visible { conflicts: true, closed: true }, true, false),
-        "fractured-read" | "non-repeatable-read" => (Asks::Visible { conflicts: true, closed: false }, true, false),
-        "non-monotonic-view" => (Asks::Earlier, true, false),
+    let realtime = kind.ends_with("-realtime");
+    let processes = realtime || kind.ends_with("-process");
+    let asks = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
+        "not-serializable" => Asks::Serial,
+        "not-snapshot-isolation" => Asks::Snapshots { conflicts: false },
+        "not-prefix" => Asks::Snapshots { conflicts: true },
+        "not-parallel-snapshot-isolation" => Asks::Visible { conflicts: false, closed: true },
+        "not-update-serializable" => Asks::Updates,
+        "stale-causal-read" => Asks::Visible { conflicts: true, closed: true },
+        "fractured-read" | "non-repeatable-read" => Asks::Visible { conflicts: true, closed: false },
+        "non-monotonic-view" => Asks::Earlier,
         _ => return Err("no commit order defines it".to_owned()),
     };
     if transactions.len() > TRANSACTIONS_MAX {
