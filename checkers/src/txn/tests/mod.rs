@@ -2,6 +2,7 @@
 
 #[path = "../../../examples/txn_bench/generate.rs"]
 mod generate;
+mod differential;
 mod lattice;
 mod literature;
 mod orders;
