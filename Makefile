@@ -28,6 +28,7 @@ bench: setup
 	$(CARGO) bench --locked -p schism --bench controller
 	$(CARGO) run --locked --release -p schism-checkers --example linear_bench
 	$(CARGO) run --locked --release -p schism-checkers --example buffers_bench
+	$(CARGO) run --locked --release -p schism-checkers --example objects_bench
 	$(CARGO) run --locked --release -p schism-history --example read_rates
 
 lint:

@@ -272,7 +272,7 @@ pub struct Step {
 }
 
 /// Why a transaction was before another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Dependency {
     /// `ww`, `wr`, `rw`, `wwp`, `wrp`, `rwp`, `process`, `realtime`.
     pub kind: String,

@@ -1,6 +1,6 @@
 //! One operation in words: `process 3 wrote 7 to key 5 on n2`, and short, for a drawing: `write 7`.
 
-use schism_history::{Call, F, History, Kind, OpIndex, Process, Value, ValueRef};
+use schism_history::{Call, F, History, Kind, Mop, OpIndex, Process, Value, ValueRef};
 
 use crate::words;
 
@@ -31,6 +31,39 @@ pub fn told<'a>(history: &'a History, call: &Call) -> ValueRef<'a> {
 /// Whether an `ok` compare-and-set changed something.
 pub fn cas_matched(history: &History, call: &Call) -> bool {
     call.outcome == Kind::Ok && call.completion.and_then(|completion| history.matched(completion)) != Some(false)
+}
+
+/// A micro-operation in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MicroText {
+    /// `append 1 to 5`, `read 5: [1 2]`, `write 7 to 5`.
+    pub text: String,
+    /// Whether it is about a list.
+    pub is_list: bool,
+    /// Whether it reads.
+    pub is_read: bool,
+}
+
+/// The micro-operations of a transaction, in order; none for another call.
+pub fn micros(history: &History, call: &Call) -> Vec<MicroText> {
+    let ended = call.completion.filter(|_| call.outcome == Kind::Ok);
+    let value = history.value(ended.unwrap_or(call.invoke));
+    let Value::Txn(mops) = &*value else { return Vec::new() };
+    let one = |mop: &Mop| {
+        let key = words::name(&mop.key.to_string());
+        let carried = words::value(&mop.value);
+        let is_read = matches!(&*mop.f, "r" | "read");
+        let is_list = &*mop.f == "append" || is_read && matches!(mop.value, Value::List(_) | Value::Pair(_));
+        let text = match &*mop.f {
+            "append" => format!("append {carried} to {key}"),
+            "w" | "write" => format!("write {carried} to {key}"),
+            _ if is_read && ended.is_none() => format!("read {key}"),
+            _ if is_read => format!("read {key}: {carried}"),
+            f => format!("{} {key} {carried}", words::cut(f, 24)),
+        };
+        MicroText { text, is_list, is_read }
+    };
+    mops.iter().map(one).collect()
 }
 
 /// The call as a label: `write 7`, `read → 6`, `cas 1 → 2`, `cas 1 → 2 no match`, `read ?`.
@@ -70,6 +103,13 @@ pub fn deed(history: &History, call: &Call) -> String {
         }
         (F::Cas, Value::Pair([old, new]), _) => {
             format!("{who} asked to change {object} from {old} to {new}{node} (compare-and-set)")
+        }
+        (F::Txn, Value::Txn(mops), outcome) => {
+            let verb = if outcome == Kind::Ok { "ran" } else { "asked for" };
+            let shown: Vec<String> = micros(history, call).into_iter().take(12).map(|micro| micro.text).collect();
+            let more = if mops.len() > 12 { format!(" · and {} more", mops.len() - 12) } else { String::new() };
+            let what = if shown.is_empty() { "an empty transaction".to_owned() } else { shown.join(" · ") };
+            format!("{who} {verb} {what}{more}{node}")
         }
         (f, _, outcome) => {
             let f = words::cut(f.as_str(), 40);

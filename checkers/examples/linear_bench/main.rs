@@ -2,9 +2,10 @@
 //!
 //!     cargo run --release -p schism-checkers --example linear_bench -- [--seed N] [--valid | --stale] [ROW ...]
 //!     cargo run --release -p schism-checkers --example linear_bench -- --curve ROW
+//!     cargo run --release -p schism-checkers --example linear_bench -- --text jsonl|edn [ROW ...]
 //!
 //! Rows are named by letters (without any: all); each is measured as it is and with one stale read. `--curve` measures
-//! one row from 10,000 to 10 million operations. Bytes are by how much the process' resident memory grows while it checks;
+//! one row from 10,000 to 10 million operations. `--text` reads the history from a file of that format first, and times both. Bytes are by how much the process' resident memory grows while it checks;
 //! `x sha` is the time in passes of SHA-256 over the same history as JSON Lines, made in the same run.
 
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
@@ -16,7 +17,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schism_checkers::linear::{Linearizable, ModelName};
 use schism_checkers::{Budget, Checker, Gap};
-use schism_history::RunFacts;
+use schism_history::{History, Import, Keyed, RunFacts, edn, jsonl};
 use simulated::{Wanted, history};
 
 /// A row of the table of figures.
@@ -72,12 +73,47 @@ const ROWS: &[Row] = &[
     row("i", "one key, unique values, 100 in doubt", Wanted { doubts: 100, ..BASE }),
 ];
 
+/// A format of text.
+#[derive(Clone, Copy)]
+enum Text {
+    Jsonl,
+    Edn,
+}
+
+impl Text {
+    fn write(self, history: &History) -> std::io::Result<tempfile::NamedTempFile> {
+        let file = tempfile::NamedTempFile::new()?;
+        let out = std::io::BufWriter::new(file.as_file());
+        match self {
+            Text::Jsonl => jsonl::write(history, out)?,
+            Text::Edn => edn::write(history, out)?,
+        }
+        Ok(file)
+    }
+
+    fn read(self, file: &tempfile::NamedTempFile) -> Result<History, String> {
+        let reader = std::io::BufReader::new(file.reopen().map_err(|error| error.to_string())?);
+        let import = Import::default();
+        match self {
+            Text::Jsonl => jsonl::read_with(reader, &import).map_err(|error| error.to_string()),
+            Text::Edn => edn::read_from(reader, Keyed::Yes, &import).map_err(|error| error.to_string()),
+        }
+        .map(|(history, _)| history)
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     let after = |name: &str| {
         let place = arguments.iter().position(|argument| argument == name)?;
         arguments.get(place + 1).cloned()
+    };
+    let text = match after("--text").as_deref() {
+        None => None,
+        Some("edn") => Some(Text::Edn),
+        Some("jsonl") => Some(Text::Jsonl),
+        Some(other) => return println!("--text {other}: there are jsonl and edn"),
     };
     let seed = after("--seed").and_then(|text| text.parse().ok()).unwrap_or(1);
     println!("seed {seed}, {} threads", rayon::current_num_threads());
@@ -92,7 +128,7 @@ fn main() {
                 1 => Wanted { operations, doubts: operations / 100, ..row.wanted },
                 _ => Wanted { keys, ..row.wanted },
             };
-            tell(row, wanted, seed);
+            tell(row, wanted, seed, text);
         }
         return;
     }
@@ -103,19 +139,26 @@ fn main() {
     for row in ROWS.iter().filter(named) {
         for stale in [false, true] {
             if !flag(if stale { "--valid" } else { "--stale" }) {
-                tell(row, Wanted { stale, ..row.wanted }, seed);
+                tell(row, Wanted { stale, ..row.wanted }, seed, text);
             }
         }
     }
 }
 
 /// Makes a history, checks it, and tells what that took.
-fn tell(row: &Row, wanted: Wanted, seed: u64) {
+fn tell(row: &Row, wanted: Wanted, seed: u64, text: Option<Text>) {
     let history = history(&mut ChaCha8Rng::seed_from_u64(seed), wanted);
     let (sha256_seconds, _) = measure::sha256_pass(&history);
     let checker = Linearizable { model: row.model };
-    let (finding, seconds, bytes) =
-        measure::measured(|| checker.check(&history, &RunFacts::default(), &Budget::default()));
+    let check = |history: &History| checker.check(history, &RunFacts::default(), &Budget::default());
+    let (finding, seconds, bytes) = match text {
+        None => measure::measured(|| check(&history)),
+        Some(text) => {
+            let file = text.write(&history).expect("the folder of temporary files can be written");
+            drop(history);
+            measure::measured(|| check(&text.read(&file).expect("it was written so")))
+        }
+    };
     let count = wanted.keys as f64 * wanted.operations as f64;
     println!(
         "{:>5} {:<38} {count:>9} {:>5} | {seconds:>8.3} {:>10.0} {:>7.2} {:>9.1} {:>6.0} {:>12} {:>8}  {:?} {}",

@@ -362,7 +362,7 @@ impl<'a> Blocks<'a> {
         const CANNOT_WAIT_MAX: usize = 2000;
         let mut not_before: FxHashMap<u32, u32> = FxHashMap::default();
         let mut cannot_wait: FxHashSet<u32> = FxHashSet::default();
-        let mut spare = self.spare();
+        let mut spare = if self.mutation.is(Mutant::SpareUnused) { Vec::new() } else { self.spare() };
         for _ in 0..ROUNDS_MAX {
             let changes = self.changes(&zones, &not_before, &mut cannot_wait)?;
             let unexplained = self.unexplained(&changes);
@@ -382,6 +382,8 @@ impl<'a> Blocks<'a> {
                     not_before.insert(zone.first, begin);
                     zones.push(Zone { f: begin, ..zone });
                     moved = true;
+                } else if self.mutation.is(Mutant::NothingMoved) {
+                    return None;
                 } else {
                     let zone = put_behind(&mut zones, number, begin)?;
                     not_before.insert(zone, begin);

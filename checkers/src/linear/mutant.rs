@@ -67,6 +67,10 @@ pub(crate) enum Mutant {
     MissesFit,
     /// Blocks: a value is written later for a "no match", whether those who observe it can wait or not.
     DelayUnchecked,
+    /// Blocks: no write in doubt explains a "no match".
+    SpareUnused,
+    /// Blocks: no other zone is moved to explain a "no match".
+    NothingMoved,
     /// Blocks: what a compare-and-set in doubt needed is not looked at further.
     DoubtNotFollowed,
 }

@@ -7,6 +7,7 @@
 //! looked like over time, what was done to the cluster, and where it ran.
 
 mod coverage;
+mod cycle;
 mod drawing;
 pub(crate) mod frame;
 mod plots;

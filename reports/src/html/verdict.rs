@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use schism_checkers::Outcome;
 
-use super::{Page, drawing};
+use super::{Page, cycle, drawing};
 use crate::sentence::{self, Counterexample, OPERATIONS_MAX, Proof};
 use crate::terminal;
 use crate::words::{self, count, plural};
@@ -118,6 +118,7 @@ pub(super) fn counterexample(page: &Page<'_>) -> Markup {
             }
             (in_words(&proof))
             (drawing::drawing(page, first))
+            (cycle::drawing(page.story.history, first.anomaly, "cycle"))
             @if found.len() > 1 { (further(page, &found[1..])) }
         }
     }
@@ -157,10 +158,11 @@ fn further(page: &Page<'_>, found: &[Counterexample<'_>]) -> Markup {
         found.iter().take(FURTHER_MAX).map(|found| sentence::prove(page.story.history, found.anomaly)).collect();
     html! {
         h3 { "Further anomalies: " (count(found.len() as u64)) }
-        @for proof in &told {
+        @for (place, proof) in told.iter().enumerate() {
             details {
                 summary { (words::capital(&proof.title)) ": " (words::cut(&proof.headline, 300)) }
                 (in_words(proof))
+                (cycle::drawing(page.story.history, found[place].anomaly, &format!("cycle-{place}")))
                 @if !proof.note.is_empty() { p class="dim" { (words::capital(&proof.note)) "." } }
             }
         }

@@ -4,6 +4,7 @@
 mod fault;
 mod gap;
 mod pattern;
+mod transactions;
 mod witness;
 
 use schism_checkers::{Outcome, Verdict, Witness};
@@ -11,6 +12,7 @@ use schism_history::{OpIndex, RunFacts};
 
 pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
+pub use transactions::name as transaction_name;
 pub use witness::{Counterexample, OPERATIONS_MAX, Proof, Told, counterexamples, decimals, prove};
 
 use crate::Story;
@@ -200,6 +202,12 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
              Software that trusts what it reads (locks, leader election, counters, configuration) can then act on data \
              that is no longer true, or act twice."
         )
+    } else if found.first().is_some_and(|first| is_of_transactions(&first.anomaly.witness)) {
+        format!(
+            "Transactions of {database} were not kept apart as the asked isolation level promises. Software that checks \
+             something and then acts on it in one transaction (a balance, a stock, a rule over several rows) can act on \
+             what another transaction was about to change."
+        )
     } else if sequential {
         format!(
             "The answers that {database} gave its clients cannot have come from one copy of the data, not even from one \
@@ -225,6 +233,10 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
         ));
     }
     paragraphs
+}
+
+fn is_of_transactions(witness: &Witness) -> bool {
+    matches!(witness, Witness::Cycle { .. } | Witness::Micros { .. } | Witness::NoCommitOrder { .. })
 }
 
 /// How old answers were, where some were older than the last value but one.
@@ -289,11 +301,14 @@ pub fn overlapping(windows: &[Window], from_ns: u64, to_ns: u64) -> impl Iterato
 
 /// From the first invocation to the last event of a counterexample's operations.
 fn time_of(story: &Story<'_>, found: &Counterexample<'_>) -> Option<(u64, u64)> {
-    let (Witness::Nonlinearizable { operations, .. }
-    | Witness::Nonsequential { operations, .. }
-    | Witness::ReplicasDisagree { operations, .. }) = &found.anomaly.witness
-    else {
-        return None;
+    let operations: Vec<OpIndex> = match &found.anomaly.witness {
+        Witness::Nonlinearizable { operations, .. }
+        | Witness::Nonsequential { operations, .. }
+        | Witness::ReplicasDisagree { operations, .. }
+        | Witness::NoCommitOrder { transactions: operations, .. } => operations.clone(),
+        Witness::Cycle { steps, .. } => steps.iter().map(|step| step.transaction).collect(),
+        Witness::Micros { places, .. } => places.iter().map(|place| place.transaction).collect(),
+        _ => return None,
     };
     let calls = || operations.iter().filter_map(|&invoke| crate::phrase::call_at(story.history, invoke));
     let from = calls().map(|call| story.history.time_ns(call.invoke)).min()?;

@@ -4,7 +4,7 @@ use schism_checkers::anomaly::{Because, Exclusion, Illegal, Path};
 use schism_checkers::{Anomaly, Verdict, Witness};
 use schism_history::{Call, F, History, Kind, OpIndex, Value};
 
-use super::pattern;
+use super::{pattern, transactions};
 use crate::phrase;
 use crate::words::{self, count, letter, plural};
 
@@ -40,6 +40,9 @@ fn size(witness: &Witness) -> usize {
         Witness::Nonlinearizable { operations, .. } | Witness::Nonsequential { operations, .. } => operations.len(),
         // Members that differ explain stale answers, and say it plainly: told before what follows from it.
         Witness::ReplicasDisagree { .. } => 0,
+        Witness::Cycle { steps, .. } => steps.len(),
+        Witness::Micros { places, .. } => places.len(),
+        Witness::NoCommitOrder { transactions, .. } => transactions.len(),
         _ => usize::MAX,
     }
 }
@@ -88,6 +91,9 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
         let scope = anomaly.key.as_deref().map_or("this history", |_| "this key");
         let note = note(*smallest, operations.len(), *operations_count, scope);
         return without_process_order(history, operations, title, &key, note);
+    }
+    if let Some(proof) = transactions::prove(history, anomaly, &title) {
+        return proof;
     }
     let Witness::Nonlinearizable { operations, smallest, blocked, paths, operations_count, initial, exclusion, .. } =
         &anomaly.witness

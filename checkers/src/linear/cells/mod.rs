@@ -24,7 +24,8 @@
 //!    before the other's moment, and so before this one's.)
 //! 5. **Doubt.** Operations in doubt are counted by class. Of equal ones those with an end are used first, as the others
 //!    can be used later. Those that began after the moment can only be used for what stands now, so these are
-//!    used first for that.
+//!    used first for that. (It decides nothing, it saves rows: where an older one, used now, is missing in a block later,
+//!    what follows it in the block can follow it now, and the block's beginning after that leads to the same state.)
 //! 6. **Goal.** From the blind write on, and in blocks until the due operation is placed, only states are visited from
 //!    which open operations lead to one that the due operation accepts.
 //!

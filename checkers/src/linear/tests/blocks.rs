@@ -7,10 +7,10 @@ use schism_history::notation;
 use super::brute;
 use super::store::{Shape, history};
 use crate::linear::blocks::rule;
-use crate::linear::models::Register;
+use crate::linear::models::{Register, RegisterAction};
 use crate::linear::mutant::{Mutant, Mutation};
 use crate::linear::ruling::Ruling;
-use crate::linear::split;
+use crate::linear::split::{self, Operation};
 
 const MODEL: Register = Register { cas: true };
 
@@ -76,6 +76,35 @@ fn every_mutant_is_noticed() {
     assert!(survivors.is_empty(), "not noticed: {survivors:?}");
 }
 
+fn operations_of(line: &str) -> Vec<Operation<RegisterAction>> {
+    let history = notation::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let keys = split::by_key(&history);
+    keys.first().map(|key| split::operations(&MODEL, &history, key).operations).unwrap_or_default()
+}
+
+/// What only "no match" needs: each line is told right, and the mutant tells something else.
+#[test]
+fn rules_of_no_match_are_needed() {
+    let miss = "a compare-and-set that did not match needs an order to be looked for";
+    let cases = [
+        // A write in doubt stands in between.
+        ("9:w5? 0:w1 0:c1>6~", "good", Mutant::SpareUnused, miss),
+        // One that is still open stands in between.
+        ("1:w2( 0:w1 0:c1>6~ 1)", "good", Mutant::NothingMoved, miss),
+    ];
+    for (line, expected, mutant, changed) in cases {
+        let operations = operations_of(line);
+        let told = |mutation| match rule(&operations, mutation) {
+            Ruling::Good { .. } => "good",
+            Ruling::Bad { .. } => "bad",
+            Ruling::Unfit(why) => why,
+        };
+        assert_eq!(told(Mutation::default()), expected, "{line}");
+        assert_eq!(told(Mutation { mutant: Some(mutant) }), changed, "{mutant:?}: {line}");
+        assert_eq!(brute::linearizable(&MODEL, &operations), expected == "good", "{line}");
+    }
+}
+
 /// One line a case: `good`, `bad` or why the algorithm passes.
 #[test]
 fn pitfalls() {
@@ -119,10 +148,7 @@ fn pitfalls() {
         ("0:w1? 1:c1>6~", "good"),
     ];
     for (line, expected) in cases {
-        let history = notation::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        let keys = split::by_key(&history);
-        let operations =
-            keys.first().map(|key| split::operations(&MODEL, &history, key).operations).unwrap_or_default();
+        let operations = operations_of(line);
         let told = match rule(&operations, Mutation::default()) {
             Ruling::Good { .. } => "good",
             Ruling::Bad { .. } => "bad",

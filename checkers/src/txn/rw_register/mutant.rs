@@ -1,0 +1,42 @@
+//! Named ways to break this room, for tests alone (see [`crate::linear::mutant`]).
+
+use crate::linear::mutant;
+
+/// One defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(super) enum Mutant {
+    /// A transaction in doubt was never committed.
+    DoubtNeverSeen,
+    /// Every transaction in doubt was committed.
+    DoubtAlwaysSeen,
+    /// A value that was written over in its transaction may be read.
+    IntermediateFits,
+    /// A value of a failed transaction may be read.
+    FailedFits,
+    /// Of several writers of a value the first is taken.
+    FirstWriterTaken,
+    /// Nothing is nothing, even if somebody wrote it.
+    NilAlwaysInitial,
+    /// Reads of own writes are not looked at.
+    InternalIdle,
+    /// Reads of own writes are reads from others.
+    OwnIsExternal,
+    /// Two readers of one version are told apart by their writes' values.
+    LostUpdateOfInitialForgotten,
+    /// Readers of nothing come before no writer.
+    InitialForgotten,
+    /// A reader comes before its own write.
+    OwnRw,
+    /// The order of processes holds between neighbours of all keys alone.
+    SequentialOfLastOnly,
+    /// A version that was read in doubt is known.
+    RealtimeOfDoubt,
+    /// Only the first reader of a version is looked at.
+    FirstReaderOnly,
+    /// A source that contradicts itself is kept.
+    CyclesKept,
+}
+
+/// Which defect is chosen; none outside of tests.
+pub(super) type Mutation = mutant::Mutation<Mutant>;

@@ -1,0 +1,301 @@
+//! Who read what from whom, transaction by transaction.
+
+use rayon::prelude::*;
+use schism_history::{MicroF, ValueId};
+
+use super::Uncertain;
+use super::mutant::{Mutant, Mutation};
+use super::own::Own;
+use super::writers::{Entry, LastWrites, NOBODYS, Writers};
+use crate::anomaly::AnomalyKind;
+use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
+use crate::txn::txns::{TxnId, Txns};
+
+/// So many of each kind of anomaly are told; the others are counted.
+pub(super) const FEW: usize = 8;
+
+/// Transactions that a thread takes at once.
+const BLOCK: u32 = 1 << 13;
+
+/// A read that no good history has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// What is wrong with it.
+    pub kind: AnomalyKind,
+    /// The reader.
+    pub reader: TxnId,
+    /// The read's place.
+    pub micro: u32,
+    /// The key's number.
+    pub key: u32,
+    /// The write that it contradicts, if there is one.
+    pub write: Option<(TxnId, u32)>,
+}
+
+/// A transaction that read a version and wrote the key afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Update {
+    /// The key's number.
+    pub key: u32,
+    /// Who wrote the version.
+    pub of: TxnId,
+    /// The transaction.
+    pub by: TxnId,
+    /// The read's place.
+    pub micro: u32,
+}
+
+/// What all reads say.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Reads and writes.
+    pub accesses: Accesses,
+    /// Reads of values that several wrote.
+    pub uncertain: Vec<Uncertain>,
+    /// The first ones of each kind, in order of the readers.
+    pub troubles: Vec<Trouble>,
+    /// How many there are of each kind.
+    pub counts: Vec<(AnomalyKind, u64)>,
+    /// Who updated what, in order of key, version and transaction.
+    pub updates: Vec<Update>,
+}
+
+impl Reads {
+    /// Judges each read.
+    pub fn of(txns: &Txns<'_>, writers: &Writers, last: &LastWrites, mutation: Mutation) -> Reads {
+        let ok_count = txns.ok_count();
+        let blocks: Vec<Block> = (0..ok_count.div_ceil(BLOCK))
+            .into_par_iter()
+            .map(|number| {
+                let mut judge = Judge { txns, writers, mutation, own: Own::default(), block: Block::default() };
+                for id in number * BLOCK..((number + 1) * BLOCK).min(ok_count) {
+                    judge.transaction(id);
+                }
+                judge.block
+            })
+            .collect();
+        Reads::join(txns, last, blocks, writers.keys_count() as u32, mutation)
+    }
+
+    fn join(txns: &Txns<'_>, last: &LastWrites, blocks: Vec<Block>, keys_count: u32, mutation: Mutation) -> Reads {
+        let mut all = Reads { accesses: Accesses::new(keys_count), ..Reads::default() };
+        let mut is_seen = vec![mutation.is(Mutant::DoubtAlwaysSeen); txns.len() - txns.ok_count() as usize];
+        let mut id = 0;
+        for block in blocks {
+            let mut start = 0;
+            for &end in &block.ends {
+                all.accesses.push(&block.reads[start..end as usize], last.of(id), true);
+                (start, id) = (end as usize, id + 1);
+            }
+            for seen in block.seen {
+                is_seen[(seen - txns.ok_count()) as usize] |= !mutation.is(Mutant::DoubtNeverSeen);
+            }
+            for trouble in block.troubles {
+                if all.troubles.iter().filter(|known| known.kind == trouble.kind).count() < FEW {
+                    all.troubles.push(trouble);
+                }
+            }
+            for (kind, count) in block.counts {
+                add(&mut all.counts, kind, count);
+            }
+            all.uncertain.extend(block.uncertain);
+            all.updates.extend(block.updates);
+        }
+        for is_seen in is_seen {
+            all.accesses.push(&[], last.of(id), is_seen);
+            id += 1;
+        }
+        all.updates.par_sort_unstable();
+        all
+    }
+}
+
+/// Counts one more of a kind.
+pub(super) fn add(counts: &mut Vec<(AnomalyKind, u64)>, kind: AnomalyKind, more: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += more,
+        None => counts.push((kind, more)),
+    }
+}
+
+/// What the reads of some transactions say.
+#[derive(Debug, Default)]
+struct Block {
+    reads: Vec<Read>,
+    ends: Vec<u32>,
+    uncertain: Vec<Uncertain>,
+    troubles: Vec<Trouble>,
+    counts: Vec<(AnomalyKind, u64)>,
+    updates: Vec<Update>,
+    /// Transactions in doubt whose values were read.
+    seen: Vec<TxnId>,
+}
+
+/// From where a value may come.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    /// From there, or from nowhere.
+    One(TxnId),
+    /// From one of these.
+    Several(Vec<TxnId>),
+    /// From nowhere good.
+    Bad(AnomalyKind, Option<(TxnId, u32)>),
+}
+
+struct Judge<'a> {
+    txns: &'a Txns<'a>,
+    writers: &'a Writers,
+    mutation: Mutation,
+    own: Own,
+    block: Block,
+}
+
+impl Judge<'_> {
+    fn transaction(&mut self, id: TxnId) {
+        self.own.clear();
+        let txn = self.txns.txn(id);
+        let first = self.block.reads.len();
+        for (place, micro) in txn.micros().enumerate() {
+            if self.writers.foreign[micro.key as usize] {
+                continue;
+            }
+            let place = place as u32;
+            let value = self.writers.lists.number(self.txns.history(), txn, micro.key, micro.value);
+            match micro.f {
+                MicroF::Write => {
+                    let is_first = self.own.of(micro.key).is_none();
+                    self.own.write(micro.key, place, value);
+                    if is_first {
+                        self.update(id, micro.key, first);
+                    }
+                }
+                MicroF::Read => match self.own.of(micro.key).copied() {
+                    Some(own) if !self.mutation.is(Mutant::OwnIsExternal) => {
+                        if own.value != value && !self.mutation.is(Mutant::InternalIdle) {
+                            self.internal(id, place, micro.key, value, own.micro);
+                        }
+                    }
+                    _ => self.external(id, place, micro.key, value),
+                },
+                _ => {}
+            }
+        }
+        self.block.ends.push(self.block.reads.len() as u32);
+    }
+
+    /// The transaction writes a key for the first time: it updates each version that it had read of it.
+    fn update(&mut self, id: TxnId, key: u32, first: usize) {
+        let known = self.block.updates.len();
+        for place in first..self.block.reads.len() {
+            let read = self.block.reads[place];
+            let is_known = |known: &[Update]| known.iter().any(|update| update.of == read.writer);
+            if read.key == key && read.writer != UNKNOWN && !is_known(&self.block.updates[known..]) {
+                self.block.updates.push(Update { key, of: read.writer, by: id, micro: read.micro });
+            }
+        }
+    }
+
+    /// A read of a key that its transaction had not written.
+    fn external(&mut self, id: TxnId, place: u32, key: u32, value: u32) {
+        let writer = match self.source(id, place, key, value) {
+            Source::One(writer) => {
+                self.see(writer);
+                writer
+            }
+            Source::Several(candidates) if self.mutation.is(Mutant::FirstWriterTaken) => {
+                self.see(candidates[0]);
+                candidates[0]
+            }
+            Source::Several(candidates) => {
+                candidates.iter().for_each(|&writer| self.see(writer));
+                self.block.uncertain.push(Uncertain { reader: id, micro: place, key, candidates });
+                UNKNOWN
+            }
+            Source::Bad(kind, write) => {
+                self.trouble(Trouble { kind, reader: id, micro: place, key, write });
+                UNKNOWN
+            }
+        };
+        self.block.reads.push(Read { key, writer, micro: place });
+    }
+
+    /// A read of something else than what its transaction had written last.
+    fn internal(&mut self, id: TxnId, place: u32, key: u32, value: u32, own: u32) {
+        let later = self.writers.of_value(key, value).iter().find(|entry| entry.txn == id && entry.micro() > place);
+        let (kind, write) = match later {
+            Some(entry) => (AnomalyKind::FutureRead, entry.micro()),
+            None => (AnomalyKind::Internal, own),
+        };
+        self.trouble(Trouble { kind, reader: id, micro: place, key, write: Some((id, write)) });
+        match self.source(id, place, key, value) {
+            Source::One(writer) => self.see(writer),
+            Source::Several(candidates) => candidates.iter().for_each(|&writer| self.see(writer)),
+            Source::Bad(kind @ (AnomalyKind::G1a | AnomalyKind::GarbageRead), write) => {
+                let wrote_it = self.writers.of_value(key, value).iter().any(|entry| entry.txn == id);
+                if !wrote_it {
+                    self.trouble(Trouble { kind, reader: id, micro: place, key, write });
+                }
+            }
+            Source::Bad(..) => {}
+        }
+    }
+
+    /// Takes the good explanations, if there are any: then it is no anomaly. Else the bad one that is there.
+    fn source(&self, id: TxnId, place: u32, key: u32, value: u32) -> Source {
+        let entries = if value == NOBODYS { &[] } else { self.writers.of_value(key, value) };
+        let all_count = self.txns.len() as TxnId;
+        let is_good = |entry: &&Entry| {
+            entry.txn != id
+                && (entry.txn < all_count || self.mutation.is(Mutant::FailedFits))
+                && (entry.is_last() || self.mutation.is(Mutant::IntermediateFits))
+        };
+        let mut good = entries.iter().filter(is_good).map(|entry| entry.txn);
+        let is_nil = value == ValueId::NIL.number();
+        match (good.next(), is_nil) {
+            (None, true) => return Source::One(INITIAL),
+            (Some(_), true) if self.mutation.is(Mutant::NilAlwaysInitial) => return Source::One(INITIAL),
+            (Some(writer), _) => {
+                let mut candidates = vec![writer];
+                for other in good {
+                    if candidates.last() != Some(&other) {
+                        candidates.push(other);
+                    }
+                }
+                if is_nil {
+                    candidates.push(INITIAL);
+                }
+                return if candidates.len() == 1 { Source::One(writer) } else { Source::Several(candidates) };
+            }
+            (None, false) => {}
+        }
+        let of = |entry: &Entry| Some((entry.txn, entry.micro()));
+        if let Some(later) = entries.iter().find(|entry| entry.txn == id && entry.micro() > place) {
+            return Source::Bad(AnomalyKind::FutureRead, of(later));
+        }
+        if let Some(intermediate) = entries.iter().find(|entry| entry.txn != id && entry.txn < all_count) {
+            return Source::Bad(AnomalyKind::G1b, of(intermediate));
+        }
+        match entries.iter().find(|entry| entry.txn >= all_count) {
+            Some(failed) => Source::Bad(AnomalyKind::G1a, of(failed)),
+            None => Source::Bad(AnomalyKind::GarbageRead, None),
+        }
+    }
+
+    fn see(&mut self, writer: TxnId) {
+        if writer >= self.txns.ok_count() && (writer as usize) < self.txns.len() {
+            self.block.seen.push(writer);
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        add(&mut self.block.counts, trouble.kind, 1);
+        if self.block.troubles.iter().filter(|known| known.kind == trouble.kind).count() < FEW {
+            self.block.troubles.push(trouble);
+        }
+    }
+}
+
+/// The place of a transaction's last write of a key.
+pub(super) fn write_of(writes: &[Write], key: u32) -> Option<u32> {
+    writes.iter().find(|write| write.key == key).map(|write| write.micro)
+}
