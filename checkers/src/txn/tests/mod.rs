@@ -2,7 +2,6 @@
 
 #[path = "../../../examples/txn_bench/generate.rs"]
 mod generate;
-mod differential;
 mod lattice;
 mod literature;
 mod orders;
@@ -10,3 +9,4 @@ mod plain;
 mod singles;
 mod small;
 mod stores;
+mod verified;

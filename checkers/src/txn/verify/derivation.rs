@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use schism_history::{History, OpIndex};
 
-use super::view::{Txn, txn};
+use super::view::{Txn, is_later, txn};
 use crate::anomaly::{Derived, Rule};
 
 /// What makes a transaction visible to another at a level, and which orders all levels of its kind keep.
@@ -90,6 +90,7 @@ impl<'h> Proof<'h> {
                 let may = other.is_none() || self.visible == Visible::Ordered;
                 reads.iter().any(|&(key, _)| writes(&to, key)) && later && may
             }
+            (Rule::Versions, Some(from)) => line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key)),
             (Rule::Assumed, Some(_)) => {
                 rests.insert(place);
                 true

@@ -140,3 +140,18 @@ pub fn follows(history: &History, key: u32, before: Option<ValueId>, after: &Txn
     }
     !seen && after.ended.is_some() && longest.last().copied() == before
 }
+
+/// Whether the second appended to a list after the first: as the longest list that was read shows, or because nobody read
+/// what it appended although it ended well.
+pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str) -> bool {
+    let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
+    let key = key as u32;
+    let longest = lists(history, key).max_by_key(Vec::len).unwrap_or_default();
+    let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
+    let appends = |txn: &Txn<'_>| !txn.own(key, txn.micros().len() as u32).is_empty();
+    match (place(first), place(second)) {
+        (Some(first), Some(second)) => first < second,
+        (Some(_), None) => appends(second) && second.ended.is_some(),
+        _ => false,
+    }
+}
