@@ -437,9 +437,9 @@ impl Maker {
             match self.wanted.store {
                 Store::Serial => false,
                 Store::SnapshotIsolation | Store::ParallelSnapshotIsolation => write.length < newest,
-                Store::ReadCommitted => micros
-                    .iter()
-                    .any(|read| read.element == 0 && read.key == write.key && read.length < newest),
+                Store::ReadCommitted => {
+                    micros.iter().any(|read| read.element == 0 && read.key == write.key && read.length < newest)
+                }
                 Store::Prefix | Store::Causal | Store::Pram => micros[place..]
                     .iter()
                     .any(|read| read.element == 0 && read.key == write.key && read.length < newest),

@@ -95,7 +95,8 @@ fn agrees(data: Data, seed: u64, rounds: usize, open_percent: usize) {
         line_is_right(&history, &column, &finding);
         witnesses += witnesses_are_right(&history, &finding);
         let outcome = finding.outcome();
-        let right = matches!((outcome, holds), (Outcome::Valid, true) | (Outcome::Invalid, false) | (Outcome::Unknown, _));
+        let right =
+            matches!((outcome, holds), (Outcome::Valid, true) | (Outcome::Invalid, false) | (Outcome::Unknown, _));
         assert!(right, "{level} is {outcome:?}: {}\n{finding:#?}", notation::write(&history));
         told[place][if outcome == Outcome::Unknown { 2 } else { usize::from(holds) }] += 1;
     }

@@ -52,9 +52,9 @@ const IMPLIES: &[(Level, &[Level])] = {
 fn a_level_holds_where_one_that_implies_it_holds() {
     let mut random = ChaCha8Rng::seed_from_u64(51);
     let mut verdicts = vec![[0usize; 2]; LEVELS.len()];
-    for round in 0..4_000 {
+    for round in 0..2_000 {
         let data = if round % 2 == 0 { Data::Lists } else { Data::Registers };
-        let history = small(&mut random, data, 6);
+        let history = small(&mut random, data, if round % 6 == 0 { 6 } else { 5 });
         let Some(column) = judge(&Plain::of(&history)) else { continue };
         for (place, verdict) in column.0.iter().enumerate() {
             if let Some(holds) = verdict {
@@ -75,7 +75,7 @@ fn a_level_holds_where_one_that_implies_it_holds() {
     }
     for (verdicts, (_, name)) in verdicts.iter().zip(LEVELS) {
         println!("{name}: {verdicts:?}");
-        assert!(verdicts[1] > 100 && verdicts[0] >= 15, "{name}: {verdicts:?}");
+        assert!(verdicts[1] > 100 && verdicts[0] >= 5, "{name}: {verdicts:?}");
     }
 }
 
@@ -102,7 +102,7 @@ fn stores_keep_what_they_promise_and_no_more() {
     use Level::*;
     for &(store, fresh) in STORES {
         let mut broken = vec![0usize; LEVELS.len()];
-        for seed in 0..400 {
+        for seed in 0..150 {
             let wanted = Wanted {
                 store,
                 fresh,
@@ -120,7 +120,12 @@ fn stores_keep_what_they_promise_and_no_more() {
             let history = history(wanted);
             let Some(column) = judge(&Plain::of(&history)) else { continue };
             for &level in promised(store, fresh) {
-                assert_ne!(column.get(level), Some(false), "{store:?} {fresh:?}: {level:?} {}", notation::write(&history));
+                assert_ne!(
+                    column.get(level),
+                    Some(false),
+                    "{store:?} {fresh:?}: {level:?} {}",
+                    notation::write(&history)
+                );
             }
             for &(level, _) in LEVELS {
                 broken[level as usize] += usize::from(column.get(level) == Some(false));

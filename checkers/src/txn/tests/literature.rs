@@ -47,7 +47,13 @@ fn every_example_has_its_column_by_brute_force() {
             LEVELS.iter().filter(|(level, _)| column.get(*level).is_none()).map(|(_, name)| *name).collect();
         let marked = silent.iter().map(|name| format!("~{name}"));
         let found: Vec<String> = column.broken().iter().map(|name| (*name).to_owned()).chain(marked).collect();
-        println!("{}\n{}\n{}\n{}\n", example.name, example.source, example.history, if found.is_empty() { "-".into() } else { found.join(" ") });
+        println!(
+            "{}\n{}\n{}\n{}\n",
+            example.name,
+            example.source,
+            example.history,
+            if found.is_empty() { "-".into() } else { found.join(" ") }
+        );
         let expected: Vec<&str> = example.broken.iter().copied().filter(|name| *name != "-").collect();
         if column.broken() != expected || silent != example.silent {
             wrong.push(example.name);

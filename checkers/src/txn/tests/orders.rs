@@ -82,8 +82,9 @@ pub fn judge(plain: &Plain) -> Option<Column> {
     for case in &cases {
         holds |= Orders::of(case).holds;
     }
-    let single = |level: Level, realtime| (u64::from(singles::explained(plain, realtime))) << level as u32;
-    holds |= single(Level::Sequential, false) | single(Level::Linearizable, true);
+    let linearizable = singles::explained(plain, true);
+    holds |= u64::from(linearizable) << Level::Linearizable as u32;
+    holds |= u64::from(linearizable || singles::explained(plain, false)) << Level::Sequential as u32;
     let verdict = |&(level, _): &(Level, &str)| verdict(level, holds >> level as u32 & 1 == 1, direct);
     Some(Column(LEVELS.iter().map(verdict).collect()))
 }
@@ -97,7 +98,13 @@ fn verdict(level: Level, holds: bool, direct: Direct) -> Option<bool> {
     let dirty = matches!(level, L::Pl1 | L::SessionPl1 | L::StrongPl1);
     if direct.disorder || direct.unwritten || direct.intermediate {
         // What dirty writes are, the order of versions must say, and here it does not.
-        return if !dirty { Some(false) } else if direct.disorder || direct.unwritten { None } else { Some(holds) };
+        return if !dirty {
+            Some(false)
+        } else if direct.disorder || direct.unwritten {
+            None
+        } else {
+            Some(holds)
+        };
     }
     if !direct.internal {
         return Some(holds);
@@ -118,8 +125,17 @@ fn verdict(level: Level, holds: bool, direct: Direct) -> Option<bool> {
             | L::StrongPl2
             | L::AxiomaticReadCommitted
     );
-    if dirty { Some(holds) } else if silent { None } else { Some(false) }
+    if dirty {
+        Some(holds)
+    } else if silent {
+        None
+    } else {
+        Some(false)
+    }
 }
+
+/// The levels that orders decide: all but those of single operations, which stand last.
+const ORDERED: u64 = (1 << Level::Sequential as u32) - 1;
 
 struct Orders<'c> {
     case: &'c Case,
@@ -167,6 +183,10 @@ impl<'c> Orders<'c> {
 
     /// All orders that keep wr and what lists show.
     fn walk(&mut self, placed: u32) {
+        // Nothing is left to be shown where all levels hold that orders decide.
+        if self.holds & ORDERED == ORDERED {
+            return;
+        }
         if self.order.len() == self.case.count {
             self.judge();
             return;
@@ -192,20 +212,11 @@ impl<'c> Orders<'c> {
         let process = &self.case.process;
         let realtime = &self.case.realtime;
         let nothing = &vec![0; self.case.count];
-        let (ww, rw) = self.dependencies();
-        let reach = self.closure(&ww, &[]);
-        self.set(L::CursorStability, |orders| orders.has_stable_cursors());
-        self.set(L::MonotonicView, |orders| orders.has_monotonic_views(&rw, &reach));
-        self.set(L::ConsistentView, |_| rw.iter().all(|&(a, b)| reach[b] >> a & 1 == 0));
-        // With all transactions beginning before any commits there are no edges of starts, so that this is the same.
-        let consistent = self.holds >> L::ConsistentView as u32 & 1 == 1;
-        self.set(L::ForwardConsistentView, |_| consistent);
-        self.set(L::RepeatableRead, |orders| {
-            let all = orders.closure(&ww, &rw);
-            (0..all.len()).all(|txn| all[txn] >> txn & 1 == 0)
-        });
-        self.set(L::UpdateSerializable, |orders| orders.has_serial_updates(&ww, &rw, nothing));
-        self.set(L::SessionUpdateSerializable, |orders| orders.has_serial_updates(&ww, &rw, process));
+        if !self.has([L::CursorStability, L::MonotonicView, L::UpdateSerializable, L::SessionUpdateSerializable])
+            || !self.has([L::ConsistentView, L::ForwardConsistentView, L::RepeatableRead, L::Pl2])
+        {
+            self.judge_by_cycles();
+        }
         self.set(L::MonotonicAtomicView, |orders| orders.has_monotonic_reads());
         self.set(L::AxiomaticReadCommitted, |orders| orders.keeps(process) && orders.has_monotonic_reads());
         for (level, conflicts, closed, keeps) in [
@@ -235,6 +246,30 @@ impl<'c> Orders<'c> {
         }
     }
 
+    fn has(&self, levels: [Level; 4]) -> bool {
+        levels.iter().all(|&level| self.holds >> level as u32 & 1 == 1)
+    }
+
+    fn judge_by_cycles(&mut self) {
+        use Level as L;
+        let process = &self.case.process;
+        let nothing = &vec![0; self.case.count];
+        let (ww, rw) = self.dependencies();
+        let reach = self.closure(&ww, &[]);
+        self.set(L::CursorStability, |orders| orders.has_stable_cursors());
+        self.set(L::MonotonicView, |orders| orders.has_monotonic_views(&rw, &reach));
+        self.set(L::ConsistentView, |_| rw.iter().all(|&(a, b)| reach[b] >> a & 1 == 0));
+        // With all transactions beginning before any commits there are no edges of starts, so that this is the same.
+        let consistent = self.holds >> L::ConsistentView as u32 & 1 == 1;
+        self.set(L::ForwardConsistentView, |_| consistent);
+        self.set(L::RepeatableRead, |orders| {
+            let all = orders.closure(&ww, &rw);
+            (0..all.len()).all(|txn| all[txn] >> txn & 1 == 0)
+        });
+        self.set(L::UpdateSerializable, |orders| orders.has_serial_updates(&ww, &rw, nothing));
+        self.set(L::SessionUpdateSerializable, |orders| orders.has_serial_updates(&ww, &rw, process));
+    }
+
     fn keeps(&self, before: &[u32]) -> bool {
         (0..self.case.count).all(|txn| bits(before[txn]).all(|other| self.position[other] < self.position[txn]))
     }
@@ -258,7 +293,9 @@ impl<'c> Orders<'c> {
             if let Some(writer) = read.writer {
                 after[writer] |= 1 << read.reader;
             }
-            rw.extend(self.next(read.key, read.writer).filter(|&next| next != read.reader).map(|next| (read.reader, next)));
+            rw.extend(
+                self.next(read.key, read.writer).filter(|&next| next != read.reader).map(|next| (read.reader, next)),
+            );
         }
         (after, rw)
     }
@@ -329,7 +366,8 @@ impl<'c> Orders<'c> {
     /// Whoever read from a transaction reads nothing older than its writes afterwards.
     fn has_monotonic_reads(&self) -> bool {
         self.case.reads.iter().all(|read| {
-            let earlier = self.case.reads.iter().filter(|other| other.reader == read.reader && other.micro < read.micro);
+            let earlier =
+                self.case.reads.iter().filter(|other| other.reader == read.reader && other.micro < read.micro);
             earlier.filter_map(|other| other.writer).all(|seen| {
                 Some(seen) == read.writer
                     || self.writers[read.key] >> seen & 1 == 0
@@ -370,7 +408,8 @@ impl<'c> Orders<'c> {
                 most = most.min(self.next(read.key, read.writer).map_or(most, |next| self.position[next]));
             }
             for key in (0..self.case.keys_count).filter(|&key| !conflicts && self.writers[key] >> txn & 1 == 1) {
-                let before = self.order[..self.position[txn]].iter().rposition(|&other| self.writers[key] >> other & 1 == 1);
+                let before =
+                    self.order[..self.position[txn]].iter().rposition(|&other| self.writers[key] >> other & 1 == 1);
                 least = least.max(before.map_or(0, |place| place + 1));
             }
             least <= most

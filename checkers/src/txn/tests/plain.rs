@@ -119,10 +119,12 @@ impl Plain {
 
     fn last_write(&self, txn: usize, key: usize) -> Option<(usize, u32)> {
         let micros = self.txns[txn].micros.iter().enumerate().rev();
-        micros.filter_map(|(place, micro)| match micro {
-            Micro::Write { key: other, value } if *other == key => Some((place, *value)),
-            _ => None,
-        }).next()
+        micros
+            .filter_map(|(place, micro)| match micro {
+                Micro::Write { key: other, value } if *other == key => Some((place, *value)),
+                _ => None,
+            })
+            .next()
     }
 
     fn wrote(&self, txn: usize, key: usize, value: u32) -> bool {
@@ -163,11 +165,21 @@ impl Plain {
     }
 
     /// What a read saw of others: the newest value. `None`: it saw its own write alone, or contradicts it.
-    fn external(&self, reader: usize, micro: usize, key: usize, values: &[u32], direct: &mut Direct) -> Option<Option<u32>> {
-        let own: Vec<u32> = self.txns[reader].micros[..micro].iter().filter_map(|micro| match micro {
-            Micro::Write { key: other, value } if *other == key => Some(*value),
-            _ => None,
-        }).collect();
+    fn external(
+        &self,
+        reader: usize,
+        micro: usize,
+        key: usize,
+        values: &[u32],
+        direct: &mut Direct,
+    ) -> Option<Option<u32>> {
+        let own: Vec<u32> = self.txns[reader].micros[..micro]
+            .iter()
+            .filter_map(|micro| match micro {
+                Micro::Write { key: other, value } if *other == key => Some(*value),
+                _ => None,
+            })
+            .collect();
         if !self.lists {
             if own.is_empty() {
                 return Some(values.last().copied());
@@ -252,7 +264,8 @@ impl Plain {
     fn case(&self, reads: &[Read], chains: &[Vec<u32>]) -> Case {
         let seen = |txn: usize| {
             let read = reads.iter().any(|read| read.writer == Some(txn));
-            let listed = chains.iter().enumerate().any(|(key, chain)| chain.iter().any(|&value| self.wrote(txn, key, value)));
+            let listed =
+                chains.iter().enumerate().any(|(key, chain)| chain.iter().any(|&value| self.wrote(txn, key, value)));
             self.txns[txn].ended.is_some() || !self.txns[txn].failed && (read || listed)
         };
         let committed: Vec<usize> = (0..self.txns.len()).filter(|&txn| seen(txn)).collect();

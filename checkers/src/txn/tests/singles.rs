@@ -19,10 +19,7 @@ pub fn explained(plain: &Plain, realtime: bool) -> bool {
             }
         }
     }
-    let start = State {
-        done: vec![(0, 0); lines.len()],
-        values: vec![Vec::new(); plain.keys_count],
-    };
+    let start = State { done: vec![(0, 0); lines.len()], values: vec![Vec::new(); plain.keys_count] };
     let mut seen = BTreeSet::new();
     let mut open = vec![start];
     while let Some(state) = open.pop() {
@@ -50,7 +47,10 @@ struct State {
 
 impl State {
     fn is_done(&self, plain: &Plain, lines: &[Vec<usize>]) -> bool {
-        lines.iter().zip(&self.done).all(|(line, done)| line[done.0..].iter().all(|&txn| plain.txns[txn].ended.is_none()))
+        lines
+            .iter()
+            .zip(&self.done)
+            .all(|(line, done)| line[done.0..].iter().all(|&txn| plain.txns[txn].ended.is_none()))
     }
 
     fn after(&self, plain: &Plain, lines: &[Vec<usize>], line: usize, realtime: bool) -> Vec<State> {

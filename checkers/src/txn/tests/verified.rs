@@ -154,7 +154,11 @@ const ROWS: &[Row] = &[
         right: r#"{"type":"stale-causal-read","witness":{"witness":"no-commit-order","transactions":[0,1,2],"smallest":true,"derivation":[
             {"from":0,"to":1,"key":"1","rule":"reads-from"},{"from":1,"to":2,"key":"2","rule":"reads-from"},
             {"from":2,"to":0,"key":"1","rule":"written-after-read","rests_on":[0,1]}]}}"#,
-        wrong: &[(r#""from":0,"to":1"#, r#""from":1,"to":0"#), ("[0,1,2]", "[0,1]"), (r#""rests_on":[0,1]"#, r#""rests_on":[0,7]"#)],
+        wrong: &[
+            (r#""from":0,"to":1"#, r#""from":1,"to":0"#),
+            ("[0,1,2]", "[0,1]"),
+            (r#""rests_on":[0,1]"#, r#""rests_on":[0,7]"#),
+        ],
     },
     Row {
         history: r#"0:txn=[["r",1,null],["w",1,1]]( 1:txn=[["r",1,null],["w",1,2]]( 0) 1)"#,
@@ -175,7 +179,11 @@ const ROWS: &[Row] = &[
     Row {
         history: r#"0:txn=[["w",1,1]]( 1:txn=[["w",2,1]]( 2:txn=[["r",1,null],["r",2,null]]( 3:txn=[["r",1,null],["r",2,null]]( 0) 1) 2)[["r",1,1],["r",2,null]] 3)[["r",1,null],["r",2,1]]"#,
         right: r#"{"type":"not-prefix","witness":{"witness":"no-commit-order","transactions":[0,1,2,3],"smallest":true,"derivation":[]}}"#,
-        wrong: &[("not-prefix", "not-parallel-snapshot-isolation"), ("not-prefix", "not-update-serializable"), ("0,1,2,3", "0,1,2")],
+        wrong: &[
+            ("not-prefix", "not-parallel-snapshot-isolation"),
+            ("not-prefix", "not-update-serializable"),
+            ("0,1,2,3", "0,1,2"),
+        ],
     },
     Row {
         history: r#"0:txn=[["r",1,null],["w",2,1]]( 1:txn=[["r",2,null],["w",1,1]]( 0) 1)"#,
@@ -188,7 +196,8 @@ const ROWS: &[Row] = &[
 fn right_witnesses_are_verified_and_wrong_ones_are_not() {
     for row in ROWS {
         let history = notation::parse(row.history).expect("a history");
-        let anomaly = |text: &str| serde_json::from_str::<Anomaly>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let anomaly =
+            |text: &str| serde_json::from_str::<Anomaly>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         assert_eq!(verify(&history, &anomaly(row.right)), Ok(()), "{}", row.right);
         for (part, other) in row.wrong {
             let text = row.right.replacen(part, other, 1);

@@ -90,7 +90,9 @@ impl<'h> Proof<'h> {
                 let may = other.is_none() || self.visible == Visible::Ordered;
                 reads.iter().any(|&(key, _)| writes(&to, key)) && later && may
             }
-            (Rule::Versions, Some(from)) => line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key)),
+            (Rule::Versions, Some(from)) => {
+                line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key))
+            }
             (Rule::Assumed, Some(_)) => {
                 rests.insert(place);
                 true

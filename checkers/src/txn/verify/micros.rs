@@ -63,7 +63,9 @@ fn any_two(micros: &[(Role, Micro<'_>)], wanted: impl Fn(&Micro<'_>, &Micro<'_>)
 
 /// Whether a read has the value of a write, of a list anywhere.
 fn read_from(read: &Micro<'_>, write: &Micro<'_>) -> bool {
-    let (Some((key, values)), Some((other, value))) = (read.0.read(read.1), write.0.written(write.1)) else { return false };
+    let (Some((key, values)), Some((other, value))) = (read.0.read(read.1), write.0.written(write.1)) else {
+        return false;
+    };
     key == other && values.contains(&value)
 }
 

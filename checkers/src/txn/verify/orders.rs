@@ -98,7 +98,8 @@ impl Orders {
         let mut lists = Vec::new();
         for (at, txn) in txns.iter().enumerate() {
             let places = 0..txn.micros().len() as u32;
-            let mut keys: Vec<u32> = places.clone().filter_map(|place| txn.written(place)).map(|(key, _)| key).collect();
+            let mut keys: Vec<u32> =
+                places.clone().filter_map(|place| txn.written(place)).map(|(key, _)| key).collect();
             keys.sort_unstable();
             keys.dedup();
             lists.extend(keys.iter().copied().filter(|&key| is_list(history, key)));
@@ -129,9 +130,8 @@ impl Orders {
 
     /// What the longest list of a key says about its writers.
     fn take_list(&mut self, history: &History, txns: &[Txn<'_>], key: u32) {
-        let reads = all(history).flat_map(|txn| {
-            (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>()
-        });
+        let reads = all(history)
+            .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>());
         let lists = reads.filter(|(other, _)| *other == key).map(|(_, list)| list);
         let longest = lists.max_by_key(Vec::len).unwrap_or_default();
         let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
@@ -184,9 +184,10 @@ impl Orders {
 
     fn allows(&self) -> bool {
         match self.asks {
-            Asks::Serial => self.reads.iter().all(|&(reader, key, _, writer)| {
-                self.newest(&self.order[..self.position(reader)], key) == writer
-            }),
+            Asks::Serial => self
+                .reads
+                .iter()
+                .all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer),
             Asks::Snapshots { conflicts } => (0..self.count).all(|txn| self.has_snapshot(txn, conflicts)),
             Asks::Visible { conflicts, closed } => self.sees_newest(conflicts, closed),
             Asks::Earlier => self.reads.iter().all(|&(reader, key, place, writer)| {

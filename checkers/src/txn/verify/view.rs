@@ -77,7 +77,11 @@ impl<'h> Txn<'h> {
 
     /// What it wrote to a key before a place.
     pub fn own(&self, key: u32, before: u32) -> Vec<ValueId> {
-        (0..before).filter_map(|place| self.written(place)).filter(|&(other, _)| other == key).map(|(_, value)| value).collect()
+        (0..before)
+            .filter_map(|place| self.written(place))
+            .filter(|&(other, _)| other == key)
+            .map(|(_, value)| value)
+            .collect()
     }
 
     /// What a read saw of others: key, and the newest value (`None`: nothing). No answer where it saw its own write, or
