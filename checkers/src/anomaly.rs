@@ -372,6 +372,8 @@ pub enum Rule {
     OverwrittenBefore,
     /// `from` read the key from `other`, and `to`, which wrote it too, came after `other`: so after the read.
     WrittenAfterRead,
+    /// `to` wrote a later version of the key than `from`, as reads of the key show.
+    Versions,
     /// It was tried the other way round, which leads to a contradiction.
     Otherwise,
     /// It is assumed, to show that it leads to a contradiction.

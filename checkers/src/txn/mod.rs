@@ -24,3 +24,5 @@ pub mod solver;
 pub mod txns;
 pub mod verify;
 pub mod weak;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! Every level by brute force from its definition, simulated stores, and the examples of the literature.
+
+#[path = "../../../examples/txn_bench/generate.rs"]
+mod generate;
+mod lattice;
+mod literature;
+mod orders;
+mod plain;
+mod singles;
+mod small;
+mod stores;
+mod verified;

@@ -1,0 +1,176 @@
+//! Micro-operations that contradict each other by themselves, kind by kind.
+
+use schism_history::{History, ValueId};
+
+use super::view::{Txn, all, is_list, txn};
+use crate::anomaly::{Place, Role};
+
+type Micro<'h> = (Txn<'h>, u32);
+
+/// Verifies them.
+pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), String> {
+    let mut micros: Vec<(Role, Micro<'_>)> = Vec::new();
+    for place in places {
+        let txn = txn(history, place.transaction)?;
+        txn.micro(place.micro)?;
+        micros.push((place.role, (txn, place.micro)));
+    }
+    let holds = match kind {
+        "G1a" => pairs(&micros, is_read, Role::AbortedWrite, |read, write| read_from(read, write) && write.0.failed),
+        "G1b" => pairs(&micros, is_read, Role::Write, is_intermediate),
+        "internal" => micros.iter().any(|(_, micro)| contradicts_itself(history, micro)),
+        "future-read" => pairs(&micros, is_read, Role::Write, |read, write| {
+            read.0.invoked == write.0.invoked && read.1 < write.1 && read_from(read, write)
+        }),
+        "dirty-update" => is_dirty_update(history, &micros),
+        "lost-update" => is_lost_update(&micros),
+        "duplicate-elements" => micros.iter().any(|(_, (txn, place))| {
+            txn.read(*place).is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at])))
+        }),
+        "incompatible-order" => any_two(&micros, |a, b| {
+            let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
+            key == other && !one.starts_with(&two) && !two.starts_with(&one)
+        }),
+        "garbage-read" => micros.iter().any(|(_, micro)| is_garbage(history, micro)),
+        "non-repeatable-read" => any_two(&micros, |a, b| {
+            let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
+            a.0.invoked == b.0.invoked && one.0 == two.0 && one.1 != two.1
+        }),
+        "cyclic-versions" => has_cyclic_versions(&micros),
+        _ => return Err("it is not shown by micro-operations alone, or by those of predicates".to_owned()),
+    };
+    if holds { Ok(()) } else { Err("the micro-operations that are named do not show it".to_owned()) }
+}
+
+fn is_read(role: Role) -> bool {
+    matches!(role, Role::Read | Role::OtherRead)
+}
+
+/// Whether two of them, of these roles, are as wanted.
+fn pairs(
+    micros: &[(Role, Micro<'_>)],
+    first: impl Fn(Role) -> bool,
+    second: Role,
+    wanted: impl Fn(&Micro<'_>, &Micro<'_>) -> bool,
+) -> bool {
+    let second = |a: &Micro<'_>| micros.iter().any(|(role, b)| *role == second && wanted(a, b));
+    micros.iter().any(|(role, a)| first(*role) && second(a))
+}
+
+fn any_two(micros: &[(Role, Micro<'_>)], wanted: impl Fn(&Micro<'_>, &Micro<'_>) -> bool) -> bool {
+    (0..micros.len()).any(|a| (0..a).any(|b| wanted(&micros[a].1, &micros[b].1)))
+}
+
+/// Whether a read has the value of a write, of a list anywhere.
+fn read_from(read: &Micro<'_>, write: &Micro<'_>) -> bool {
+    let (Some((key, values)), Some((other, value))) = (read.0.read(read.1), write.0.written(write.1)) else {
+        return false;
+    };
+    key == other && values.contains(&value)
+}
+
+/// Whether the newest that a read saw was written over by the transaction that had written it.
+fn is_intermediate(read: &Micro<'_>, write: &Micro<'_>) -> bool {
+    let (Some((key, newest)), Some((other, value))) = (read.0.external(read.1), write.0.written(write.1)) else {
+        return false;
+    };
+    let later = |place: u32| write.0.written(place).is_some_and(|(written, _)| written == key);
+    let over = (write.1 + 1..write.0.micros().len() as u32).any(later);
+    read.0.invoked != write.0.invoked && key == other && newest == Some(value) && over
+}
+
+/// Whether a read is not what its own transaction had written or read before.
+fn contradicts_itself(history: &History, (txn, place): &Micro<'_>) -> bool {
+    let Some((key, values)) = txn.read(*place) else { return false };
+    let lists = is_list(history, key);
+    let mut known: Option<Vec<ValueId>> = None;
+    let mut tail: Vec<ValueId> = Vec::new();
+    for earlier in 0..*place {
+        if let Some((other, value)) = txn.written(earlier)
+            && other == key
+        {
+            match &mut known {
+                Some(known) if lists => known.push(value),
+                _ if lists => tail.push(value),
+                _ => known = Some(vec![value]),
+            }
+        }
+        if let Some((other, values)) = txn.read(earlier)
+            && other == key
+        {
+            known = Some(values);
+        }
+    }
+    match known {
+        Some(known) => known != values,
+        None => !values.ends_with(&tail),
+    }
+}
+
+/// Whether a list has what an aborted transaction wrote, and after it what another wrote.
+fn is_dirty_update(history: &History, micros: &[(Role, Micro<'_>)]) -> bool {
+    let lists: Vec<(u32, Vec<ValueId>)> = all(history)
+        .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>())
+        .collect();
+    any_two(micros, |a, b| {
+        [(a, b), (b, a)].into_iter().any(|(aborted, over)| {
+            let (Some((key, old)), Some((other, new))) = (aborted.0.written(aborted.1), over.0.written(over.1)) else {
+                return false;
+            };
+            let lies = |(read, list): &(u32, Vec<ValueId>)| {
+                let at = |value| list.iter().position(|&item| item == value);
+                *read == key && at(old).zip(at(new)).is_some_and(|(old, new)| old < new)
+            };
+            aborted.0.failed && !over.0.failed && key == other && lists.iter().any(lies)
+        })
+    })
+}
+
+/// Whether two transactions read the same version of a key and both wrote the key.
+fn is_lost_update(micros: &[(Role, Micro<'_>)]) -> bool {
+    any_two(micros, |a, b| {
+        let reads = |txn: &Txn<'_>| -> Vec<(u32, Option<ValueId>)> {
+            let all = (0..txn.micros().len() as u32).filter_map(|place| txn.external(place));
+            let writes = |key: u32| !txn.own(key, txn.micros().len() as u32).is_empty();
+            all.filter(|&(key, _)| writes(key)).collect()
+        };
+        let second = reads(&b.0);
+        a.0.invoked != b.0.invoked && reads(&a.0).iter().any(|read| second.contains(read))
+    })
+}
+
+/// Whether a read has a value that nobody ever tried to write.
+fn is_garbage(history: &History, (txn, place): &Micro<'_>) -> bool {
+    let Some((key, values)) = txn.read(*place) else { return false };
+    values.iter().any(|&value| !all(history).any(|txn| txn.place_of(key, value).is_some()))
+}
+
+/// Whether those who read a version and then wrote one, go round.
+fn has_cyclic_versions(micros: &[(Role, Micro<'_>)]) -> bool {
+    let mut next: Vec<(u32, Option<ValueId>, ValueId)> = Vec::new();
+    for (_, (txn, _)) in micros {
+        for write in 0..txn.micros().len() as u32 {
+            let Some((key, value)) = txn.written(write) else { continue };
+            let reads = (0..write).filter_map(|place| txn.external(place)).filter(|&(other, _)| other == key);
+            next.extend(reads.map(|(_, newest)| (key, newest, value)));
+        }
+    }
+    next.iter().any(|&(key, _, start)| {
+        let (mut reached, mut count) = (vec![start], 0);
+        while count < reached.len() {
+            let from = reached[count];
+            count += 1;
+            for &(other, before, after) in &next {
+                if other == key && before == Some(from) {
+                    if after == start {
+                        return true;
+                    }
+                    if !reached.contains(&after) {
+                        reached.push(after);
+                    }
+                }
+            }
+        }
+        false
+    })
+}

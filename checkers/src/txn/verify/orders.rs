@@ -1,0 +1,258 @@
+//! Commit orders of a few transactions, all of them: none is allowed by the level.
+//!
+//! Reads from transactions that are not named are left out, which only makes it easier: where a history has an order, the
+//! same order of some of its transactions explains what these read from each other.
+
+use schism_history::{History, OpIndex};
+
+use super::view::{Txn, all, is_list, txn};
+
+/// Transactions at most.
+const TRANSACTIONS_MAX: usize = 9;
+
+/// What a level asks of a commit order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Serial,
+    Snapshots { conflicts: bool },
+    Visible { conflicts: bool, closed: bool },
+    Earlier,
+    Updates,
+}
+
+/// A read: who, key, place, from whom (`None`: the initial state).
+type Read = (usize, u32, u32, Option<usize>);
+
+struct Orders {
+    count: usize,
+    reads: Vec<Read>,
+    /// By transaction: the keys that it wrote.
+    writes: Vec<Vec<u32>>,
+    /// By transaction: who must come before it in any order; and of these who is visible to it.
+    before: Vec<u32>,
+    visible: Vec<u32>,
+    order: Vec<usize>,
+    asks: Asks,
+}
+
+/// Verifies that some transactions have no commit order that the level of the kind allows.
+pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result<(), String> {
+    let realtime = kind.ends_with("-realtime");
+    let processes = realtime || kind.ends_with("-process");
+    let asks = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
+        "not-serializable" => Asks::Serial,
+        "not-snapshot-isolation" => Asks::Snapshots { conflicts: false },
+        "not-prefix" => Asks::Snapshots { conflicts: true },
+        "not-parallel-snapshot-isolation" => Asks::Visible { conflicts: false, closed: true },
+        "not-update-serializable" => Asks::Updates,
+        "stale-causal-read" => Asks::Visible { conflicts: true, closed: true },
+        "fractured-read" | "non-repeatable-read" => Asks::Visible { conflicts: true, closed: false },
+        "non-monotonic-view" => Asks::Earlier,
+        _ => return Err("no commit order defines it".to_owned()),
+    };
+    if transactions.len() > TRANSACTIONS_MAX {
+        return Err(format!("{} transactions are too many to try all their orders", transactions.len()));
+    }
+    let mut txns = transactions.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
+    txns.retain(|txn| !txn.failed && (txn.ended.is_some() || is_seen(history, txn)));
+    let mut orders = Orders::of(history, &txns, asks);
+    for (b, before) in orders.visible.iter_mut().enumerate() {
+        for (a, txn) in txns.iter().enumerate() {
+            let kept = processes && txn.is_before_in_process(&txns[b]) || realtime && txn.is_before(&txns[b]);
+            *before |= u32::from(kept) << a;
+        }
+    }
+    for (before, visible) in orders.before.iter_mut().zip(&orders.visible) {
+        *before |= visible;
+    }
+    match orders.walk(0) {
+        true => Err("the transactions that are named have a commit order".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Whether a transaction that ended well read what one in doubt wrote.
+fn is_seen(history: &History, txn: &Txn<'_>) -> bool {
+    all(history).any(|reader| {
+        let reads = (0..reader.micros().len() as u32).filter_map(|place| reader.read(place));
+        reads.into_iter().any(|(key, values)| values.iter().any(|&value| txn.place_of(key, value).is_some()))
+    })
+}
+
+fn bits(mask: u32) -> impl Iterator<Item = usize> {
+    (0..32).filter(move |bit| mask >> bit & 1 == 1)
+}
+
+impl Orders {
+    fn of(history: &History, txns: &[Txn<'_>], asks: Asks) -> Orders {
+        let count = txns.len();
+        let mut orders = Orders {
+            count,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            before: vec![0; count],
+            visible: vec![0; count],
+            order: Vec::new(),
+            asks,
+        };
+        let mut lists = Vec::new();
+        for (at, txn) in txns.iter().enumerate() {
+            let places = 0..txn.micros().len() as u32;
+            let mut keys: Vec<u32> =
+                places.clone().filter_map(|place| txn.written(place)).map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            lists.extend(keys.iter().copied().filter(|&key| is_list(history, key)));
+            orders.writes.push(keys);
+            for place in places {
+                let Some((key, newest)) = txn.external(place) else { continue };
+                let Some(value) = newest else {
+                    orders.reads.push((at, key, place, None));
+                    continue;
+                };
+                // Of a value that several wrote, it cannot be said here who was read.
+                let wrote = all(history).filter(|other| other.invoked != txn.invoked && !other.failed);
+                let several = wrote.filter(|other| other.place_of(key, value).is_some()).take(2).count() > 1;
+                let writer = txns.iter().position(|other| other.place_of(key, value).is_some());
+                if let Some(writer) = writer.filter(|&writer| !several && writer != at) {
+                    orders.reads.push((at, key, place, Some(writer)));
+                    orders.visible[at] |= 1 << writer;
+                }
+            }
+        }
+        lists.sort_unstable();
+        lists.dedup();
+        for key in lists {
+            orders.take_list(history, txns, key);
+        }
+        orders
+    }
+
+    /// What the longest list of a key says about its writers.
+    fn take_list(&mut self, history: &History, txns: &[Txn<'_>], key: u32) {
+        let reads = all(history)
+            .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>());
+        let lists = reads.filter(|(other, _)| *other == key).map(|(_, list)| list);
+        let longest = lists.max_by_key(Vec::len).unwrap_or_default();
+        let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
+        for (b, later) in txns.iter().enumerate().filter(|(b, _)| self.writes[*b].contains(&key)) {
+            for (a, earlier) in txns.iter().enumerate().filter(|(a, _)| *a != b && self.writes[*a].contains(&key)) {
+                let first = match (place(earlier), place(later)) {
+                    (Some(a), Some(b)) => a < b,
+                    (a, b) => a.is_some() && b.is_none() && later.ended.is_some(),
+                };
+                self.before[b] |= u32::from(first) << a;
+            }
+        }
+    }
+
+    /// Whether some order that begins so is allowed.
+    fn walk(&mut self, placed: u32) -> bool {
+        if self.order.len() == self.count {
+            return self.allows();
+        }
+        for txn in 0..self.count {
+            if placed >> txn & 1 == 0 && self.before[txn] & !placed == 0 {
+                self.order.push(txn);
+                let found = self.walk(placed | 1 << txn);
+                self.order.pop();
+                if found {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn position(&self, txn: usize) -> usize {
+        self.order.iter().position(|&other| other == txn).unwrap_or(self.count)
+    }
+
+    fn wrote(&self, txn: usize, key: u32) -> bool {
+        self.writes[txn].contains(&key)
+    }
+
+    /// The newest writer of a key among some of the order.
+    fn newest(&self, among: &[usize], key: u32) -> Option<usize> {
+        among.iter().rev().copied().find(|&txn| self.wrote(txn, key))
+    }
+
+    fn next(&self, key: u32, after: Option<usize>) -> Option<usize> {
+        let from = after.map_or(0, |txn| self.position(txn) + 1);
+        self.order[from..].iter().copied().find(|&txn| self.wrote(txn, key))
+    }
+
+    fn allows(&self) -> bool {
+        match self.asks {
+            Asks::Serial => self
+                .reads
+                .iter()
+                .all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer),
+            Asks::Snapshots { conflicts } => (0..self.count).all(|txn| self.has_snapshot(txn, conflicts)),
+            Asks::Visible { conflicts, closed } => self.sees_newest(conflicts, closed),
+            Asks::Earlier => self.reads.iter().all(|&(reader, key, place, writer)| {
+                let earlier = self.reads.iter().filter(|other| other.0 == reader && other.2 < place);
+                earlier.filter_map(|other| other.3).all(|seen| {
+                    let older = |writer| self.position(seen) < self.position(writer);
+                    Some(seen) == writer || !self.wrote(seen, key) || writer.is_some_and(older)
+                })
+            }),
+            Asks::Updates => self.has_serial_updates(),
+        }
+    }
+
+    fn has_snapshot(&self, txn: usize, conflicts: bool) -> bool {
+        let end = self.position(txn);
+        (0..=end).any(|length| {
+            let (snapshot, between) = self.order[..end].split_at(length.min(end));
+            bits(self.visible[txn]).all(|other| snapshot.contains(&other))
+                && self.reads.iter().filter(|read| read.0 == txn).all(|read| self.newest(snapshot, read.1) == read.3)
+                && (conflicts || !self.writes[txn].iter().any(|&key| self.newest(between, key).is_some()))
+        })
+    }
+
+    fn sees_newest(&self, conflicts: bool, closed: bool) -> bool {
+        let mut visible = vec![0u32; self.count];
+        for (place, &txn) in self.order.iter().enumerate() {
+            let mut sees = self.visible[txn];
+            for &other in &self.order[..place] {
+                if !conflicts && self.writes[txn].iter().any(|&key| self.wrote(other, key)) {
+                    sees |= 1 << other;
+                }
+            }
+            if closed {
+                sees |= bits(sees).fold(0, |sum, other| sum | visible[other]);
+            }
+            visible[txn] = sees;
+        }
+        self.reads.iter().all(|&(reader, key, _, writer)| {
+            let seen = self.order.iter().rev().copied();
+            seen.into_iter().find(|&txn| visible[reader] >> txn & 1 == 1 && self.wrote(txn, key)) == writer
+        })
+    }
+
+    /// The updates, and these with each reader alone, depend on each other without a cycle.
+    fn has_serial_updates(&self) -> bool {
+        let mut after = vec![0u32; self.count];
+        for txn in 0..self.count {
+            bits(self.visible[txn]).for_each(|earlier| after[earlier] |= 1 << txn);
+            for &key in &self.writes[txn] {
+                after[txn] |= self.next(key, Some(txn)).map_or(0, |next| 1 << next);
+            }
+        }
+        for &(reader, key, _, writer) in &self.reads {
+            let over = self.next(key, writer).filter(|&over| over != reader);
+            after[reader] |= over.map_or(0, |over| 1 << over);
+        }
+        let updates = (0..self.count).filter(|&txn| !self.writes[txn].is_empty()).fold(0u32, |sum, txn| sum | 1 << txn);
+        (0..self.count).all(|txn| {
+            let some = updates | 1 << txn;
+            let (mut left, mut rounds) = (some, self.count);
+            while left != 0 && rounds > 0 {
+                left &= !bits(left).filter(|&last| after[last] & left == 0).fold(0, |sum, last| sum | 1 << last);
+                rounds -= 1;
+            }
+            left == 0
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! Transactions as the history has them.
+
+use schism_history::{History, Kind, Micro, MicroF, MicroValue, OpIndex, TxnRef, ValueId};
+
+/// A transaction.
+#[derive(Clone, Copy)]
+pub struct Txn<'h> {
+    history: &'h History,
+    /// Its invocation.
+    pub invoked: OpIndex,
+    /// Its completion, if it ended well.
+    pub ended: Option<OpIndex>,
+    /// Whether it certainly did not happen.
+    pub failed: bool,
+    process: u32,
+    txn: TxnRef<'h>,
+}
+
+/// The transaction that was invoked there.
+pub fn txn(history: &History, invoked: OpIndex) -> Result<Txn<'_>, String> {
+    let none = || format!("event {invoked} is no invocation of a transaction by a client");
+    if invoked as usize >= history.len()
+        || history.kind(invoked) != Kind::Invoke
+        || history.process(invoked).client().is_none()
+    {
+        return Err(none());
+    }
+    let completion = history.pair(invoked);
+    let ended = completion.filter(|&end| history.kind(end) == Kind::Ok);
+    let failed = completion.is_some_and(|end| history.kind(end) == Kind::Fail);
+    let txn = history.txn(ended.unwrap_or(invoked)).ok_or_else(none)?;
+    Ok(Txn { history, invoked, ended, failed, process: history.process_id(invoked), txn })
+}
+
+/// All transactions, in order of invocation.
+pub fn all(history: &History) -> impl Iterator<Item = Txn<'_>> {
+    (0..history.len() as OpIndex).filter_map(|index| txn(history, index).ok())
+}
+
+impl<'h> Txn<'h> {
+    /// Its micro-operations.
+    pub fn micros(&self) -> impl ExactSizeIterator<Item = Micro<'h>> + 'h {
+        self.txn.micros()
+    }
+
+    /// One of them.
+    pub fn micro(&self, place: u32) -> Result<Micro<'h>, String> {
+        if (place as usize) < self.txn.len() {
+            return Ok(self.txn.micro(place as usize));
+        }
+        Err(format!("the transaction of event {} has no micro-operation {place}", self.invoked))
+    }
+
+    /// What a micro-operation wrote: key and value.
+    pub fn written(&self, place: u32) -> Option<(u32, ValueId)> {
+        let micro = self.micro(place).ok()?;
+        match (micro.f, micro.value) {
+            (MicroF::Append | MicroF::Write, MicroValue::One(value)) => Some((micro.key, value)),
+            // A list that is written whole has no number here.
+            _ => None,
+        }
+    }
+
+    /// What a micro-operation read, if its transaction ended well: key and list, of a register at most one value.
+    pub fn read(&self, place: u32) -> Option<(u32, Vec<ValueId>)> {
+        self.ended?;
+        let micro = self.micro(place).ok()?;
+        let values = match (micro.f, micro.value) {
+            (MicroF::Read, MicroValue::One(ValueId::NIL)) => Vec::new(),
+            (MicroF::Read, MicroValue::One(value)) => vec![value],
+            (MicroF::Read, MicroValue::Prefix(length)) => self.txn.list_of(micro.key)[..length as usize].to_vec(),
+            (MicroF::Read, MicroValue::Deviant(values)) => values.to_vec(),
+            _ => return None,
+        };
+        Some((micro.key, values))
+    }
+
+    /// What it wrote to a key before a place.
+    pub fn own(&self, key: u32, before: u32) -> Vec<ValueId> {
+        (0..before)
+            .filter_map(|place| self.written(place))
+            .filter(|&(other, _)| other == key)
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// What a read saw of others: key, and the newest value (`None`: nothing). No answer where it saw its own write, or
+    /// contradicts it.
+    pub fn external(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
+        let (key, values) = self.read(place)?;
+        let own = self.own(key, place);
+        if own.is_empty() {
+            return Some((key, values.last().copied()));
+        }
+        if !is_list(self.history, key) || !values.ends_with(&own) {
+            return None;
+        }
+        Some((key, values[..values.len() - own.len()].last().copied()))
+    }
+
+    /// Whether it wrote a value to a key, and where.
+    pub fn place_of(&self, key: u32, value: ValueId) -> Option<u32> {
+        (0..self.txn.len() as u32).find(|&place| self.written(place) == Some((key, value)))
+    }
+
+    /// Whether it comes before another in their process.
+    pub fn is_before_in_process(&self, other: &Txn<'_>) -> bool {
+        self.process == other.process && self.is_before(other)
+    }
+
+    /// Whether it had ended before another began.
+    pub fn is_before(&self, other: &Txn<'_>) -> bool {
+        self.ended.is_some_and(|ended| ended < other.invoked)
+    }
+}
+
+/// Whether a key is one of lists: somebody appends to it.
+pub fn is_list(history: &History, key: u32) -> bool {
+    all(history).any(|txn| txn.micros().any(|micro| micro.key == key && micro.f == MicroF::Append))
+}
+
+/// All lists of a key that were read by transactions that ended well.
+fn lists(history: &History, key: u32) -> impl Iterator<Item = Vec<ValueId>> {
+    all(history).flat_map(move |txn| {
+        let reads = (0..txn.micros().len() as u32).filter_map(move |place| txn.read(place));
+        reads.filter(move |&(other, _)| other == key).map(|(_, values)| values).collect::<Vec<_>>()
+    })
+}
+
+/// Whether one element of a list comes right after another, or first of all: because somebody read it so; or because
+/// nobody read it although its transaction ended well, and the other is the last of the longest list.
+pub fn follows(history: &History, key: u32, before: Option<ValueId>, after: &Txn<'_>, value: ValueId) -> bool {
+    let (mut longest, mut seen) = (Vec::new(), false);
+    for list in lists(history, key) {
+        if let Some(place) = list.iter().position(|&other| other == value) {
+            seen = true;
+            if place.checked_sub(1).map(|place| list[place]) == before {
+                return true;
+            }
+        }
+        if list.len() > longest.len() {
+            longest = list;
+        }
+    }
+    !seen && after.ended.is_some() && longest.last().copied() == before
+}
+
+/// Whether the second appended to a list after the first: as the longest list that was read shows, or because nobody read
+/// what it appended although it ended well.
+pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str) -> bool {
+    let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
+    let key = key as u32;
+    let longest = lists(history, key).max_by_key(Vec::len).unwrap_or_default();
+    let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
+    let appends = |txn: &Txn<'_>| !txn.own(key, txn.micros().len() as u32).is_empty();
+    match (place(first), place(second)) {
+        (Some(first), Some(second)) => first < second,
+        (Some(_), None) => appends(second) && second.ended.is_some(),
+        _ => false,
+    }
+}
