@@ -120,10 +120,16 @@ kinds! {
     NonRepeatableRead = "non-repeatable-read", "a transaction read a key twice and saw two versions";
     /// Read committed by the axioms of Biswas and Enea is broken.
     NonMonotonicView = "non-monotonic-view", "a transaction saw a writer, and later something older than its writes";
+    /// Read committed by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    NonMonotonicViewProcess = "non-monotonic-view-process", "a transaction saw a writer, and later something older than its writes, with the order of a process";
     /// Read atomic by the axioms of Biswas and Enea is broken.
     FracturedRead = "fractured-read", "a transaction saw a part of another's writes";
+    /// Read atomic by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    FracturedReadProcess = "fractured-read-process", "a transaction did not see all of what another, or its own session, had written";
     /// Causal consistency by the axioms of Biswas and Enea is broken.
     StaleCausalRead = "stale-causal-read", "a transaction read something older than what it causally depends on";
+    /// Causal consistency by the axioms of Biswas and Enea is broken, where only the order of a process makes it so.
+    StaleCausalReadProcess = "stale-causal-read-process", "a transaction read something older than what it causally depends on, with the order of a process";
     /// Read your writes is broken.
     NotReadYourWrites = "not-read-your-writes", "a session did not see its own write";
     /// Monotonic reads is broken.
@@ -356,6 +362,8 @@ pub enum Rule {
     OverwrittenBefore,
     /// `from` read the key from `other`, and `to`, which wrote it too, came after `other`: so after the read.
     WrittenAfterRead,
+    /// `to` wrote a later version of the key than `from`, as reads of the key show.
+    Versions,
     /// It was tried the other way round, which leads to a contradiction.
     Otherwise,
     /// It is assumed, to show that it leads to a contradiction.

@@ -1,0 +1,1 @@
+//! Histories that show what each level forbids.
