@@ -162,10 +162,9 @@ impl Clocks {
             let seen = &self.pool[self.cells(row)];
             let oldest = self.retired.iter().take(LOOKED_AT_MAX / 2);
             let newest = self.retired.iter().rev().take(LOOKED_AT_MAX / 2);
-            chosen =
-                oldest.chain(newest).copied().find(|&chain| {
-                    seen[chain as usize] >= self.ends[chain as usize] || self.mutation.is(Mutant::ChainsMerged)
-                });
+            chosen = oldest.chain(newest).copied().find(|&chain| {
+                seen[chain as usize] >= self.ends[chain as usize] || self.mutation.is(Mutant::ChainsMerged)
+            });
         }
         let chain = match chosen {
             Some(chain) => chain,
@@ -191,6 +190,20 @@ impl Clocks {
             return false;
         }
         self.pool[row as usize * self.width + self.chain[other as usize] as usize] >= place
+    }
+
+    /// The row of a unit that was begun and is still needed.
+    pub fn row(&self, rank: u32) -> &[u32] {
+        match self.row[rank as usize] {
+            NONE => &[],
+            row => &self.pool[self.cells(row)],
+        }
+    }
+
+    /// Whether a unit that was begun is within a row.
+    pub fn is_in(&self, row: &[u32], other: u32) -> bool {
+        let place = self.place[other as usize];
+        place > 0 && row.get(self.chain[other as usize] as usize).is_some_and(|&seen| seen >= place)
     }
 
     /// Ends a unit: it is in its own row from now on, and the rows that it alone still needed are free.
@@ -225,12 +238,6 @@ impl Clocks {
     /// Gives the bytes back.
     pub fn close(self, meter: &mut Meter) {
         meter.give_back(self.bytes);
-    }
-
-    /// How many chains there are.
-    #[cfg(test)]
-    pub fn chains_count(&self) -> usize {
-        self.ends.len()
     }
 }
 

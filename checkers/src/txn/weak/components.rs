@@ -78,17 +78,28 @@ impl Graph {
         for (place, forced) in forces.orders.iter().enumerate() {
             add(forced.from, forced.to, forced.axiom, Why::Forced(place as u32));
         }
+        meter.step(all.len() as u64)?;
+        graph.fill(all);
+        Ok(graph)
+    }
+
+    /// A graph of these nodes and arrows.
+    pub fn from_arcs(ranks: Vec<u32>, all: Vec<(u32, Arc)>) -> Graph {
+        let mut graph = Graph { ranks, ..Graph::default() };
+        graph.fill(all);
+        graph
+    }
+
+    fn fill(&mut self, mut all: Vec<(u32, Arc)>) {
         all.sort_unstable_by_key(|(from, arc)| (*from, arc.to, arc.axiom, arc.why));
         // Of arrows between the same two the one of the weakest axiom says all.
         all.dedup_by_key(|(from, arc)| (*from, arc.to));
-        graph.starts = vec![0; graph.ranks.len() + 1];
-        all.iter().for_each(|(from, _)| graph.starts[*from as usize + 1] += 1);
-        for place in 1..graph.starts.len() {
-            graph.starts[place] += graph.starts[place - 1];
+        self.starts = vec![0; self.ranks.len() + 1];
+        all.iter().for_each(|(from, _)| self.starts[*from as usize + 1] += 1);
+        for place in 1..self.starts.len() {
+            self.starts[place] += self.starts[place - 1];
         }
-        graph.arcs = all.into_iter().map(|(_, arc)| arc).collect();
-        meter.step(graph.arcs.len() as u64)?;
-        Ok(graph)
+        self.arcs = all.into_iter().map(|(_, arc)| arc).collect();
     }
 
     /// Arrows of a node.

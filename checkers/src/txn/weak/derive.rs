@@ -62,6 +62,11 @@ pub(super) struct Forces {
 }
 
 impl Forces {
+    /// These orders alone.
+    pub fn of(orders: Vec<Forced>) -> Forces {
+        Forces { orders, ..Forces::default() }
+    }
+
     fn keep(&mut self, forced: Forced, meter: &mut Meter) -> Result<(), Spent> {
         if forced.to == NONE {
             let kept = &mut self.before_initial[forced.axiom as usize];
@@ -88,12 +93,7 @@ impl Forces {
 }
 
 /// Runs the pass. `near` is the length up to which orders that point forward are kept.
-pub(super) fn derive(
-    ranked: &Ranked<'_>,
-    near: u32,
-    meter: &mut Meter,
-    mutation: Mutation,
-) -> Result<Forces, Spent> {
+pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Forces, Spent> {
     let mut clocks = Clocks::new(ranked, mutation);
     let mut forces = Forces::default();
     let mut pass = Pass { ranked, near, mutation, forces: &mut forces };
@@ -146,7 +146,8 @@ impl Pass<'_, '_> {
                 }
                 meter.step(1)?;
                 if clocks.has_seen(rank, other) {
-                    let forced = Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
+                    let forced =
+                        Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
                     self.forces.keep(forced, meter)?;
                 }
             }
@@ -159,7 +160,8 @@ impl Pass<'_, '_> {
                 }
                 meter.step(1)?;
                 if other != to && clocks.has_seen(rank, other) && !clocks.has_seen(to, other) {
-                    let forced = Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
+                    let forced =
+                        Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
                     self.forces.keep(forced, meter)?;
                 }
             }
@@ -194,9 +196,8 @@ impl Pass<'_, '_> {
             return;
         }
         let source = |place: usize| ranked.source(rank, reads[place].writer);
-        let differ = |a: usize, b: usize| {
-            source(a) != source(b) && source(a) != Source::Unknown && source(b) != Source::Unknown
-        };
+        let differ =
+            |a: usize, b: usize| source(a) != source(b) && source(a) != Source::Unknown && source(b) != Source::Unknown;
         if reads.len() <= 24 {
             for b in 1..reads.len() {
                 if let Some(a) = (0..b).find(|&a| reads[a].key == reads[b].key && differ(a, b)) {

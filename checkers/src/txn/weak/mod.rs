@@ -10,6 +10,7 @@
 //! - `units`: transactions in an order in which who is seen comes before who sees.
 //! - `clocks`: what each has seen, over chains.
 //! - `derive`: the orders that the axioms force. - `components`: their cycles. - `witness`: the proof.
+//! - `sessions`: the guarantees of sessions, on single operations (`operations`).
 //!
 //! Reads of one in doubt are unknown, and it is followed by nothing in its session. Reads whose writer is not known say
 //! nothing here: other rooms tell them as anomalies of their own (G1a, a garbage read), which every axiom forbids.
@@ -21,6 +22,8 @@ mod clocks;
 mod components;
 mod derive;
 pub(crate) mod mutant;
+mod operations;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -34,7 +37,7 @@ use crate::txn::txns::Txns;
 use components::Graph;
 use derive::{Axiom, derive};
 use mutant::Mutation;
-use units::{Ranked, Sessions};
+use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
 
 /// Length up to which orders that point forward are kept at first.
@@ -61,14 +64,17 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     if accesses.is_empty() || accesses.len() > txns.len() {
         return weak;
     }
-    let sessions = Sessions::of(txns, accesses, mutation);
+    let sessions = Sessions::of(txns, accesses);
     let Ok(with) = examine(txns, accesses, &sessions, near, meter, mutation) else {
         return Weak { spent: true, ..weak };
     };
     weak.anomalies = with.twice;
     if with.witnesses.iter().all(Vec::is_empty) {
+        // The guarantees of sessions hold where the axiom of causal consistency does.
         return weak;
     }
+    let of_sessions = sessions::judge(txns, accesses, &sessions, &with.component_of, meter, mutation);
+    weak.spent |= of_sessions.is_err();
     let without = examine(txns, accesses, &Sessions::none(accesses.len()), near, meter, mutation);
     weak.spent |= without.is_err();
     let without = without.map(|found| found.witnesses).unwrap_or_default();
@@ -77,6 +83,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         let (kind, found) = if without.is_empty() { (process, with) } else { (kind, without) };
         weak.anomalies.extend(found.into_iter().map(|witness| Anomaly::new(kind, None, witness)));
     }
+    weak.anomalies.extend(of_sessions.unwrap_or_default());
     weak
 }
 
@@ -94,6 +101,8 @@ struct Examined {
     /// By axiom: what breaks it, and no weaker one.
     witnesses: [Vec<Witness>; 3],
     twice: Vec<Anomaly>,
+    /// By transaction: its component of what causal consistency forces, if that has a cycle.
+    component_of: Vec<u32>,
 }
 
 fn examine(
@@ -112,7 +121,8 @@ fn examine(
         forces = derive(&ranked, graph.longest, meter, mutation)?;
         graph = Graph::of(&ranked, &forces, meter)?;
     }
-    let prover = Prover { txns, ranked: &ranked, forces: &forces };
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
+    let mut component_of = vec![NONE; accesses.len()];
     let mut is_told = vec![false; graph.ranks.len()];
     let mut witnesses: [Vec<Witness>; 3] = Default::default();
     for axiom in Axiom::ALL {
@@ -120,6 +130,12 @@ fn examine(
         let initial = forces.before_initial[axiom as usize].iter();
         found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
         let mut components = graph.components(axiom);
+        if axiom == Axiom::Causal {
+            for (number, members) in components.iter().enumerate() {
+                let ids = members.iter().map(|&member| ranked.ids[graph.ranks[member as usize] as usize]);
+                ids.for_each(|id| component_of[id as usize] = number as u32);
+            }
+        }
         meter.step(graph.ranks.len() as u64)?;
         components.sort_by_key(Vec::len);
         for members in components {
@@ -136,7 +152,7 @@ fn examine(
     }
     let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
     forces.close(meter);
-    Ok(Examined { witnesses, twice })
+    Ok(Examined { witnesses, twice, component_of })
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

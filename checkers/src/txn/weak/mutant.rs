@@ -8,8 +8,6 @@ use crate::linear::mutant::Mutation as Of;
 pub(crate) enum Mutant {
     /// Only writers before the one that was read are looked at.
     NewerIgnored,
-    /// Only writers after the one that was read are looked at.
-    OlderIgnored,
     /// What is seen before the initial state was read says nothing.
     InitialForgotten,
     /// Any unit that was read counts for read committed, also one that was read later.
@@ -22,18 +20,18 @@ pub(crate) enum Mutant {
     ChainsMerged,
     /// Rows are not joined.
     NotJoined,
-    /// What is in doubt is followed by its session.
-    DoubtFollowed,
-    /// Read your writes: only the unit just before counts.
-    OwnLastOnly,
+    /// Read your writes: nothing is seen of what the session wrote.
+    OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.
     ReadsOfTransactionOnly,
     /// Monotonic writes: the order of a session's writes is not kept.
     WritesUnordered,
     /// Monotonic writes: what was read earlier in the transaction does not count.
     WritesUnseen,
-    /// Writes follow reads: what the writer had read does not count.
+    /// Writes follow reads: what the writer had read is not seen.
     ReadsNotFollowed,
+    /// Writes follow reads: a write is not ordered after what its session had read.
+    ReadsUnordered,
     /// All observers must agree.
     ObserversAgree,
 }

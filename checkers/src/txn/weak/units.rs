@@ -1,7 +1,6 @@
 //! What the clock engine judges: units (transactions, or single operations) with what they read and wrote, and the order
 //! of sessions; numbered anew so that who is visible comes before who sees it.
 
-use super::mutant::{Mutant, Mutation};
 use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
@@ -32,13 +31,13 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Those of transactions. Of one in doubt it is only known that it began after those that had ended: it has one
     /// before it, and none after it.
-    pub fn of(txns: &Txns<'_>, accesses: &Accesses, mutation: Mutation) -> Sessions {
+    pub fn of(txns: &Txns<'_>, accesses: &Accesses) -> Sessions {
         let count = accesses.len().min(txns.len());
         let mut last = vec![NONE; txns.sessions_count() as usize];
         let mut sessions = Sessions { before: vec![NONE; accesses.len()], session: vec![NONE; accesses.len()] };
         for id in 0..count as u32 {
             let of = txns.session(id);
-            if txns.is_ok(id) || mutation.is(Mutant::DoubtFollowed) {
+            if txns.is_ok(id) {
                 sessions.before[id as usize] = std::mem::replace(&mut last[of as usize], id);
                 sessions.session[id as usize] = of;
                 continue;

@@ -10,7 +10,7 @@ use super::derive::{Axiom, Forced, Forces};
 use super::units::{NONE, Ranked};
 use crate::anomaly::{Dependency, Derived, Rule, Step, Witness};
 use crate::txn::edge::EdgeKind;
-use crate::txn::txns::Txns;
+use crate::txn::txns::{TxnId, Txns};
 
 /// Orders pointing back through which a shortest cycle is looked for.
 const TRIED_MAX: usize = 64;
@@ -81,11 +81,31 @@ pub(super) struct Prover<'a> {
     pub txns: &'a Txns<'a>,
     pub ranked: &'a Ranked<'a>,
     pub forces: &'a Forces,
+    /// Where units are parts of transactions: the transaction of each.
+    pub owners: Option<&'a [TxnId]>,
 }
 
 impl Prover<'_> {
+    fn owner(&self, rank: u32) -> TxnId {
+        let id = self.ranked.ids[rank as usize];
+        self.owners.map_or(id, |owners| owners[id as usize])
+    }
+
     fn name(&self, rank: u32) -> OpIndex {
-        self.txns.invoked(self.ranked.ids[rank as usize])
+        self.txns.invoked(self.owner(rank))
+    }
+
+    /// Steps between transactions: those within one left out, those along one session joined.
+    fn steps(&self, arrows: &[Arrow]) -> Vec<Arrow> {
+        let mut steps: Vec<Arrow> = Vec::new();
+        for arrow in arrows {
+            match steps.last_mut() {
+                Some(last) if last.why == Why::Session && arrow.why == Why::Session => last.to = arrow.to,
+                _ => steps.push(*arrow),
+            }
+        }
+        steps.retain(|step| step.why != Why::Session || self.owner(step.from) != self.owner(step.to));
+        steps
     }
 
     fn key_of_read(&self, forced: &Forced) -> u32 {
@@ -94,6 +114,7 @@ impl Prover<'_> {
 
     /// The witness of a cycle.
     pub fn cycle(&self, cycle: &[Arrow], shortest: bool) -> Witness {
+        let cycle = &self.steps(cycle);
         if cycle.iter().all(|arrow| !matches!(arrow.why, Why::Forced(_))) {
             let steps = cycle
                 .iter()
@@ -109,7 +130,7 @@ impl Prover<'_> {
                 continue;
             };
             let forced = &self.forces.orders[place as usize];
-            let rests_on = self.path(forced).iter().map(|step| lines.add(self.line(step))).collect();
+            let rests_on = self.steps(&self.path(forced)).iter().map(|step| lines.add(self.line(step))).collect();
             last.push(self.overwritten(forced, rests_on));
         }
         lines.all.extend(last);
@@ -119,7 +140,7 @@ impl Prover<'_> {
     /// The witness that something visible was written before the initial state was read.
     pub fn before_initial(&self, forced: &Forced) -> Witness {
         let mut lines = Lines::default();
-        let rests_on: Vec<u32> = self.path(forced).iter().map(|step| lines.add(self.line(step))).collect();
+        let rests_on: Vec<u32> = self.steps(&self.path(forced)).iter().map(|step| lines.add(self.line(step))).collect();
         lines.all.push(Derived {
             from: Some(self.name(forced.reader)),
             to: self.name(forced.from),
@@ -162,9 +183,8 @@ impl Prover<'_> {
     fn places(&self, arrow: &Arrow) -> Option<(u32, u32, u32)> {
         let (from, to) = (self.ranked.ids[arrow.from as usize], self.ranked.ids[arrow.to as usize]);
         let accesses = self.ranked.accesses;
-        let wrote = |id: u32, key: u32| {
-            accesses.writes(id).iter().find(|write| write.key == key).map(|write| write.micro)
-        };
+        let wrote =
+            |id: u32, key: u32| accesses.writes(id).iter().find(|write| write.key == key).map(|write| write.micro);
         match arrow.why {
             Why::Versions(key) => Some((key, wrote(from, key)?, wrote(to, key)?)),
             Why::Reads => {
@@ -195,7 +215,7 @@ impl Prover<'_> {
 
     /// What a micro-operation wrote or read.
     pub fn text(&self, rank: u32, micro: u32) -> Option<String> {
-        let txn = self.txns.txn(self.ranked.ids[rank as usize]);
+        let txn = self.txns.txn(self.owner(rank));
         if micro as usize >= txn.len() {
             return None;
         }
@@ -251,10 +271,7 @@ impl Prover<'_> {
         let mut state = end;
         while let Some(from) = state {
             let Some(&(to, why)) = parents.get(&from) else { break };
-            match path.last_mut() {
-                Some(last) if why == Why::Session && last.why == Why::Session => last.to = to.0,
-                _ => path.push(Arrow { from: from.0, to: to.0, why }),
-            }
+            path.push(Arrow { from: from.0, to: to.0, why });
             state = Some(to);
         }
         path

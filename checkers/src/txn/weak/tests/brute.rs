@@ -1,6 +1,7 @@
 //! The axioms by their definition: all total commit orders are tried.
 
 use super::support::{Micro, Small};
+use crate::txn::weak::sessions::Guarantee;
 
 /// Which axiom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +54,10 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
     let kept = committed(all);
     let count = kept.len();
     let saw: Vec<Vec<Saw>> = (0..count).map(|at| saws(all, &kept, at)).collect();
-    let wrote = |at: usize, key: u32| all[kept[at]].micros.iter().any(|micro| matches!(micro, Micro::W(k, _) if *k == key));
-    let follows = |a: usize, b: usize| {
-        sessions && a < b && all[kept[a]].session == all[kept[b]].session && !all[kept[a]].doubt
-    };
+    let wrote =
+        |at: usize, key: u32| all[kept[at]].micros.iter().any(|micro| matches!(micro, Micro::W(k, _) if *k == key));
+    let follows =
+        |a: usize, b: usize| sessions && a < b && all[kept[a]].session == all[kept[b]].session && !all[kept[a]].doubt;
     let mut step = vec![vec![false; count]; count];
     for a in 0..count {
         for b in 0..count {
@@ -77,40 +78,136 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
         Level::Atomic => step[other][reader],
         Level::Causal => path[other][reader],
     };
-    let mut orders = Vec::new();
-    permute(&mut (0..count).collect(), 0, &mut |order| {
-        let mut at = vec![0; count];
-        order.iter().enumerate().for_each(|(place, &who)| at[who] = place);
-        let keeps = (0..count).all(|a| (0..count).all(|b| !step[a][b] || at[a] < at[b]));
-        let explains = || {
-            (0..count).all(|reader| {
-                saw[reader].iter().all(|read| {
-                    (0..count).all(|other| {
-                        !wrote(other, read.key)
-                            || read.whose == Some(other)
-                            || other == reader
-                            || !visible(reader, read, other)
-                            || read.whose.is_some_and(|whose| at[other] < at[whose])
-                    })
-                })
-            })
-        };
-        if orders.is_empty() && keeps && explains() {
-            orders.push(());
+    let mut must = step.clone();
+    for reader in 0..count {
+        for read in &saw[reader] {
+            for other in (0..count).filter(|&other| other != reader && wrote(other, read.key)) {
+                if read.whose == Some(other) || !visible(reader, read, other) {
+                    continue;
+                }
+                match read.whose {
+                    Some(whose) => must[other][whose] = true,
+                    None => return false,
+                }
+            }
         }
-    });
-    !orders.is_empty()
+    }
+    is_any_order(&must)
 }
 
-/// All orders.
-pub fn permute(items: &mut Vec<usize>, from: usize, each: &mut impl FnMut(&[usize])) {
-    if from == items.len() {
-        each(items);
-        return;
+/// Tries all total orders for one in which nobody stands behind somebody whom it must precede.
+fn is_any_order(must: &[Vec<bool>]) -> bool {
+    fn next(must: &[Vec<bool>], placed: &mut Vec<bool>) -> bool {
+        placed.iter().all(|&placed| placed)
+            || (0..must.len()).any(|at| {
+                if placed[at] || (0..must.len()).any(|other| must[other][at] && !placed[other]) {
+                    return false;
+                }
+                placed[at] = true;
+                let found = next(must, placed);
+                placed[at] = false;
+                found
+            })
     }
-    for other in from..items.len() {
-        items.swap(from, other);
-        permute(items, from + 1, each);
-        items.swap(from, other);
+    next(must, &mut vec![false; must.len()])
+}
+
+/// A single operation that counts: a read of another transaction's write, or the last write of a key in a transaction.
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    at: usize,
+    place: usize,
+    key: u32,
+    /// Of a read: which write it returned, of these operations; `None` for the initial state.
+    read: Option<Option<usize>>,
+}
+
+/// Whether a guarantee of sessions holds, by the table in `sessions`.
+pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
+    let kept = committed(all);
+    let mut operations: Vec<Operation> = Vec::new();
+    for at in 0..kept.len() {
+        let micros = &all[kept[at]].micros;
+        for (place, micro) in micros.iter().enumerate() {
+            if let Micro::W(key, _) = *micro
+                && !micros[place + 1..].iter().any(|later| matches!(later, Micro::W(other, _) if *other == key))
+            {
+                operations.push(Operation { at, place, key, read: None });
+            }
+        }
     }
+    let writes = operations.len();
+    for at in 0..kept.len() {
+        for saw in saws(all, &kept, at) {
+            let write =
+                |whose| (0..writes).find(|&w| operations[w].at == whose && operations[w].key == saw.key).unwrap();
+            operations.push(Operation { at, place: saw.place, key: saw.key, read: Some(saw.whose.map(write)) });
+        }
+    }
+    let before = |a: usize, b: usize| {
+        let (a, b) = (operations[a], operations[b]);
+        let (x, y) = (&all[kept[a.at]], &all[kept[b.at]]);
+        if a.at == b.at { a.place < b.place } else { a.at < b.at && x.session == y.session && !x.doubt }
+    };
+    let reads = writes..operations.len();
+    let returned = |read: usize| operations[read].read.flatten();
+    use Guarantee::*;
+    // What the order keeps.
+    let mut kept_order = vec![vec![false; writes]; writes];
+    for later in 0..writes {
+        if matches!(guarantee, Writes | Pram | Causal) {
+            (0..writes).filter(|&w| before(w, later)).for_each(|w| kept_order[w][later] = true);
+        }
+        if matches!(guarantee, WritesFollowReads | Causal) {
+            for read in reads.clone().filter(|&read| before(read, later)) {
+                returned(read).into_iter().for_each(|w| kept_order[w][later] = true);
+            }
+        }
+    }
+    // What a read sees.
+    let sees = |read: usize| {
+        let mut seen = vec![false; writes];
+        returned(read).into_iter().for_each(|w| seen[w] = true);
+        for other in reads.clone() {
+            let here = operations[other].at == operations[read].at && operations[other].place <= operations[read].place;
+            if matches!(guarantee, Reads | Pram | Causal) && before(other, read)
+                || matches!(guarantee, Writes | WritesFollowReads) && here
+            {
+                returned(other).into_iter().for_each(|w| seen[w] = true);
+            }
+        }
+        if matches!(guarantee, OwnWrites | Pram | Causal) {
+            (0..writes).filter(|&w| before(w, read)).for_each(|w| seen[w] = true);
+        }
+        loop {
+            let known = seen.clone();
+            for w in (0..writes).filter(|&w| known[w]) {
+                if matches!(guarantee, Writes | Pram | Causal) {
+                    (0..writes).filter(|&other| before(other, w)).for_each(|other| seen[other] = true);
+                }
+                if matches!(guarantee, WritesFollowReads | Causal) {
+                    let followed = reads.clone().filter(|&read| before(read, w)).filter_map(returned);
+                    followed.for_each(|other| seen[other] = true);
+                }
+            }
+            if seen == known {
+                return seen;
+            }
+        }
+    };
+    let sessions = all.iter().map(|small| small.session).max().unwrap_or(0);
+    (0..=sessions).all(|observer| {
+        let mut must = kept_order.clone();
+        for read in reads.clone().filter(|&read| all[kept[operations[read].at]].session == observer) {
+            let seen = sees(read);
+            for other in (0..writes).filter(|&w| seen[w] && operations[w].key == operations[read].key) {
+                match returned(read) {
+                    Some(whose) if whose != other => must[other][whose] = true,
+                    Some(_) => {}
+                    None => return false,
+                }
+            }
+        }
+        is_any_order(&must)
+    })
 }

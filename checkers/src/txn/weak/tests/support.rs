@@ -103,7 +103,9 @@ pub fn judge_history(history: &History, near: u32, mutation: Mutation) -> Weak {
 /// What a random history is like.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    pub transactions_max: usize,
+    pub transactions: (usize, usize),
+    /// Writes, in per cent of micro-operations.
+    pub writes_percent: u32,
     pub sessions: u32,
     pub keys: u32,
     pub micros_max: usize,
@@ -114,10 +116,9 @@ pub struct Shape {
 
 /// A small history: sessions write to one place and read from copies that lag behind it, and some reads see anything.
 pub fn random(random: &mut impl Rng, shape: Shape) -> Vec<Small> {
-    let count = random.random_range(1..=shape.transactions_max);
+    let count = random.random_range(shape.transactions.0..=shape.transactions.1);
     let mut versions: Vec<Vec<u32>> = vec![vec![0]; shape.keys as usize];
     let mut all: Vec<Small> = Vec::new();
-    // Written before anybody reads, so that reads may also see what comes later.
     let mut next = 0;
     let mut ended = vec![false; shape.sessions as usize];
     for _ in 0..count {
@@ -131,7 +132,7 @@ pub fn random(random: &mut impl Rng, shape: Shape) -> Vec<Small> {
         let mut micros = Vec::new();
         for _ in 0..random.random_range(1..=shape.micros_max) {
             let key = random.random_range(0..shape.keys);
-            if random.random_bool(0.5) {
+            if random.random_range(0..100) < shape.writes_percent {
                 next += 1;
                 versions[key as usize].push(next);
                 micros.push(Micro::W(key, next));
@@ -160,7 +161,7 @@ fn repair(mut all: Vec<Small>) -> Vec<Small> {
             }
         }
         for values in own.values() {
-            values.iter().for_each(|value| drop(last.insert(*value, values[values.len() - 1])));
+            last.extend(values.iter().map(|value| (*value, values[values.len() - 1])));
         }
     }
     for small in &mut all {
@@ -168,7 +169,9 @@ fn repair(mut all: Vec<Small>) -> Vec<Small> {
         let mine: Vec<Micro> = small.micros.clone();
         for micro in &mut small.micros {
             match micro {
-                Micro::W(key, value) => drop(own.insert(*key, *value)),
+                Micro::W(key, value) => {
+                    own.insert(*key, *value);
+                }
                 Micro::R(key, value) => {
                     *value = last.get(value).copied().unwrap_or(0);
                     if let Some(written) = own.get(key) {
