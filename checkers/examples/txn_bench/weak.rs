@@ -76,10 +76,107 @@ fn run(wanted: Wanted, seed: u64) -> Line {
 }
 
 /// A transaction on its way. Writers are named by the order of their beginning until all have ended.
+#[derive(Clone, Copy)]
 struct Open {
-    process: u32,
     number: u32,
     is_committed: bool,
+}
+
+/// The store: who wrote each key last, and before that.
+struct Store {
+    wanted: Wanted,
+    last: Vec<u32>,
+    before_last: Vec<u32>,
+    /// Keys in use, and how many writes each still takes.
+    live: Vec<u32>,
+    left: Vec<u32>,
+    next_key: u32,
+    /// By number of the transaction.
+    reads: Vec<Vec<Read>>,
+    writes: Vec<Vec<Write>>,
+    was_read: Vec<bool>,
+}
+
+impl Store {
+    fn new(wanted: Wanted) -> Store {
+        let keys_max = match wanted.writes_a_key {
+            0 => wanted.keys,
+            writes => wanted.keys + wanted.transactions * wanted.micros.1 / writes,
+        };
+        Store {
+            wanted,
+            last: vec![INITIAL; keys_max as usize],
+            before_last: vec![INITIAL; keys_max as usize],
+            live: (0..wanted.keys).collect(),
+            left: vec![wanted.writes_a_key; wanted.keys as usize],
+            next_key: wanted.keys,
+            reads: vec![Vec::new(); wanted.transactions as usize],
+            writes: vec![Vec::new(); wanted.transactions as usize],
+            was_read: vec![false; wanted.transactions as usize],
+        }
+    }
+
+    /// Does a transaction at once.
+    fn commit(&mut self, number: u32, random: &mut ChaCha8Rng) {
+        let is_stale = self.wanted.stale && number == self.wanted.transactions / 10 * 9;
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        for micro in 0..random.random_range(self.wanted.micros.0..=self.wanted.micros.1) {
+            let at = random.random_range(0..self.live.len());
+            let key = self.live[at];
+            let is_own = writes.iter().any(|write: &Write| write.key == key);
+            if random.random_bool(0.5) {
+                if !is_own {
+                    writes.push(Write { key, micro });
+                    self.wear(at);
+                }
+            } else if !is_own {
+                let from = if is_stale { &self.before_last } else { &self.last };
+                let writer = from[key as usize];
+                if let Some(seen) = self.was_read.get_mut(writer as usize) {
+                    *seen = true;
+                }
+                reads.push(Read { key, writer, micro });
+            }
+        }
+        for write in &writes {
+            self.before_last[write.key as usize] = std::mem::replace(&mut self.last[write.key as usize], number);
+        }
+        self.reads[number as usize] = reads;
+        self.writes[number as usize] = writes;
+    }
+
+    /// Replaces a key that was written often enough.
+    fn wear(&mut self, at: usize) {
+        if self.wanted.writes_a_key == 0 {
+            return;
+        }
+        self.left[at] -= 1;
+        if self.left[at] == 0 {
+            self.left[at] = self.wanted.writes_a_key;
+            if (self.next_key as usize) < self.last.len() {
+                self.live[at] = self.next_key;
+                self.next_key += 1;
+            }
+        }
+    }
+
+    /// What was read and written, by the numbers that the transactions have in the history.
+    fn accesses(mut self, ended: &[u32], doubted: &[u32]) -> Accesses {
+        let mut ids = vec![0; self.reads.len()];
+        for (id, &number) in ended.iter().chain(doubted).enumerate() {
+            ids[number as usize] = id as u32;
+        }
+        let mut accesses = Accesses::new(self.last.len() as u32);
+        for (place, &number) in ended.iter().chain(doubted).enumerate() {
+            let (number, is_ok) = (number as usize, place < ended.len());
+            for read in &mut self.reads[number] {
+                read.writer = ids.get(read.writer as usize).copied().unwrap_or(read.writer);
+            }
+            let reads: &[Read] = if is_ok { &self.reads[number] } else { &[] };
+            accesses.push(reads, &self.writes[number], is_ok || self.was_read[number]);
+        }
+        accesses
+    }
 }
 
 fn generate(wanted: Wanted, seed: u64) -> (History, Accesses) {
@@ -90,74 +187,31 @@ fn generate(wanted: Wanted, seed: u64) -> (History, Accesses) {
         (event.index, event.time_ns) = (events.len() as u32, events.len() as u64 * 1000);
         events.push(event);
     };
-    let keys_max = if wanted.writes_a_key == 0 {
-        wanted.keys
-    } else {
-        wanted.keys + wanted.transactions * wanted.micros.1 / 2 / wanted.writes_a_key * 2
-    };
-    let mut last: Vec<u32> = vec![INITIAL; keys_max as usize];
-    let mut before_last: Vec<u32> = vec![INITIAL; keys_max as usize];
-    let mut live: Vec<u32> = (0..wanted.keys).collect();
-    let mut left: Vec<u32> = vec![wanted.writes_a_key; wanted.keys as usize];
-    let mut next_key = wanted.keys;
-    let (mut reads, mut writes): (Vec<Vec<Read>>, Vec<Vec<Write>>) = (Vec::new(), Vec::new());
-    let (mut ended, mut doubted, mut was_read) = (Vec::new(), Vec::new(), Vec::new());
-    let mut open: Vec<Option<Open>> = (0..wanted.clients).map(|_| None).collect();
+    let mut store = Store::new(wanted);
+    let (mut ended, mut doubted) = (Vec::new(), Vec::new());
+    let mut open: Vec<Option<Open>> = vec![None; wanted.clients as usize];
     let mut processes: Vec<u32> = (0..wanted.clients).collect();
+    let mut next_process = wanted.clients;
     let mut begun = 0;
     while begun < wanted.transactions || open.iter().any(Option::is_some) {
         let client = random.random_range(0..open.len());
-        match open[client].take() {
-            None if begun < wanted.transactions => {
+        match open[client] {
+            None if begun == wanted.transactions => {}
+            None => {
                 add(processes[client], Kind::Invoke);
-                open[client] = Some(Open { process: processes[client], number: begun, is_committed: false });
+                open[client] = Some(Open { number: begun, is_committed: false });
                 begun += 1;
-                reads.push(Vec::new());
-                writes.push(Vec::new());
-                was_read.push(false);
             }
-            None => {}
-            Some(open_now) if !open_now.is_committed => {
-                let number = open_now.number;
-                let is_stale = wanted.stale && number == wanted.transactions / 10 * 9;
-                let (reads, writes) = (&mut reads[number as usize], &mut writes[number as usize]);
-                for micro in 0..random.random_range(wanted.micros.0..=wanted.micros.1) {
-                    let at = random.random_range(0..live.len());
-                    let key = live[at];
-                    let is_own = writes.iter().any(|write| write.key == key);
-                    if random.random_bool(0.5) {
-                        if is_own {
-                            continue;
-                        }
-                        writes.push(Write { key, micro });
-                        if wanted.writes_a_key > 0 {
-                            left[at] -= 1;
-                            if left[at] == 0 && next_key < keys_max {
-                                (live[at], left[at]) = (next_key, wanted.writes_a_key);
-                                next_key += 1;
-                            } else if left[at] == 0 {
-                                left[at] = wanted.writes_a_key;
-                            }
-                        }
-                    } else if !is_own {
-                        let from = if is_stale { &before_last } else { &last };
-                        let writer = from[key as usize];
-                        if let Some(seen) = was_read.get_mut(writer as usize) {
-                            *seen = true;
-                        }
-                        reads.push(Read { key, writer, micro });
-                    }
-                }
-                for write in writes.iter() {
-                    before_last[write.key as usize] = std::mem::replace(&mut last[write.key as usize], number);
-                }
-                open[client] = Some(Open { is_committed: true, ..open_now });
+            Some(Open { number, is_committed: false }) => {
+                store.commit(number, &mut random);
+                open[client] = Some(Open { number, is_committed: true });
             }
-            Some(Open { process, number, .. }) => {
+            Some(Open { number, .. }) => {
                 let is_doubt = random.random_range(0..1000) < wanted.doubts_a_thousand;
-                add(process, if is_doubt { Kind::Info } else { Kind::Ok });
+                add(processes[client], if is_doubt { Kind::Info } else { Kind::Ok });
+                open[client] = None;
                 if is_doubt {
-                    processes[client] = processes.iter().max().map_or(0, |most| most + 1);
+                    (processes[client], next_process) = (next_process, next_process + 1);
                     doubted.push(number);
                 } else {
                     ended.push(number);
@@ -166,19 +220,5 @@ fn generate(wanted: Wanted, seed: u64) -> (History, Accesses) {
         }
     }
     doubted.sort_unstable();
-    let mut ids = vec![0; begun as usize];
-    for (id, &number) in ended.iter().chain(&doubted).enumerate() {
-        ids[number as usize] = id as u32;
-    }
-    let mut accesses = Accesses::new(keys_max);
-    for (place, &number) in ended.iter().chain(&doubted).enumerate() {
-        let is_ok = place < ended.len();
-        let number = number as usize;
-        for read in &mut reads[number] {
-            read.writer = ids.get(read.writer as usize).copied().unwrap_or(read.writer);
-        }
-        let kept: &[Read] = if is_ok { &reads[number] } else { &[] };
-        accesses.push(kept, &writes[number], is_ok || was_read[number]);
-    }
-    (History::from_ops(events).expect("clients take turns"), accesses)
+    (History::from_ops(events).expect("clients take turns"), store.accesses(&ended, &doubted))
 }

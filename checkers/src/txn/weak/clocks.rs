@@ -34,12 +34,15 @@ pub(super) struct Clocks {
     retired_at: Vec<u32>,
     retired: Vec<u32>,
     bytes: u64,
+    /// Where horizons are asked for: by chain its units, and by unit its horizon.
+    units: Vec<Vec<u32>>,
+    horizons: Vec<u32>,
     mutation: Mutation,
 }
 
 impl Clocks {
-    /// None begun.
-    pub fn new(ranked: &Ranked<'_>, mutation: Mutation) -> Clocks {
+    /// None begun. Horizons cost a look at each chain for each unit.
+    pub fn new(ranked: &Ranked<'_>, with_horizons: bool, mutation: Mutation) -> Clocks {
         let count = ranked.ids.len();
         let (mut users, mut followers) = (vec![0u32; count], vec![0u32; count]);
         for rank in 0..count as u32 {
@@ -65,6 +68,8 @@ impl Clocks {
             retired_at: Vec::new(),
             retired: Vec::new(),
             bytes: 0,
+            units: Vec::new(),
+            horizons: if with_horizons { vec![0; count] } else { Vec::new() },
             mutation,
         }
     }
@@ -105,6 +110,7 @@ impl Clocks {
         let column = self.ends.len();
         self.ends.push(0);
         self.retired_at.push(NONE);
+        self.units.push(Vec::new());
         Ok(column as u32)
     }
 
@@ -192,6 +198,11 @@ impl Clocks {
         self.pool[row as usize * self.width + self.chain[other as usize] as usize] >= place
     }
 
+    /// A rank below which a unit that was ended has seen everything; zero where that was not asked for.
+    pub fn horizon(&self, rank: u32) -> u32 {
+        self.horizons.get(rank as usize).copied().unwrap_or(0)
+    }
+
     /// The row of a unit that was begun and is still needed.
     pub fn row(&self, rank: u32) -> &[u32] {
         match self.row[rank as usize] {
@@ -211,6 +222,12 @@ impl Clocks {
         let chain = self.chain[rank as usize];
         let own = self.row[rank as usize] as usize * self.width + chain as usize;
         self.pool[own] = self.place[rank as usize];
+        if !self.horizons.is_empty() {
+            self.units[chain as usize].push(rank);
+            let unseen = self.row(rank).iter().zip(&self.units).filter_map(|(&seen, units)| units.get(seen as usize));
+            let lowest = if self.mutation.is(Mutant::HorizonTooHigh) { unseen.max() } else { unseen.min() };
+            self.horizons[rank as usize] = lowest.copied().unwrap_or(rank);
+        }
         for source in ranked.sources(rank).filter(|&source| source < rank) {
             self.users[source as usize] -= 1;
             self.release(source);

@@ -42,7 +42,6 @@ impl Graph {
     pub fn of(ranked: &Ranked<'_>, forces: &Forces, meter: &mut Meter) -> Result<Graph, Spent> {
         let versions = ranked.version_edges();
         let windows = windows(ranked, forces, &versions);
-        meter.step(u64::from(ranked.len()))?;
         let mut graph = Graph::default();
         if windows.is_empty() {
             graph.starts.push(0);

@@ -9,12 +9,15 @@
 //! `b`. Those are few, and found by looking at the key's writers after `b`. Orders that point forward matter only where
 //! they are part of a cycle with one that points back, so only the short ones are kept, and of them those that no path
 //! says anyway; if some window of ranks that orders pointing back span is longer than that, the pass is run again for
-//! that length. Cost: one binary search a read, and a step for each writer of its key that was visible and newer.
+//! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read, and a step for each writer of its key that was visible and newer.
 
 use super::clocks::Clocks;
 use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Ranked, Source};
 use crate::txn::meter::{Meter, Spent};
+
+/// Length up to which orders that point forward are kept at first.
+pub(super) const NEAR: u32 = 256;
 
 /// The levels, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,11 +95,11 @@ impl Forces {
     }
 }
 
-/// Runs the pass. `near` is the length up to which orders that point forward are kept.
+/// Runs the pass. `near` is the length up to which orders that point forward are kept; `again` makes it use horizons.
 pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Forces, Spent> {
-    let mut clocks = Clocks::new(ranked, mutation);
+    let mut clocks = Clocks::new(ranked, again, mutation);
     let mut forces = Forces::default();
-    let mut pass = Pass { ranked, near, mutation, forces: &mut forces };
+    let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces };
     let mut outcome = Ok(());
     for rank in 0..ranked.len() {
         outcome = clocks.begin(ranked, rank, meter).and_then(|()| pass.unit(rank, &clocks, meter));
@@ -118,6 +121,7 @@ pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation
 struct Pass<'a, 'f> {
     ranked: &'a Ranked<'a>,
     near: u32,
+    again: bool,
     mutation: Mutation,
     forces: &'f mut Forces,
 }
@@ -126,7 +130,6 @@ impl Pass<'_, '_> {
     fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
         let ranked = self.ranked;
         let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
-        meter.step(1 + reads.len() as u64)?;
         self.twice(rank);
         for (place, read) in reads.iter().enumerate() {
             let place = place as u32;
@@ -154,11 +157,13 @@ impl Pass<'_, '_> {
             if to == NONE || self.mutation.is(Mutant::ForwardForgotten) {
                 continue;
             }
+            let horizon = clocks.horizon(to);
             for &other in writers[..first].iter().rev() {
-                if to - other > self.near {
+                if to - other > self.near || other < horizon {
                     break;
                 }
-                meter.step(1)?;
+                // In the first pass it is a constant for each read.
+                meter.step(u64::from(self.again))?;
                 if other != to && clocks.has_seen(rank, other) && !clocks.has_seen(to, other) {
                     let forced =
                         Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };

@@ -35,13 +35,11 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
 
 use components::Graph;
-use derive::{Axiom, derive};
+use derive::{Axiom, NEAR, derive};
 use mutant::Mutation;
 use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
 
-/// Length up to which orders that point forward are kept at first.
-const NEAR: u32 = 256;
 /// Anomalies told of each kind.
 const TOLD_MAX: usize = 4;
 
@@ -69,6 +67,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         return Weak { spent: true, ..weak };
     };
     weak.anomalies = with.twice;
+    weak.spent = with.spent;
     if with.witnesses.iter().all(Vec::is_empty) {
         // The guarantees of sessions hold where the axiom of causal consistency does.
         return weak;
@@ -76,7 +75,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     let of_sessions = sessions::judge(txns, accesses, &sessions, &with.component_of, meter, mutation);
     weak.spent |= of_sessions.is_err();
     let without = examine(txns, accesses, &Sessions::none(accesses.len()), near, meter, mutation);
-    weak.spent |= without.is_err();
+    weak.spent |= without.as_ref().map_or(true, |found| found.spent);
     let without = without.map(|found| found.witnesses).unwrap_or_default();
     for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with.witnesses).zip(without) {
         let (kind, process) = kinds(axiom);
@@ -103,6 +102,8 @@ struct Examined {
     twice: Vec<Anomaly>,
     /// By transaction: its component of what causal consistency forces, if that has a cycle.
     component_of: Vec<u32>,
+    /// Whether the budget ended before all was looked at.
+    spent: bool,
 }
 
 fn examine(
@@ -113,13 +114,19 @@ fn examine(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Examined, Spent> {
-    let ranked = Ranked::of(accesses, sessions, meter)?;
-    let mut forces = derive(&ranked, near, meter, mutation)?;
+    let ranked = Ranked::of(accesses, sessions);
+    let mut forces = derive(&ranked, near, false, meter, mutation)?;
     let mut graph = Graph::of(&ranked, &forces, meter)?;
+    let mut spent = false;
     if graph.longest > near {
-        forces.close(meter);
-        forces = derive(&ranked, graph.longest, meter, mutation)?;
-        graph = Graph::of(&ranked, &forces, meter)?;
+        // What the first pass found stands even if the budget ends in the second.
+        match derive(&ranked, graph.longest, true, meter, mutation) {
+            Ok(more) => {
+                std::mem::replace(&mut forces, more).close(meter);
+                graph = Graph::of(&ranked, &forces, meter)?;
+            }
+            Err(Spent) => spent = true,
+        }
     }
     let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
     let mut component_of = vec![NONE; accesses.len()];
@@ -136,7 +143,6 @@ fn examine(
                 ids.for_each(|id| component_of[id as usize] = number as u32);
             }
         }
-        meter.step(graph.ranks.len() as u64)?;
         components.sort_by_key(Vec::len);
         for members in components {
             // A weaker axiom has told it already.
@@ -152,7 +158,7 @@ fn examine(
     }
     let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
     forces.close(meter);
-    Ok(Examined { witnesses, twice, component_of })
+    Ok(Examined { witnesses, twice, component_of, spent })
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

@@ -18,6 +18,8 @@ pub(crate) enum Mutant {
     ForwardForgotten,
     /// A chain goes on with any session.
     ChainsMerged,
+    /// A horizon is where all but one chain was seen.
+    HorizonTooHigh,
     /// Rows are not joined.
     NotJoined,
     /// Read your writes: nothing is seen of what the session wrote.

@@ -23,29 +23,19 @@ pub(super) struct Operations {
 impl Operations {
     /// Takes them apart. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
     pub fn of(txns: &Txns<'_>, whole: &Accesses, among: &Sessions, meter: &mut Meter) -> Result<Operations, Spent> {
-        let ids = 0..whole.len() as TxnId;
         let kept = |id: &TxnId| whole.committed[*id as usize];
+        let ids = 0..whole.len() as TxnId;
         let count: usize = ids.clone().filter(kept).map(|id| whole.reads(id).len() + whole.writes(id).len()).sum();
         if count >= NONE as usize / 2 {
             return Err(Spent);
         }
         meter.take_bytes(count as u64 * 64)?;
-        // By transaction: its first operation, and the last, or the last before it in its session.
-        let (mut first, mut last) = (vec![0u32; whole.len() + 1], vec![NONE; whole.len()]);
-        let mut parts: Vec<(u32, Part)> = Vec::new();
-        for id in ids.clone() {
-            first[id as usize] = parts.len() as u32;
-            if kept(&id) {
-                let start = parts.len();
-                parts.extend(whole.reads(id).iter().map(|read| (read.micro, Part::Read(*read))));
-                parts.extend(whole.writes(id).iter().map(|write| (write.micro, Part::Write(*write))));
-                parts[start..].sort_by_key(|(micro, _)| *micro);
-            }
-        }
-        first[whole.len()] = parts.len() as u32;
+        // By transaction: its last operation, or the last before it in its session.
+        let mut last = vec![NONE; whole.len()];
+        let (first, parts) = parts(whole);
         let unit_of = |id: TxnId, key: u32| {
             let (start, end) = (first[id as usize] as usize, first[id as usize + 1] as usize);
-            let is_it = |part: &(u32, Part)| matches!(part.1, Part::Write(write) if write.key == key);
+            let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
             parts[start..end].iter().position(is_it).map(|place| (start + place) as u32)
         };
         let mut all = Operations {
@@ -61,7 +51,7 @@ impl Operations {
                 before => last[before as usize],
             };
             for unit in first[id as usize]..first[id as usize + 1] {
-                match parts[unit as usize].1 {
+                match parts[unit as usize] {
                     Part::Write(write) => all.accesses.push(&[], &[write], true),
                     Part::Read(read) => {
                         let writer = match read.writer {
@@ -79,7 +69,7 @@ impl Operations {
                 all.sessions.before[unit as usize] = before;
                 all.sessions.session[unit as usize] = among.session[id as usize];
                 if before != NONE {
-                    let is_write = matches!(parts[before as usize].1, Part::Write(_));
+                    let is_write = matches!(parts[before as usize], Part::Write(_));
                     all.write_before[unit as usize] = if is_write { before } else { all.write_before[before as usize] };
                 }
                 before = unit;
@@ -113,4 +103,30 @@ impl Operations {
 enum Part {
     Read(Read),
     Write(Write),
+}
+
+impl Part {
+    fn micro(&self) -> u32 {
+        match self {
+            Part::Read(read) => read.micro,
+            Part::Write(write) => write.micro,
+        }
+    }
+}
+
+/// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
+/// end of the last.
+fn parts(whole: &Accesses) -> (Vec<u32>, Vec<Part>) {
+    let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
+    for id in 0..whole.len() as TxnId {
+        let start = parts.len();
+        first.push(start as u32);
+        if whole.committed[id as usize] {
+            parts.extend(whole.reads(id).iter().copied().map(Part::Read));
+            parts.extend(whole.writes(id).iter().copied().map(Part::Write));
+            parts[start..].sort_by_key(Part::micro);
+        }
+    }
+    first.push(parts.len() as u32);
+    (first, parts)
 }

@@ -91,7 +91,7 @@ pub(super) fn judge(
     mutation: Mutation,
 ) -> Result<Vec<Anomaly>, Spent> {
     let operations = Operations::of(txns, whole, among, meter)?;
-    let ranked = Ranked::of(&operations.accesses, &operations.sessions, meter)?;
+    let ranked = Ranked::of(&operations.accesses, &operations.sessions);
     let mut pass = Pass {
         operations: &operations,
         ranked: &ranked,
@@ -166,7 +166,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn run(&mut self, meter: &mut Meter) -> Result<(), Spent> {
-        let mut clocks = Clocks::new(self.ranked, Mutation::default());
+        let mut clocks = Clocks::new(self.ranked, false, Mutation::default());
         let mut outcome = Ok(());
         for rank in 0..self.ranked.len() {
             outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, &clocks, meter));
@@ -180,7 +180,6 @@ impl Pass<'_> {
     }
 
     fn operation(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
-        meter.step(1)?;
         let unit = self.ranked.ids[rank as usize];
         let owner = self.operations.owners[unit as usize];
         if let Some(read) = self.operations.accesses.reads(unit).first() {

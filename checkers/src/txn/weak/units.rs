@@ -2,7 +2,6 @@
 //! of sessions; numbered anew so that who is visible comes before who sees it.
 
 use crate::txn::accesses::{Accesses, INITIAL};
-use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
 
 /// No unit.
@@ -79,9 +78,8 @@ pub(super) struct Ranked<'a> {
 
 impl<'a> Ranked<'a> {
     /// Numbers them. Linear.
-    pub fn of(accesses: &'a Accesses, sessions: &Sessions, meter: &mut Meter) -> Result<Ranked<'a>, Spent> {
+    pub fn of(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
         let count = accesses.len();
-        meter.step(count as u64)?;
         let ids = topological(accesses, sessions);
         let mut ranks = vec![NONE; count];
         for (rank, &id) in ids.iter().enumerate() {
@@ -112,7 +110,7 @@ impl<'a> Ranked<'a> {
         // Each start has moved to the end of its key, which is the next one's start.
         writer_starts.rotate_right(1);
         writer_starts[0] = 0;
-        Ok(Ranked { accesses, ids, ranks, before, session, writer_starts, writers })
+        Ranked { accesses, ids, ranks, before, session, writer_starts, writers }
     }
 
     /// How many.

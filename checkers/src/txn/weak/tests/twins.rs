@@ -94,6 +94,7 @@ fn every_mutant_is_noticed() {
         SessionNotVisible,
         ForwardForgotten,
         ChainsMerged,
+        HorizonTooHigh,
         NotJoined,
     ];
     let mut survivors = Vec::new();
