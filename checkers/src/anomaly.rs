@@ -356,6 +356,10 @@ pub enum Rule {
     OverwrittenBefore,
     /// `from` read the key from `other`, and `to`, which wrote it too, came after `other`: so after the read.
     WrittenAfterRead,
+    /// The order of the key's versions is known, and says so.
+    Versions,
+    /// The lines it rests on lead there, one after the other.
+    Follows,
     /// It was tried the other way round, which leads to a contradiction.
     Otherwise,
     /// It is assumed, to show that it leads to a contradiction.

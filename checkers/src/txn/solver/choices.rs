@@ -40,7 +40,7 @@ impl Engine<'_> {
         if count == 0 { self.problem.versions_count() + key } else { all[count - 1] }
     }
 
-    fn is_choice_fine(&self, number: usize) -> bool {
+    pub(super) fn is_choice_fine(&self, number: usize) -> bool {
         let choice = &self.problem.choices[number];
         if let Some((version, _)) = self.taken(number) {
             return !self.is_broken(version, choice.txn);
@@ -158,7 +158,7 @@ impl Engine<'_> {
                 self.install(thing, version, problem.choices[number].txn, literal)?;
             }
         }
-        if self.cursor == 0 {
+        if ((self.cursor - versions.min(self.cursor)) as usize) < problem.choices.len() || self.cursor < versions {
             return Ok(true);
         }
         for txn in (0..problem.members.len() as u32).filter(|&txn| problem.is_private[txn as usize]) {

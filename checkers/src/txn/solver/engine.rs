@@ -29,6 +29,8 @@ pub(super) enum Ended {
     Holds(Vec<u32>),
     /// Transactions, by dense numbers, that alone have none.
     Broken(Vec<u32>),
+    /// The budget ended first. The order found so far explains all that was read before this transaction ended.
+    Spent(u32),
 }
 
 /// What a variable means when it is true.
@@ -111,9 +113,33 @@ impl<'p> Engine<'p> {
             }
         };
         let mut engine = Engine::new(problem, graph);
-        let ended = engine.all(meter);
+        let ended = engine.all(meter).unwrap_or_else(|Spent| Ended::Spent(engine.progress()));
         meter.give_back(engine.bytes);
-        ended
+        Ok(ended)
+    }
+
+    /// The first transaction whose reads, or whose distance from other writers, the order does not explain.
+    fn progress(&self) -> u32 {
+        let problem = self.problem;
+        if problem.shape.has_private_readers() {
+            return 0;
+        }
+        let broken = (0..problem.reader.len() as u32).filter(|&read| self.is_read_broken(read));
+        let mut first = broken.map(|read| problem.reader[read as usize]).min().unwrap_or(u32::MAX);
+        for choice in (0..problem.choices.len()).filter(|&number| !self.is_choice_fine(number)) {
+            first = first.min(problem.choices[choice].txn);
+        }
+        for version in (0..problem.versions_count()).filter(|_| problem.shape.keeps_writers_apart()) {
+            let writer = problem.writer[version as usize];
+            let begin = problem.shape.snapshot(writer);
+            let start = problem.key_starts[problem.key[version as usize] as usize];
+            let earlier = self.versions[start as usize..self.place[version as usize] as usize].iter().rev();
+            let others = earlier.map(|&other| problem.writer[other as usize]);
+            let overlapping =
+                others.take_while(|&other| !self.graph.order().is_before(problem.shape.commit(other), begin));
+            first = overlapping.map(|other| other.min(writer)).min().unwrap_or(first).min(first);
+        }
+        first
     }
 
     fn new(problem: &'p Problem, graph: Graph) -> Engine<'p> {

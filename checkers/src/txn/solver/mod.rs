@@ -83,34 +83,41 @@ pub fn decide(
     let view = View { txns, accesses, uncertain, property, keeps };
     let members = view.members();
     let mut scratch = Scratch::new(&view);
-    if matches!(property, Property::ParallelSnapshotIsolation | Property::UpdateSerializable) {
-        // What is serializable is all of these, and that is found out faster. A part of the budget is tried on it.
+    // What has one order for all, or snapshots, is all of these, and that is found out faster. A part of the budget is tried
+    // on it.
+    let stronger: &[Property] = match property {
+        Property::ParallelSnapshotIsolation => &[Property::Serializable, Property::SnapshotIsolation],
+        Property::UpdateSerializable => &[Property::Serializable],
+        _ => &[],
+    };
+    for &property in stronger {
         let mut part = meter.clone();
-        part.steps_max = meter.steps.saturating_add((meter.steps_max.saturating_sub(meter.steps)) / 8);
-        let stronger = View { property: Property::Serializable, ..view };
-        let found = solve(&stronger, &members, &mut scratch, &mut part);
+        part.steps_max = meter.steps.saturating_add(meter.steps_max.saturating_sub(meter.steps) / 8);
+        let found = solve(&View { property, ..view }, &members, &mut scratch, &mut part);
         meter.steps = part.steps.min(part.steps_max);
         if let Ok(Solved::Holds(order)) = found {
             return holds(&view, order);
         }
     }
-    match solve(&view, &members, &mut scratch, meter) {
-        Ok(Solved::Holds(order)) => holds(&view, order),
+    let prefix_events = match solve(&view, &members, &mut scratch, meter) {
+        Ok(Solved::Holds(order)) => return holds(&view, order),
         Ok(Solved::Broken(core)) => {
             let (core, smallest) = reduce::reduce(&view, core, &mut scratch, meter);
-            Decision::Broken(Box::new(anomaly(&view, core, smallest)))
+            return Decision::Broken(Box::new(anomaly(&view, core, smallest)));
         }
-        Err(Spent) => Decision::Unknown(Gap::BudgetSpent {
-            key: None,
-            steps: meter.steps,
-            steps_max: meter.steps_max,
-            memory_bytes: meter.bytes,
-            memory_bytes_max: meter.bytes_max,
-            prefix_events: 0,
-            configurations_peak: 0,
-            placing: None,
-        }),
-    }
+        Ok(Solved::Spent(prefix_events)) => prefix_events,
+        Err(Spent) => 0,
+    };
+    Decision::Unknown(Gap::BudgetSpent {
+        key: None,
+        steps: meter.steps,
+        steps_max: meter.steps_max,
+        memory_bytes: meter.bytes,
+        memory_bytes_max: meter.bytes_max,
+        prefix_events,
+        configurations_peak: 0,
+        placing: None,
+    })
 }
 
 /// How a question about some transactions was answered.
@@ -119,6 +126,8 @@ enum Solved {
     Holds(Vec<TxnId>),
     /// Those of the transactions that the contradiction speaks of, in order of their numbers.
     Broken(Vec<TxnId>),
+    /// The budget ended first; so many events have an order.
+    Spent(u64),
 }
 
 fn solve(view: &View<'_>, members: &[TxnId], scratch: &mut Scratch, meter: &mut Meter) -> Result<Solved, Spent> {
@@ -127,6 +136,10 @@ fn solve(view: &View<'_>, members: &[TxnId], scratch: &mut Scratch, meter: &mut 
     Ok(match engine::search(&problem, meter)? {
         Ended::Holds(order) => Solved::Holds(named(order)),
         Ended::Broken(txns) => Solved::Broken(named(txns)),
+        Ended::Spent(first) => {
+            let first = members.get(first as usize).filter(|&&id| view.txns.is_ok(id));
+            Solved::Spent(first.map_or(0, |&id| u64::from(view.txns.ended(id))))
+        }
     })
 }
 

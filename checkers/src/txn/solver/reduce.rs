@@ -19,8 +19,8 @@ pub(super) fn reduce(
     loop {
         match solve(view, &core, scratch, meter) {
             Ok(Solved::Broken(next)) if next.len() < core.len() => core = next,
-            Ok(_) => break,
-            Err(_) => return (core, false),
+            Ok(Solved::Holds(_) | Solved::Broken(_)) => break,
+            Ok(Solved::Spent(_)) | Err(_) => return (core, false),
         }
     }
     let mut chunk = (core.len() / 2).max(1);
@@ -36,7 +36,7 @@ pub(super) fn reduce(
                     core = next;
                 }
                 Ok(Solved::Holds(_)) => start = end,
-                Err(_) => return (core, false),
+                Ok(Solved::Spent(_)) | Err(_) => return (core, false),
             }
         }
         if chunk == 1 {

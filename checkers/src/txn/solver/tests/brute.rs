@@ -16,10 +16,31 @@ pub struct Brute<'a> {
     writes: Vec<Vec<u32>>,
     keeps: Keeps,
     versions: &'a [Vec<TxnId>],
+    is_there: Vec<bool>,
 }
 
 impl<'a> Brute<'a> {
     pub fn new(case: &'a Case, keeps: Keeps) -> Brute<'a> {
+        let mut brute = Brute::all(case, keeps);
+        brute.is_there = vec![true; brute.txns.len()];
+        brute
+    }
+
+    /// Of some transactions alone: a read is kept where all that may have been read are kept.
+    pub fn among(case: &'a Case, keeps: Keeps, kept: &[TxnId]) -> Brute<'a> {
+        let mut brute = Brute::all(case, keeps);
+        brute.is_there = (0..brute.txns.len() as TxnId).map(|id| kept.contains(&id)).collect();
+        for id in 0..brute.txns.len() {
+            brute.reads[id].retain(|(_, writers)| writers.iter().all(|id| *id == INITIAL || kept.contains(id)));
+            if !brute.is_there[id] {
+                brute.reads[id].clear();
+                brute.writes[id].clear();
+            }
+        }
+        brute
+    }
+
+    fn all(case: &'a Case, keeps: Keeps) -> Brute<'a> {
         let txns = Txns::of(&case.history);
         let mut reads = vec![Vec::new(); txns.len()];
         for id in 0..txns.len() as TxnId {
@@ -31,7 +52,7 @@ impl<'a> Brute<'a> {
         }
         let keys = |id: usize| case.accesses.writes(id as TxnId).iter().map(|write| write.key).collect();
         let writes = (0..txns.len()).map(keys).collect();
-        Brute { txns, reads, writes, keeps, versions: &case.accesses.versions }
+        Brute { txns, reads, writes, keeps, versions: &case.accesses.versions, is_there: Vec::new() }
     }
 
     pub fn holds(&self, property: Property) -> bool {
@@ -46,14 +67,20 @@ impl<'a> Brute<'a> {
     }
 
     fn must_precede(&self, a: usize, b: usize) -> bool {
+        let are_there = self.is_there[a] && self.is_there[b];
         let (a, b) = (a as TxnId, b as TxnId);
-        self.txns.is_ok(a)
+        are_there
+            && self.txns.is_ok(a)
             && self.txns.ended(a) < self.txns.invoked(b)
             && match self.keeps {
                 Keeps::Nothing => false,
                 Keeps::Process => self.txns.session(a) == self.txns.session(b),
                 Keeps::Realtime => true,
             }
+    }
+
+    fn is_needed(&self, id: usize) -> bool {
+        self.is_there[id] && self.txns.is_ok(id as TxnId)
     }
 
     fn sees(&self, id: usize, state: &State) -> bool {
@@ -69,7 +96,10 @@ impl<'a> Brute<'a> {
     /// Versions that are known come in their order.
     fn is_in_order(&self, id: usize, is_done: impl Fn(usize) -> bool) -> bool {
         self.versions.iter().all(|known| match known.iter().position(|&other| other as usize == id) {
-            Some(place) => known[..place].iter().all(|&other| is_done(other as usize)),
+            Some(place) => {
+                let mut before = known[..place].iter().filter(|&&other| self.is_there[other as usize]);
+                before.all(|&other| is_done(other as usize))
+            }
             None => true,
         })
     }
@@ -77,12 +107,12 @@ impl<'a> Brute<'a> {
     /// One after the other; those in doubt may be left out.
     fn serial(&self, placed: &mut Vec<bool>, state: &State) -> bool {
         let count = self.txns.len();
-        if (0..count).all(|id| placed[id] || !self.txns.is_ok(id as TxnId)) {
+        if (0..count).all(|id| placed[id] || !self.is_needed(id)) {
             return true;
         }
         for id in 0..count {
             let comes_later = (0..count).any(|other| !placed[other] && self.must_precede(other, id));
-            if placed[id] || comes_later || !self.sees(id, state) || !self.is_in_order(id, |other| placed[other]) {
+            if placed[id] || !self.is_there[id] || comes_later || !self.sees(id, state) || !self.is_in_order(id, |other| placed[other]) {
                 continue;
             }
             placed[id] = true;
@@ -99,10 +129,13 @@ impl<'a> Brute<'a> {
     fn snapshots(&self, at: &mut Vec<Option<Option<State>>>, state: &State, apart: bool) -> bool {
         let count = self.txns.len();
         let is_done = |at: &[Option<Option<State>>], id: usize| matches!(at[id], Some(None));
-        if (0..count).all(|id| is_done(at, id) || !self.txns.is_ok(id as TxnId)) {
+        if (0..count).all(|id| is_done(at, id) || !self.is_needed(id)) {
             return true;
         }
         for id in 0..count {
+            if !self.is_there[id] {
+                continue;
+            }
             let old = at[id].clone();
             let next = match &old {
                 None => {

@@ -1,5 +1,6 @@
-//! The solver against every order of small histories, its mutants, its witnesses, and larger histories.
+//! The solver against every order of small histories, its mutants and its witnesses.
 
 mod brute;
-mod twin;
 mod generate;
+mod proof;
+mod twin;

@@ -5,8 +5,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::brute::Brute;
 use super::generate::{Case, Wanted, case};
+use super::proof;
+use crate::anomaly::Witness;
 use crate::checker::Budget;
 use crate::txn::meter::Meter;
+use crate::txn::solver::mutant::{self, Mutant};
 use crate::txn::solver::{Decision, Keeps, Property, decide, replay};
 use crate::txn::txns::Txns;
 
@@ -71,7 +74,10 @@ pub fn judge(case: &Case, property: Property, keeps: Keeps) -> bool {
                 .unwrap_or_else(|wrong| panic!("{property:?} {keeps:?}: {wrong}: {order:?} {}", case.line));
             true
         }
-        Decision::Broken(_) => false,
+        Decision::Broken(anomaly) => {
+            proof::verify(case, &txns, keeps, &anomaly);
+            false
+        }
         Decision::Unknown(gap) => panic!("seven transactions spent the budget: {gap:?}"),
     }
 }
@@ -105,5 +111,91 @@ fn agrees_with_brute_force() {
             let all = broken + holds;
             assert!(broken * 10 >= all * 3 && holds * 10 >= all * 3, "{:?} {:?}: {broken} {holds}", PROPERTIES[p], KEEPS[k]);
         }
+    }
+}
+
+/// Who contradict each other do so alone, and no fewer of them do.
+#[test]
+fn witnesses_are_smallest() {
+    let mut random = ChaCha8Rng::seed_from_u64(17);
+    let (mut count, mut derived) = (0, 0);
+    for round in 0..400 {
+        let case = some(&mut random, round);
+        let txns = Txns::of(&case.history);
+        for (property, keeps) in PROPERTIES.into_iter().flat_map(|property| KEEPS.map(|keeps| (property, keeps))) {
+            let mut meter = Meter::new(&Budget::default());
+            let decision = decide(&txns, &case.accesses, &case.uncertain, property, keeps, &mut meter);
+            let Decision::Broken(anomaly) = decision else { continue };
+            let Witness::NoCommitOrder { transactions, smallest, derivation } = &anomaly.witness else {
+                panic!("{anomaly:?}")
+            };
+            assert!(smallest);
+            let ids: Vec<u32> =
+                (0..txns.len() as u32).filter(|&id| transactions.contains(&txns.invoked(id))).collect();
+            assert_eq!(ids.len(), transactions.len());
+            let told = format!("{property:?} {keeps:?} {ids:?} {}", case.line);
+            assert!(!Brute::among(&case, keeps, &ids).holds(property), "{told}");
+            for id in &ids {
+                let rest: Vec<u32> = ids.iter().copied().filter(|other| other != id).collect();
+                assert!(Brute::among(&case, keeps, &rest).holds(property), "without {id}: {told}");
+            }
+            if property == Property::Serializable && case.uncertain.is_empty() {
+                count += 1;
+                derived += usize::from(!derivation.is_empty());
+            }
+        }
+    }
+    assert!(count > 100 && derived * 100 >= count * 95, "{derived} of {count} proofs have steps");
+}
+
+/// Each defect is noticed by some history.
+#[test]
+fn every_mutant_is_noticed() {
+    use Mutant::*;
+    let mutants = [
+        MovedReadsForgotten,
+        WritersOverlap,
+        PrivateReadersFree,
+        InitialForgotten,
+        DoubtEnds,
+        DoubtLeftOut,
+        FirstWriter,
+        ProcessForgotten,
+        BarriersApart,
+        VersionsForgotten,
+        ClauseTooShort,
+        DecisionsCertain,
+        OverwriteForgotten,
+    ];
+    let survivors: Vec<Mutant> = mutants.into_iter().filter(|&mutant| !is_noticed(mutant)).collect();
+    assert!(survivors.is_empty(), "not noticed: {survivors:?}");
+}
+
+fn is_noticed(mutant: Mutant) -> bool {
+    let mut random = ChaCha8Rng::seed_from_u64(23);
+    (0..3000).any(|round| {
+        let case = some(&mut random, round);
+        PROPERTIES.into_iter().flat_map(|property| KEEPS.map(|keeps| (property, keeps))).any(|(property, keeps)| {
+            mutant::choose(Some(mutant));
+            // A defect may show as a wrong order or an assertion, too.
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| is_held(&case, property, keeps)));
+            mutant::choose(None);
+            let expected = is_held(&case, property, keeps);
+            found.map_or(true, |found| found != expected)
+        })
+    })
+}
+
+/// The verdict alone; an order that is none counts as none.
+fn is_held(case: &Case, property: Property, keeps: Keeps) -> Option<bool> {
+    let txns = Txns::of(&case.history);
+    let mut meter = Meter::new(&Budget { steps_max: 1 << 14, ..Budget::default() });
+    match decide(&txns, &case.accesses, &case.uncertain, property, keeps, &mut meter) {
+        Decision::Holds(order) => {
+            let question = (property, keeps);
+            Some(replay::replay(&txns, &case.accesses, &case.uncertain, question, &order).is_ok())
+        }
+        Decision::Broken(_) => Some(false),
+        Decision::Unknown(_) => None,
     }
 }
