@@ -148,18 +148,23 @@ impl Engine<'_> {
             }
             self.cursor += 1;
         }
+        // An edge may move what others were decided by: then that comes first.
+        let decided = self.cursor;
         for read in 0..problem.reader.len() as u32 {
             let version = problem.read_version[read as usize];
             self.install(read, version, problem.reader[read as usize], NONE)?;
+            if self.cursor != decided {
+                return Ok(true);
+            }
         }
         for number in 0..problem.choices.len() {
             if let Some((version, literal)) = self.taken(number) {
                 let thing = self.things_of_choices + number as u32;
                 self.install(thing, version, problem.choices[number].txn, literal)?;
             }
-        }
-        if ((self.cursor - versions.min(self.cursor)) as usize) < problem.choices.len() || self.cursor < versions {
-            return Ok(true);
+            if self.cursor != decided {
+                return Ok(true);
+            }
         }
         for txn in (0..problem.members.len() as u32).filter(|&txn| problem.is_private[txn as usize]) {
             let shape = problem.shape;

@@ -55,6 +55,18 @@ impl<'a> Brute<'a> {
         Brute { txns, reads, writes, keeps, versions: &case.accesses.versions, is_there: Vec::new() }
     }
 
+    /// Whether trying everything ends soon enough for a test.
+    pub fn is_feasible(&self, property: Property) -> bool {
+        if !matches!(property, Property::ParallelSnapshotIsolation | Property::UpdateSerializable) {
+            return true;
+        }
+        let mut keys: BTreeMap<u32, u64> = BTreeMap::new();
+        self.writes.iter().flatten().for_each(|&key| *keys.entry(key).or_default() += 1);
+        let orders: u64 = keys.into_values().map(|count| (1..=count).product::<u64>()).product();
+        let choices: u64 = self.reads.iter().flatten().map(|(_, writers)| writers.len() as u64).product();
+        orders * choices <= 2000
+    }
+
     pub fn holds(&self, property: Property) -> bool {
         let none = vec![None; self.txns.len()];
         match property {

@@ -92,6 +92,9 @@ fn agrees_with_brute_force() {
         for (k, keeps) in KEEPS.into_iter().enumerate() {
             let brute = Brute::new(&case, keeps);
             for (p, property) in PROPERTIES.into_iter().enumerate() {
+                if !brute.is_feasible(property) {
+                    continue;
+                }
                 let expected = brute.holds(property);
                 assert_eq!(
                     judge(&case, property, keeps),
@@ -134,6 +137,9 @@ fn witnesses_are_smallest() {
                 (0..txns.len() as u32).filter(|&id| transactions.contains(&txns.invoked(id))).collect();
             assert_eq!(ids.len(), transactions.len());
             let told = format!("{property:?} {keeps:?} {ids:?} {}", case.line);
+            if !Brute::new(&case, keeps).is_feasible(property) {
+                continue;
+            }
             assert!(!Brute::among(&case, keeps, &ids).holds(property), "{told}");
             for id in &ids {
                 let rest: Vec<u32> = ids.iter().copied().filter(|other| other != id).collect();
