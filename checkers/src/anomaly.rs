@@ -374,6 +374,8 @@ pub enum Rule {
     WrittenAfterRead,
     /// `to` wrote a later version of the key than `from`, as reads of the key show.
     Versions,
+    /// The lines it rests on lead there, one after the other.
+    Follows,
     /// It was tried the other way round, which leads to a contradiction.
     Otherwise,
     /// It is assumed, to show that it leads to a contradiction.

@@ -12,9 +12,10 @@
 mod graph;
 #[path = "../linear_bench/measure.rs"]
 mod measure;
+mod solver;
 
 /// The rows of all engines.
-const TABLES: &[&[Row]] = &[graph::ROWS];
+const TABLES: &[&[Row]] = &[graph::ROWS, solver::ROWS];
 
 /// A row of the table of figures.
 pub struct Row {
