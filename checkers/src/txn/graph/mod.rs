@@ -1,10 +1,10 @@
 //! Cycles of dependencies: the shortest of each class in each strongly connected component.
 //!
-//! - [`windows`]: where edges go back in the order of completion; nothing else can be on a cycle.
-//! - [`components`], [`order`]: components without recursion; the order of time with two edges a transaction.
-//! - [`component`], [`class`]: one of them in flat arrays; the classes as a table.
-//! - [`search`], [`walk`], [`simple`]: what is looked for, how, and what is left where walks are no cycles.
-//! - [`topological`]: a topological order or a cycle, for other engines.
+//! - `windows`: where edges go back in the order of completion; nothing else can be on a cycle.
+//! - `components`, `order`: components without recursion; the order of time with two edges a transaction.
+//! - `component`, `class`: one of them in flat arrays; the classes as a table.
+//! - `search`, `walk`, `simple`: what is looked for, how, and what is left where walks are no cycles.
+//! - `topological`: a topological order or a cycle, for other engines.
 //!
 //! Edges: those of data are given. Of a process and of real time a transaction is before another if it had ended before that
 //! one began (and both are of one session). One in doubt has never ended: it comes after others, and is before none.
@@ -12,7 +12,7 @@
 //!
 //! Classes are Adya's ("Weak Consistency", 1999) with the names of Elle ("Elle: Inferring Isolation Anomalies from
 //! Experimental Observations", 2020). Searching over vertices and what a walk did so far, instead of over paths, is what makes it
-//! polynomial; see [`search`] for why that is exact.
+//! polynomial; see `search` for why that is exact.
 
 mod class;
 mod component;

@@ -37,13 +37,13 @@ pub(super) fn shortest(
     let mut trial = Trial { query, is_on: vec![false; query.component.count()], steps: 0 };
     for length in low..limit.min(query.component.count() as u32 + 1) {
         for &ends in ends {
+            let before = trial.steps;
             let found = trial.of_length(ends, length);
-            meter.step(trial.steps)?;
+            meter.step(trial.steps - before)?;
             if found.is_some() || trial.steps > STEPS_MAX {
                 return Ok(Tried { is_sure: found.is_some(), found });
             }
         }
-        meter.step(ends.len() as u64)?;
     }
     Ok(Tried { found: None, is_sure: true })
 }
