@@ -44,7 +44,7 @@ pub(super) enum Shown {
 pub(super) struct Candidate {
     /// How many elements one has to look at.
     pub size: u32,
-    /// Who, as [`Owner`] numbers, where, and what part it plays. The first one breaks ties.
+    /// Who (transactions by number, beyond these the failed ones), where, and what part it plays.
     pub places: Vec<(u32, u32, Part)>,
     /// What should have been read.
     pub expected: Shown,

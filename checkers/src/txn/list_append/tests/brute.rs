@@ -325,10 +325,9 @@ pub(super) fn summary(history: &History) -> Summary {
     summary
 }
 
-/// Reads of keys that are no lists have no writer; internal ones among them are counted where both are lists.
+/// Reads of keys that are no lists have no writer.
 fn unjudged(txns: &[Txn], left_out: &BTreeSet<String>, summary: &mut Summary) {
-    for (txn, Txn { outcome, mops }) in txns.iter().enumerate().filter(|(_, txn)| txn.outcome == Kind::Ok) {
-        let _ = outcome;
+    for (txn, Txn { mops, .. }) in txns.iter().enumerate().filter(|(_, txn)| txn.outcome == Kind::Ok) {
         for (micro, mop) in mops.iter().enumerate() {
             let key = mop.key.to_string();
             let is_own = |before: &Mop| &*before.f == "append" && before.key == mop.key;
