@@ -102,6 +102,8 @@ type Version = (u32, Option<i64>, bool, u8);
 
 struct Twin {
     txns: Vec<Vec<Mop>>,
+    /// Keys of which somebody, if only one who failed, was to initialize, insert or delete something.
+    members: BTreeSet<i64>,
     ok_count: u32,
     edges: BTreeSet<String>,
     misses: usize,
@@ -116,7 +118,16 @@ impl Twin {
             other => panic!("{other:?}"),
         };
         let all = (0..txns.len() as u32).map(mops).collect();
-        let mut twin = Twin { txns: all, ok_count: txns.ok_count(), edges: BTreeSet::new(), misses: 0 };
+        let asked = history.ops().flat_map(|op| match op.value {
+            Value::Txn(mops) => *mops,
+            other => panic!("{other:?}"),
+        });
+        let member = |mop: Mop| match mop.key {
+            Key::Int(key) if matches!(&*mop.f, "init" | "insert" | "delete") => Some(key),
+            _ => None,
+        };
+        let members = asked.filter_map(member).collect();
+        let mut twin = Twin { txns: all, members, ok_count: txns.ok_count(), edges: BTreeSet::new(), misses: 0 };
         for key in 0..KEYS {
             let versions = twin.versions(key);
             let mut order: Vec<Version> = versions.iter().copied().filter(|version| version.2).collect();
@@ -161,8 +172,7 @@ impl Twin {
 
     fn key(&mut self, key: i64, order: &[Version], maybe: &[Version]) {
         let is_of = |mop: &Mop| mop.key == Key::Int(key);
-        let all = || self.txns.iter().flatten();
-        let is_member = all().any(|mop| is_of(mop) && matches!(&*mop.f, "init" | "insert" | "delete"));
+        let is_member = self.members.contains(&key);
         let is_initial = order
             .first()
             .is_some_and(|first| self.txns[first.0 as usize].iter().any(|mop| is_of(mop) && &*mop.f == "init"));
