@@ -79,10 +79,13 @@ pub(super) fn derive(view: &View<'_>, core: &[TxnId]) -> Vec<Derived> {
     proof.close(closed);
     let kept = needed(&proof.lines);
     let invoked = |txn: usize| view.txns.invoked(core[txn]);
+    // Keys without a name (none in histories that were read) have their numbers.
+    let name = |key: u32| view.txns.history().txn_keys().get(key as usize).map(ToString::to_string);
+    let text = |key: u32| name(key).unwrap_or_else(|| key.to_string());
     let told = kept.iter().map(|line| Derived {
         from: Some(invoked(line.from)),
         to: invoked(line.to),
-        key: line.key.map(|key| view.txns.key_text(key)),
+        key: line.key.map(text),
         rule: line.rule,
         other: line.other.map(invoked),
         rests_on: line.rests_on.clone(),

@@ -221,21 +221,7 @@ fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) ->
     }
     let choices = choices(view, scratch, &version_read, &mut pairs);
     let versions_all = versions_count as usize + keys.len();
-    let by_version = Neighbours::new(versions_all, pairs.iter().copied());
-    drop(pairs);
-    let (mut reader, mut read_version, mut read_starts) = (Vec::new(), Vec::new(), vec![0]);
-    for version in 0..versions_all as u32 {
-        let start = reader.len();
-        // A transaction's reads stand together: once is enough.
-        for &txn in by_version.of(version) {
-            if reader.len() == start || reader.last() != Some(&txn) {
-                reader.push(txn);
-                read_version.push(version);
-            }
-        }
-        read_starts.push(reader.len() as u32);
-    }
-    drop(by_version);
+    let (reader, read_version, read_starts) = reads_once(versions_all, pairs);
     let numbered = reader.iter().enumerate().map(|(read, &txn)| (txn, read as u32));
     let reads = Neighbours::new(members.len(), numbered);
     let of_key = choices.iter().enumerate().map(|(number, choice)| (choice.key, number as u32));
@@ -272,6 +258,24 @@ fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) ->
     problem
 }
 
+/// Reads by version, each reader of a version once: the readers, the versions, and where those of each version begin.
+fn reads_once(versions_count: usize, pairs: Vec<(u32, u32)>) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+    let by_version = Neighbours::new(versions_count, pairs.iter().copied());
+    let (mut reader, mut read_version, mut read_starts) = (Vec::new(), Vec::new(), vec![0]);
+    for version in 0..versions_count as u32 {
+        let start = reader.len();
+        // A transaction's reads mostly stand together: once is enough.
+        for &txn in by_version.of(version) {
+            if reader.len() == start || reader.last() != Some(&txn) {
+                reader.push(txn);
+                read_version.push(version);
+            }
+        }
+        read_starts.push(reader.len() as u32);
+    }
+    (reader, read_version, read_starts)
+}
+
 fn scratch_lookup(scratch: &Scratch) -> impl Fn(TxnId) -> Option<u32> + '_ {
     |id| scratch.txn(id)
 }
@@ -288,7 +292,7 @@ fn versions(
         let own = view.accesses.writes(id).iter().filter_map(|write| scratch.key(write.key));
         pairs.extend(own.map(|key| (key, txn as u32)));
     }
-    let by_key = Neighbours::new(keys_count, pairs.into_iter());
+    let by_key = Neighbours::new(keys_count, pairs.iter().copied());
     let (mut writer, mut key, mut key_starts) = (Vec::new(), Vec::new(), Vec::with_capacity(keys_count + 1));
     for number in 0..keys_count as u32 {
         let start = writer.len();

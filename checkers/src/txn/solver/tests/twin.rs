@@ -86,7 +86,7 @@ pub fn judge(case: &Case, property: Property, keeps: Keeps) -> bool {
 fn agrees_with_brute_force() {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut counts = [[[0u32; 2]; 3]; 5];
-    let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2500);
+    let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500);
     for round in 0..rounds {
         let case = some(&mut random, round);
         for (k, keeps) in KEEPS.into_iter().enumerate() {
@@ -183,7 +183,7 @@ fn every_mutant_is_noticed() {
 
 fn is_noticed(mutant: Mutant) -> bool {
     let mut random = ChaCha8Rng::seed_from_u64(23);
-    (0..3000).any(|round| {
+    (0..1500).any(|round| {
         let case = some(&mut random, round);
         PROPERTIES.into_iter().flat_map(|property| KEEPS.map(|keeps| (property, keeps))).any(|(property, keeps)| {
             mutant::choose(Some(mutant));
