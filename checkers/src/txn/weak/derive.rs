@@ -9,7 +9,8 @@
 //! `b`. Those are few, and found by looking at the key's writers after `b`. Orders that point forward matter only where
 //! they are part of a cycle with one that points back, so only the short ones are kept, and of them those that no path
 //! says anyway; if some window of ranks that orders pointing back span is longer than that, the pass is run again for
-//! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read, and a step for each writer of its key that was visible and newer.
+//! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read,
+//! and a step for each writer of its key that was visible and newer.
 
 use super::clocks::Clocks;
 use super::mutant::{Mutant, Mutation};

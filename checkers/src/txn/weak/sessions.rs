@@ -238,28 +238,40 @@ impl Pass<'_> {
             },
         };
         let key = self.operations.accesses.reads(unit)[0].key;
-        for &other in self.ranked.writers(key).iter().take_while(|&&other| other < rank) {
+        // Only where reads point back can what was seen have a higher rank.
+        let is_near = |other: &&u32| **other < rank || self.ranked.is_cyclic;
+        let mut found = Vec::new();
+        for &other in self.ranked.writers(key).iter().take_while(is_near) {
             meter.step(1)?;
-            if other == to || (to != NONE && component(other) != within) || !clocks.has_seen(rank, other) {
+            if other == to || (to != NONE && component(other) != within) {
                 continue;
             }
-            let by = self.guarantees(unit, other, clocks);
+            let by = self.guarantees(unit, other, clocks.has_seen(rank, other), clocks);
+            if by == 0 {
+                continue;
+            }
             let axiom = Axiom::Causal;
             let forced = Forced { from: other, to, axiom, reader: rank, read: 0 };
             let observer = self.operations.sessions.session[unit as usize];
             let seen = Seen { forced, observer, component: within, by };
+            found.push(seen);
+        }
+        for seen in found {
             if to != NONE {
                 meter.take_bytes(size_of::<Seen>() as u64)?;
                 self.seen.push(seen);
-            } else if self.initial.iter().all(|known| known.by | by != known.by) {
+                continue;
+            }
+            let by = seen.by;
+            if self.initial.iter().all(|known| known.by | by != known.by) {
                 self.initial.push(seen);
             }
         }
         Ok(())
     }
 
-    /// By which guarantees a read sees a write that is in its causal past.
-    fn guarantees(&self, unit: u32, other: u32, clocks: &Clocks) -> u8 {
+    /// By which guarantees a read sees a write; none if it is not in its causal past.
+    fn guarantees(&self, unit: u32, other: u32, has_seen: bool, clocks: &Clocks) -> u8 {
         let all = self.operations;
         let session = all.sessions.session[unit as usize];
         let write = self.ranked.ids[other as usize];
@@ -285,7 +297,8 @@ impl Pass<'_> {
         let earlier = in_visit(write) && !is(Mutant::WritesUnseen);
         let followed = here || (readers.iter().any(|&reader| is_visited(reader)) && !is(Mutant::ReadsNotFollowed));
         let pipelined = self.furthest.get(&(session, process)).is_some_and(|&furthest| furthest >= write);
-        let bits = [own, again, earlier, followed, is_own || was_read || pipelined, true];
+        let pram = is_own || was_read || pipelined;
+        let bits = [own, again, earlier, followed, pram, pram || followed || has_seen];
         bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place)
     }
 }
@@ -317,21 +330,26 @@ impl Bases<'_> {
                 nodes_of.entry(component).or_default().push(rank);
             }
         }
-        for component in mine.chunk_by(|&a, &b| seen[a as usize].component == seen[b as usize].component) {
-            let within = seen[component[0] as usize].component;
-            let Some(nodes) = nodes_of.get(&within) else { continue };
-            // If all observers agree on an order, each has one.
-            let all = self.graph(guarantee, nodes, &versions, component, seen, meter)?;
+        let mut components: Vec<(&u32, &Vec<u32>)> = nodes_of.iter().collect();
+        components.sort_unstable();
+        for (&within, nodes) in components {
+            let of = |at: u32| seen[at as usize].component;
+            let start = mine.partition_point(|&at| of(at) < within);
+            let end = mine.partition_point(|&at| of(at) <= within);
+            // If all observers agree on an order, each has one. If there is none even with nothing seen, nobody has.
+            let all = self.graph(guarantee, nodes, &versions, &mine[start..end], seen, meter)?;
             if all.components(Axiom::Causal).is_empty() {
                 continue;
             }
-            for observer in component.chunk_by(|&a, &b| {
-                seen[a as usize].observer == seen[b as usize].observer || self.mutation.is(Mutant::ObserversAgree)
-            }) {
+            let same = |a: &u32, b: &u32| {
+                seen[*a as usize].observer == seen[*b as usize].observer || self.mutation.is(Mutant::ObserversAgree)
+            };
+            let nobody: &[u32] = &[];
+            for observer in [nobody].into_iter().chain(mine[start..end].chunk_by(same)) {
                 let graph = self.graph(guarantee, nodes, &versions, observer, seen, meter)?;
-                let mut components = graph.components(Axiom::Causal);
-                components.sort_by_key(Vec::len);
-                if let Some(members) = components.first() {
+                let mut cycles = graph.components(Axiom::Causal);
+                cycles.sort_by_key(Vec::len);
+                if let Some(members) = cycles.first() {
                     let (cycle, shortest) = shortest_cycle(&graph, members, Axiom::Causal);
                     return Ok(Some(prover.cycle(&cycle, shortest)));
                 }

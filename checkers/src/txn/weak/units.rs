@@ -58,7 +58,7 @@ impl Sessions {
 }
 
 /// Units by rank: after all that they follow in their session and all that they read from, and else in order of
-/// completion. Where that relation has a cycle, one of its arrows points back.
+/// completion. Where that relation has a cycle, some read points back, and never the order of a session.
 #[derive(Debug)]
 pub(super) struct Ranked<'a> {
     pub accesses: &'a Accesses,
@@ -70,6 +70,8 @@ pub(super) struct Ranked<'a> {
     pub before: Vec<u32>,
     /// By rank: the session, or [`NONE`].
     pub session: Vec<u32>,
+    /// Whether some read from what follows them.
+    pub is_cyclic: bool,
     /// By key: where its writers begin in `writers`; and the end of the last.
     writer_starts: Vec<u32>,
     /// By key: ranks of its writers, rising.
@@ -80,7 +82,7 @@ impl<'a> Ranked<'a> {
     /// Numbers them. Linear.
     pub fn of(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
         let count = accesses.len();
-        let ids = topological(accesses, sessions);
+        let (ids, is_cyclic) = topological(accesses, sessions);
         let mut ranks = vec![NONE; count];
         for (rank, &id) in ids.iter().enumerate() {
             ranks[id as usize] = rank as u32;
@@ -110,7 +112,7 @@ impl<'a> Ranked<'a> {
         // Each start has moved to the end of its key, which is the next one's start.
         writer_starts.rotate_right(1);
         writer_starts[0] = 0;
-        Ranked { accesses, ids, ranks, before, session, writer_starts, writers }
+        Ranked { accesses, ids, ranks, before, session, is_cyclic, writer_starts, writers }
     }
 
     /// How many.
@@ -177,37 +179,57 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// Depth first along what each follows, without recursion.
-fn topological(accesses: &Accesses, sessions: &Sessions) -> Vec<u32> {
+/// Components of those that follow each other, each after all that it follows, and within one by number, so that the
+/// order of sessions never points back; and whether any has more than one. Tarjan, without recursion.
+fn topological(accesses: &Accesses, sessions: &Sessions) -> (Vec<u32>, bool) {
     let count = accesses.len();
     let is_in = |id: u32| (id as usize) < count && accesses.committed[id as usize];
-    let mut seen = vec![false; count];
+    let (mut index, mut low) = (vec![NONE; count], vec![0u32; count]);
+    let mut is_done = vec![false; count];
+    let (mut next_index, mut is_cyclic) = (0, false);
     let mut order = Vec::with_capacity(count);
-    let mut stack: Vec<(u32, u32)> = Vec::new();
+    let (mut waiting, mut stack): (Vec<u32>, Vec<(u32, u32)>) = (Vec::new(), Vec::new());
     for root in 0..count as u32 {
-        if !is_in(root) || seen[root as usize] {
+        if !is_in(root) || index[root as usize] != NONE {
             continue;
         }
-        seen[root as usize] = true;
         stack.push((root, 0));
         while let Some((id, next)) = stack.last_mut() {
+            let (this, at) = (*id as usize, *next);
+            if at == 0 {
+                (index[this], low[this]) = (next_index, next_index);
+                next_index += 1;
+                waiting.push(*id);
+            }
             let reads = accesses.reads(*id);
-            let follows = match *next {
-                0 => sessions.before[*id as usize],
-                next => match reads.get(next as usize - 1) {
-                    Some(read) => read.writer,
-                    None => {
-                        order.push(*id);
-                        stack.pop();
-                        continue;
-                    }
-                },
+            let follows = match at {
+                0 => Some(sessions.before[this]),
+                at => reads.get(at as usize - 1).map(|read| read.writer),
             };
             *next += 1;
-            if is_in(follows) && !std::mem::replace(&mut seen[follows as usize], true) {
-                stack.push((follows, 0));
+            if let Some(follows) = follows {
+                if !is_in(follows) {
+                    continue;
+                }
+                if index[follows as usize] == NONE {
+                    stack.push((follows, 0));
+                } else if !is_done[follows as usize] {
+                    low[this] = low[this].min(index[follows as usize]);
+                }
+                continue;
+            }
+            stack.pop();
+            if let Some((parent, _)) = stack.last() {
+                low[*parent as usize] = low[*parent as usize].min(low[this]);
+            }
+            if low[this] == index[this] {
+                let start = waiting.iter().rposition(|&other| other as usize == this).unwrap_or(0);
+                waiting[start..].sort_unstable();
+                waiting[start..].iter().for_each(|&member| is_done[member as usize] = true);
+                is_cyclic |= waiting.len() - start > 1;
+                order.extend(waiting.drain(start..));
             }
         }
     }
-    order
+    (order, is_cyclic)
 }

@@ -139,6 +139,8 @@ pub fn random(random: &mut impl Rng, shape: Shape) -> Vec<Small> {
             } else {
                 let known = &versions[key as usize];
                 let value = match random.random_range(0..100) < shape.wild_percent {
+                    // Some of them see what is written only later.
+                    true if random.random_range(0..8) == 0 => LATER,
                     true => known[random.random_range(0..known.len())],
                     false => known[known.len().saturating_sub(1 + lag)],
                 };
@@ -147,8 +149,18 @@ pub fn random(random: &mut impl Rng, shape: Shape) -> Vec<Small> {
         }
         all.push(Small { session, doubt, micros });
     }
+    for micro in all.iter_mut().flat_map(|small| &mut small.micros) {
+        if let Micro::R(key, value) = micro
+            && *value == LATER
+        {
+            let known = &versions[*key as usize];
+            *value = known[random.random_range(0..known.len())];
+        }
+    }
     repair(all)
 }
+
+const LATER: u32 = u32::MAX;
 
 /// Makes reads of own writes right, and reads of what another wrote over itself.
 fn repair(mut all: Vec<Small>) -> Vec<Small> {
