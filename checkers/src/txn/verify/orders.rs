@@ -37,6 +37,9 @@ struct Orders {
 
 /// Verifies that some transactions have no commit order that the level of the kind allows.
 pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result<(), String> {
+    if let "not-sequential" | "not-linearizable" = kind {
+        return super::singles::verify(history, transactions, kind == "not-linearizable");
+    }
     let realtime = kind.ends_with("-realtime");
     let processes = realtime || kind.ends_with("-process");
     let asks = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
