@@ -29,6 +29,7 @@ bench: setup
 	$(CARGO) run --locked --release -p schism-checkers --example linear_bench
 	$(CARGO) run --locked --release -p schism-checkers --example buffers_bench
 	$(CARGO) run --locked --release -p schism-checkers --example objects_bench
+	$(CARGO) run --locked --release -p schism-checkers --example txn_bench
 	$(CARGO) run --locked --release -p schism-history --example read_rates
 
 lint:

@@ -18,6 +18,11 @@ macro_rules! kinds {
             /// All of them.
             pub const ALL: &'static [AnomalyKind] = &[$(AnomalyKind::$kind),*];
 
+            /// The kind of that name; `None` if it is of another version of schism.
+            pub fn parse(name: &str) -> Option<AnomalyKind> {
+                AnomalyKind::ALL.iter().copied().find(|kind| kind.as_str() == name)
+            }
+
             /// Its name in the field's terms.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -148,6 +153,8 @@ kinds! {
     NotLinearizable = "not-linearizable", "no order of a key's single operations keeps the order of real time";
     /// Prefix consistency is broken.
     NotPrefix = "not-prefix", "no commit order gives each transaction a prefix of it";
+    /// Prefix consistency with sessions is broken.
+    NotPrefixProcess = "not-prefix-process", "no such order keeps the order of each process";
     /// Parallel snapshot isolation is broken.
     NotParallelSnapshotIsolation = "not-parallel-snapshot-isolation", "causal consistency without lost updates is broken";
     /// Update serializability is broken.
@@ -278,7 +285,7 @@ pub struct Step {
 }
 
 /// Why a transaction was before another.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dependency {
     /// `ww`, `wr`, `rw`, `wwp`, `wrp`, `rwp`, `process`, `realtime`.
     pub kind: String,
@@ -297,6 +304,9 @@ pub struct Dependency {
     /// What the later one wrote or read, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Where it rests on an order of versions that was inferred and not seen: because of what, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// A micro-operation, and what part it plays.
@@ -364,6 +374,8 @@ pub enum Rule {
     WrittenAfterRead,
     /// `to` wrote a later version of the key than `from`, as reads of the key show.
     Versions,
+    /// The lines it rests on lead there, one after the other.
+    Follows,
     /// It was tried the other way round, which leads to a contradiction.
     Otherwise,
     /// It is assumed, to show that it leads to a contradiction.

@@ -24,4 +24,5 @@ pub mod verdict;
 pub use anomaly::{Anomaly, AnomalyKind, Placed, Witness};
 pub use checker::{Budget, Checker, check_all};
 pub use json::VerdictError;
+pub use txn::levels::Level;
 pub use verdict::{Finding, Gap, Outcome, Verdict};

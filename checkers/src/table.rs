@@ -7,6 +7,9 @@ use crate::plain::replicas::Replicas;
 use crate::plain::stats::Stats;
 use crate::run::Run;
 use crate::sequential::Sequential;
+use crate::txn::checker::{Data, TxnChecker};
+use crate::txn::levels::{LEVELS, Level};
+use crate::txn::rw_register::VersionSources;
 
 /// A checker by name.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +20,65 @@ pub struct CheckerEntry {
     pub about: &'static str,
     /// Models it can be built with, the usual one first; empty if it needs none.
     pub models: &'static [ModelName],
+    /// What its transactions do, if it judges transactions: then it takes a consistency model.
+    pub data: Option<Data>,
     /// Builds it. The model is one of `models`, and is ignored by a checker that needs none.
-    pub build: fn(ModelName) -> Box<dyn Checker>,
+    pub build: fn(&Chosen) -> Box<dyn Checker>,
 }
+
+/// What a checker is built with; each ignores what it has no use for.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The model.
+    pub model: ModelName,
+    /// The consistency model of transactions.
+    pub level: Level,
+    /// What is known of the order of versions of registers.
+    pub sources: VersionSources,
+}
+
+/// What may be asked of a checker beyond its name, as it is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options<'a> {
+    /// The model; none: the usual one.
+    pub model: Option<&'a str>,
+    /// The consistency model; none: strict serializability.
+    pub consistency: Option<&'a str>,
+    /// Sources of the order of versions, with commas ([`SOURCES`]).
+    pub version_order: Option<&'a str>,
+}
+
+/// A source of the order of versions by name.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// One line for a person.
+    pub about: &'static str,
+    set: fn(&mut VersionSources),
+}
+
+/// Before the name of the field of completions in which the client reports versions.
+pub const EXPLICIT: &str = "explicit:";
+
+/// All sources of the order of versions of registers.
+pub const SOURCES: &[SourceEntry] = &[
+    SourceEntry {
+        name: "writes-follow-reads",
+        about: "who read a version and then wrote the key wrote a later one",
+        set: |sources| sources.writes_follow_reads = true,
+    },
+    SourceEntry {
+        name: "sequential-keys",
+        about: "each key is sequentially consistent: its versions follow the order of processes",
+        set: |sources| sources.sequential_keys = true,
+    },
+    SourceEntry {
+        name: "linearizable-keys",
+        about: "each key is linearizable: its versions follow the order of real time",
+        set: |sources| sources.linearizable_keys = true,
+    },
+];
 
 /// A model by name.
 #[derive(Debug, Clone, Copy)]
@@ -36,39 +95,63 @@ pub const CHECKERS: &[CheckerEntry] = &[
         name: "linearizable",
         about: "each key behaves like one object, in one place, one operation after another",
         models: ModelName::ALL,
-        build: |model| Box::new(Linearizable { model }),
+        data: None,
+        build: |chosen| Box::new(Linearizable { model: chosen.model }),
     },
     CheckerEntry {
         name: "sequential",
         about: "one order explains all answers and keeps the order of each process, whatever real time says",
         models: ModelName::ALL,
-        build: |model| Box::new(Sequential { model }),
+        data: None,
+        build: |chosen| Box::new(Sequential { model: chosen.model }),
+    },
+    CheckerEntry {
+        name: "list-append",
+        about: "transactions that append to lists and read them: which consistency models they keep and break",
+        models: &[],
+        data: Some(Data::ListAppend),
+        build: |chosen| Box::new(transactions(Data::ListAppend, chosen)),
+    },
+    CheckerEntry {
+        name: "rw-register",
+        about: "transactions that write and read registers: which consistency models they keep and break",
+        models: &[],
+        data: Some(Data::RwRegister),
+        build: |chosen| Box::new(transactions(Data::RwRegister, chosen)),
     },
     CheckerEntry {
         name: "replicas",
         about: "members that have caught up hold the same: no read of one replica differs for good from that of another",
         models: &[],
+        data: None,
         build: |_| Box::new(Replicas),
     },
     CheckerEntry {
         name: "stats",
         about: "counts operations by function and outcome",
         models: &[],
+        data: None,
         build: |_| Box::new(Stats),
     },
     CheckerEntry {
         name: "run",
         about: "whether there was anything to judge: successes, faults that landed, not too much doubt",
         models: &[],
+        data: None,
         build: |_| Box::new(Run),
     },
     CheckerEntry {
         name: "perf",
         about: "latency, rate, availability under each fault, recovery",
         models: &[],
+        data: None,
         build: |_| Box::new(Perf),
     },
 ];
+
+fn transactions(data: Data, chosen: &Chosen) -> TxnChecker {
+    TxnChecker { data, level: chosen.level, sources: chosen.sources.clone() }
+}
 
 /// All models.
 pub const MODELS: &[ModelEntry] = &[
@@ -120,6 +203,31 @@ pub enum TableError {
         /// Its models.
         known: String,
     },
+    /// No such consistency model.
+    #[error("no consistency model is called {found}; there are {known}", known = names(LEVELS.iter().map(|entry| entry.level.usual_name())))]
+    Level {
+        /// What was asked for.
+        found: String,
+    },
+    /// No such source.
+    #[error(
+        "no order of versions is called {found}; there are {known}, explicit:FIELD",
+        known = names(SOURCES.iter().map(|entry| entry.name))
+    )]
+    Source {
+        /// What was asked for.
+        found: String,
+    },
+    /// An option that the checker has no use for.
+    #[error("the checker {checker} takes no {option}; {takers} do")]
+    Option {
+        /// The checker.
+        checker: &'static str,
+        /// What was asked for.
+        option: &'static str,
+        /// Who takes it.
+        takers: String,
+    },
 }
 
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
@@ -131,6 +239,15 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
 /// # Errors
 /// When there is no such checker, or it does not know the model.
 pub fn build(checker: &str, model: Option<&str>) -> Result<Box<dyn Checker>, TableError> {
+    build_with(checker, &Options { model, ..Options::default() })
+}
+
+/// Builds a checker by its name and what else is asked of it.
+///
+/// # Errors
+/// When there is no such checker, or it does not know what is asked.
+pub fn build_with(checker: &str, options: &Options<'_>) -> Result<Box<dyn Checker>, TableError> {
+    let model = options.model;
     let entry = CHECKERS.iter().find(|entry| entry.name == checker);
     let entry = entry.ok_or_else(|| TableError::Checker { found: checker.to_owned() })?;
     let known = || match entry.models {
@@ -144,7 +261,41 @@ pub fn build(checker: &str, model: Option<&str>) -> Result<Box<dyn Checker>, Tab
             .filter(|model| entry.models.iter().any(|known| known.is_of_family(*model)))
             .ok_or_else(|| TableError::Model { checker: entry.name, found: name.to_owned(), known: known() })?,
     };
-    Ok((entry.build)(chosen))
+    let takers = |takes: fn(Data) -> bool| names(CHECKERS.iter().filter(|e| e.data.is_some_and(takes)).map(|e| e.name));
+    let level = match options.consistency {
+        None => Level::StrictSerializable,
+        Some(_) if entry.data.is_none() => {
+            return Err(TableError::Option {
+                checker: entry.name,
+                option: "consistency model",
+                takers: takers(|_| true),
+            });
+        }
+        Some(name) => Level::parse(name).ok_or_else(|| TableError::Level { found: name.to_owned() })?,
+    };
+    let sources = match options.version_order {
+        None => VersionSources::default(),
+        Some(_) if entry.data != Some(Data::RwRegister) => {
+            let takers = takers(|data| data == Data::RwRegister);
+            return Err(TableError::Option { checker: entry.name, option: "order of versions", takers });
+        }
+        Some(text) => sources(text)?,
+    };
+    Ok((entry.build)(&Chosen { model: chosen, level, sources }))
+}
+
+/// Reads sources of the order of versions, with commas.
+fn sources(text: &str) -> Result<VersionSources, TableError> {
+    let mut sources = VersionSources::default();
+    for name in text.split(',').map(str::trim) {
+        if let Some(field) = name.strip_prefix(EXPLICIT).filter(|field| !field.is_empty()) {
+            sources.explicit = Some(field.to_owned());
+            continue;
+        }
+        let entry = SOURCES.iter().find(|entry| entry.name == name);
+        (entry.ok_or_else(|| TableError::Source { found: name.to_owned() })?.set)(&mut sources);
+    }
+    Ok(sources)
 }
 
 #[cfg(test)]
@@ -163,6 +314,27 @@ mod tests {
                 assert_eq!(build(entry.name, Some(&model.to_string())).unwrap().name(), entry.name);
                 assert!(MODELS.iter().any(|known| known.model == *model));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_transactions_is_understood_or_refused() {
+        let told = |checker, consistency, version_order| {
+            let options = Options { model: None, consistency, version_order };
+            build_with(checker, &options).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for entry in LEVELS {
+            assert_eq!(told("list-append", Some(entry.name), None), "");
+        }
+        assert_eq!(told("rw-register", Some("SI"), Some("writes-follow-reads, explicit:revision")), "");
+        for (checker, consistency, version_order, said) in [
+            ("stats", Some("PL-2"), None, "the checker stats takes no consistency model; list-append, rw-register do"),
+            ("list-append", None, Some("sequential-keys"), "takes no order of versions; rw-register do"),
+            ("list-append", Some("PL-4"), None, "no consistency model is called PL-4; there are read-uncommitted, "),
+            ("rw-register", None, Some("explicit:"), "no order of versions is called explicit:; there are"),
+            ("rw-register", None, Some("keys"), "no order of versions is called keys; there are writes-follow-reads, "),
+        ] {
+            assert!(told(checker, consistency, version_order).contains(said), "{checker}");
         }
     }
 
@@ -205,7 +377,7 @@ mod tests {
         let told = |checker, model| build(checker, model).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(
             told("linear", None),
-            "no checker is called linear; there are linearizable, sequential, replicas, stats, run, perf"
+            "no checker is called linear; there are linearizable, sequential, list-append, rw-register, replicas, stats, run, perf"
         );
         assert_eq!(
             told("linearizable", Some("heap")),

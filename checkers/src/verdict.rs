@@ -95,6 +95,13 @@ pub enum Gap {
         /// Nodes that answered.
         nodes: Vec<String>,
     },
+    /// All that was asked has been answered, and it is not enough to say that a consistency model is kept.
+    Undecided {
+        /// The model.
+        level: String,
+        /// Why.
+        reason: String,
+    },
     /// An operation that the checker has no meaning for.
     Unsupported {
         /// The event.

@@ -1,6 +1,7 @@
 //! The checked history: columns of events, paired into calls.
 
 mod builder;
+mod column;
 mod ids;
 mod times;
 mod txns;
@@ -16,6 +17,7 @@ use rustc_hash::FxHashMap;
 
 use crate::op::{F, Fields, Kind, Node, Op, OpIndex, Process};
 use crate::value::{Key, Value};
+use column::Column;
 use times::Times;
 use values::Values;
 
@@ -35,8 +37,9 @@ pub struct Call {
 
 /// A checked history. Every completion has its invocation, a process has one operation at a time, indices are dense.
 ///
-/// Columnar: 25 bytes an event, 8 bytes a micro-operation of a transaction (a completion that repeats its invocation
-/// takes none), and each different value that is no integer from 0 to 2^31 - 1 once. Rare fields
+/// Columnar: 25 bytes an event, of which the independent key (4) and the node (2) take none behind the last event that has
+/// one; 8 bytes a micro-operation of a transaction and 4 a transaction (a completion that repeats its invocation takes
+/// none of these), 4 an item of the longest list that was read of a key; and each different value that is no integer from 0 to 2^31 - 1 once. Rare fields
 /// (error, fault id, session, extra) stand apart. Two histories are equal if their events are, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
@@ -45,11 +48,13 @@ pub struct History {
     /// Kind, and whether a compare-and-set matched.
     marks: Vec<Marks>,
     f: Vec<u16>,
-    key: Vec<u32>,
+    key: Column<u32>,
     values: Values,
-    node: Vec<u16>,
+    node: Column<u16>,
     pair: Vec<u32>,
     rare: FxHashMap<u32, Rare>,
+    /// Whether the order of events says nothing of real time; a history of which nothing is said has it.
+    no_realtime: bool,
     processes: Vec<Process>,
     functions: Vec<F>,
     keys: Vec<Key>,
@@ -147,7 +152,7 @@ impl History {
 
     /// Dense number of an event's key, in order of first appearance.
     pub fn key_id(&self, index: OpIndex) -> Option<u32> {
-        let id = self.key[index as usize];
+        let id = self.key.get(index as usize);
         (id != NONE).then_some(id)
     }
 
@@ -198,7 +203,7 @@ impl History {
 
     /// Node of an event.
     pub fn node(&self, index: OpIndex) -> Option<&Node> {
-        self.nodes.get(self.node[index as usize] as usize)
+        self.nodes.get(usize::from(self.node.get(index as usize)))
     }
 
     /// All nodes that occur, in order of first appearance.
@@ -235,6 +240,12 @@ impl History {
     pub fn pair(&self, index: OpIndex) -> Option<OpIndex> {
         let other = self.pair[index as usize];
         (other != NONE).then_some(other)
+    }
+
+    /// Whether the order of events is the order of real time. If not (it was read from a format that knows sessions only),
+    /// only the order within a process means something, and levels that speak of real time cannot be judged.
+    pub fn has_realtime(&self) -> bool {
+        !self.no_realtime
     }
 
     /// An event as a row.
@@ -285,8 +296,9 @@ impl History {
     /// About how many bytes of memory it takes, its values' own included. Texts that values share are counted each
     /// time. One pass.
     pub fn memory_bytes(&self) -> usize {
-        let event = 3 * size_of::<u32>() + 2 * size_of::<u16>() + size_of::<Marks>();
-        let columns = self.len() * event + self.times.memory_bytes() + self.values.memory_bytes();
+        let event = 2 * size_of::<u32>() + size_of::<u16>() + size_of::<Marks>();
+        let named = self.key.memory_bytes() + self.node.memory_bytes();
+        let columns = self.len() * event + named + self.times.memory_bytes() + self.values.memory_bytes();
         let rare: usize = self.rare.values().map(Rare::memory_bytes).sum();
         let names = self.processes.len() * size_of::<Process>()
             + self.functions.len() * size_of::<F>()

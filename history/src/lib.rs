@@ -11,6 +11,7 @@
 //! - [`facts`]: what is known of the run beside the history ([`RunFacts`]): faults, windows, evidence.
 //! - [`jsonl`]: `history.jsonl`, streaming both ways ([`JsonlWriter`]).
 //! - [`notation`]: histories in one line, for tests: `0:w1( 1:r0 0) 1:r1`.
+//! - [`sessions`]: the formats of other checkers of transactions, in.
 //! - [`seed`]: one seed, many named streams of chance.
 
 pub mod edn;
@@ -23,6 +24,7 @@ pub mod notation;
 pub mod op;
 mod reading;
 pub mod seed;
+pub mod sessions;
 pub mod tail;
 pub mod value;
 
@@ -35,5 +37,6 @@ pub use notation::NotationError;
 pub use op::{F, Fields, Kind, Node, Op, OpIndex, Process, REPLICA_READ};
 pub use reading::{FailedCas, Import};
 pub use seed::Seed;
+pub use sessions::SessionsError;
 pub use tail::{Tail, Torn};
 pub use value::{Key, Mop, Value};

@@ -56,9 +56,9 @@ impl Mop {
             if matches!(items.as_slice(), [Value::Str(_) | Value::Keyword(_), key, _] if Key::is_shaped(key)))
     }
 
-    /// Whether a value is a list of lists `[name, key, value]`, at least one.
+    /// Whether a value is a list of lists `[name, key, value]`.
     pub(crate) fn are_shaped(value: &Value) -> bool {
-        matches!(value, Value::List(items) if !items.is_empty() && items.iter().all(Mop::is_shaped))
+        matches!(value, Value::List(items) if items.iter().all(Mop::is_shaped))
     }
 }
 

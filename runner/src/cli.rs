@@ -33,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   schism matrix etcd/register --faults each --seeds 1..3
   schism check runs/latest                judge again
   schism check history.edn --checker linearizable --model cas-register
+  schism check history.edn --checker list-append --consistency snapshot-isolation
   schism check etcd_000.log --checker linearizable --model cas-register --failed-cas observed
   zcat history.edn.gz | schism check - --format edn --checker linearizable --model cas-register
   schism heal runs/latest                 undo what a run left behind
@@ -78,7 +79,7 @@ pub enum Command {
     /// List what there is.
     List(ListArgs),
     /// Say what a name means: a fault, with its options, where it works, how it is proven and undone; a checker, with
-    /// examples; a model.
+    /// examples; a model; a consistency model, with all that it forbids; a kind of anomaly, with an example.
     Explain {
         /// The name.
         name: String,
@@ -270,7 +271,8 @@ const RESUMED: [&str; 17] = [
 /// `schism check`
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// A run folder (`runs/latest`), or a history: a file (.jsonl, .edn, .log, .txt), or `-` for standard input.
+    /// A run folder (`runs/latest`), or a history: a file (.jsonl, .edn, .log, .txt, .hist, .json, .bincode), `-` for
+    /// standard input, or a folder of Cobra's logs (`--format cobra`).
     pub target: PathBuf,
     /// The checker, for a history; a run knows its own (`schism list checkers`).
     #[arg(long)]
@@ -278,6 +280,14 @@ pub struct CheckArgs {
     /// The model of the checker (`schism list models`).
     #[arg(long)]
     pub model: Option<String>,
+    /// The consistency model that transactions were promised (`schism list levels`), for `list-append` and `rw-register`
+    /// [default: strict-serializable].
+    #[arg(long, value_name = "LEVEL")]
+    pub consistency: Option<String>,
+    /// What is known of the order of versions of registers, with commas: writes-follow-reads, sequential-keys,
+    /// linearizable-keys, explicit:FIELD (the field of completions in which the client reports versions).
+    #[arg(long, value_name = "S,T")]
+    pub version_order: Option<String>,
     /// The workload, whose checkers are used.
     #[arg(long, conflicts_with = "checker")]
     pub workload: Option<String>,
@@ -321,6 +331,18 @@ pub enum FormatChoice {
     EtcdLog,
     /// Maps with a key each: get, put and append of texts (model `string`).
     KvText,
+    /// Plume's, PolySI's and AWDIT's text: `r(KEY,VALUE,SESSION,TXN)`. This and the following know no real time.
+    Plume,
+    /// AWDIT's `test` format: `r KEY VALUE`, dashes between transactions, `=` between sessions.
+    Awdit,
+    /// dbcop's JSON of 2026 or bincode of 2019.
+    Dbcop,
+    /// dbcop's compact text: `[x:=1 y==?]`.
+    Hist,
+    /// A folder of Cobra's logs, one a session.
+    Cobra,
+    /// VeriStrong's `elle-list-append`: `SESSION TXN A KEY VALUE`.
+    Veristrong,
 }
 
 /// What a `fail` of a compare-and-set says.
@@ -484,6 +506,10 @@ pub enum ListWhat {
     Checkers,
     /// Models.
     Models,
+    /// Consistency models of transactions.
+    Levels,
+    /// Kinds of anomaly.
+    Anomalies,
     /// Databases.
     Databases,
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use schism_checkers::table::{self, TableError};
+use schism_checkers::Level;
+use schism_checkers::table::{self, Options, TableError};
 use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::tail::Tail;
 use schism_history::{History, Kind, RunFacts};
@@ -189,11 +190,21 @@ pub fn checkers_of(plan: &Plan) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
 /// # Errors
 /// When there is none, or it does not know the model; with the nearest names.
 pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>, RunnerError> {
-    table::build(name, model).map_err(|error| {
+    build_checker_with(name, &Options { model, ..Options::default() })
+}
+
+/// A checker by its name and what else is asked of it.
+///
+/// # Errors
+/// When there is none, or it does not know what is asked; with the nearest names.
+pub fn build_checker_with(name: &str, options: &Options<'_>) -> Result<Box<dyn Checker>, RunnerError> {
+    table::build_with(name, options).map_err(|error| {
         let text = error.to_string();
         let near = match &error {
             TableError::Checker { found } => nearest(found, table::CHECKERS.iter().map(|entry| entry.name)),
             TableError::Model { found, .. } => nearest(found, table::MODELS.iter().map(|entry| entry.model.form())),
+            TableError::Level { found } => nearest(found, Level::names()),
+            TableError::Source { found } => nearest(found, table::SOURCES.iter().map(|entry| entry.name)),
             _ => None,
         };
         RunnerError::Usage(near.map_or(text.clone(), |near| format!("{text}. Did you mean `{near}`?")))

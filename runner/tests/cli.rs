@@ -112,7 +112,7 @@ fn histories_are_judged_with_the_right_exit() {
         // Without an ending that tells, the first line does.
         ("history.txt", VALID, 0, ""),
         ("stale.txt", STALE, 1, ""),
-        ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log or kv-text"),
+        ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log, kv-text"),
         ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt) nor its first line"),
         ("valid.log", &etcd_log("7"), 0, ""),
         ("stale.log", &etcd_log("nil"), 1, ""),
@@ -235,6 +235,17 @@ fn wrong_usage_says_what_to_do_and_ends_with_64() {
         (&["check", "h.jsonl"], &["--checker"]),
         (&["check", "h.jsonl", "--checker", "linearisable"], &["Did you mean `linearizable`?"]),
         (&["check", "h.jsonl", "--checker", "linearizable", "--model", "registr"], &["Did you mean `register`?"]),
+        (
+            &["check", "h.jsonl", "--checker", "list-append", "--consistency", "snapshot-isolaton"],
+            &["no consistency model is called snapshot-isolaton", "Did you mean `snapshot-isolation`?"],
+        ),
+        (
+            &["check", "h.jsonl", "--checker", "rw-register", "--version-order", "sequential-key"],
+            &["Did you mean `sequential-keys`?"],
+        ),
+        (&["check", "h.jsonl", "--checker", "linearizable", "--consistency", "PL-2"], &["list-append, rw-register do"]),
+        (&["check", "h.jsonl", "--workload", "register", "--consistency", "PL-2"], &["--consistency", "--checker"]),
+        (&["explain", "G-singel"], &["Did you mean `G-single`?"]),
         (&["report", "nowhere"], &["no run there"]),
         (&["heal", "nowhere"], &["no run there"]),
         (&["lab", "down", "no-such-lab"], &["no-such-lab"]),
@@ -305,6 +316,32 @@ fn a_matrix_is_shown_without_running_it() {
 }
 
 #[test]
+fn transactions_are_judged_by_level() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let event = |process: u32, kind: &str, value: &str| {
+        format!("{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\"value\":{value}}}\n")
+    };
+    // A read of what a failed transaction wrote.
+    let dirty = event(0, "invoke", "[[\"w\",1,1]]")
+        + &event(1, "invoke", "[[\"r\",1,null]]")
+        + &event(0, "fail", "[[\"w\",1,1]]")
+        + &event(1, "ok", "[[\"r\",1,1]]");
+    std::fs::write(folder.path().join("dirty.jsonl"), dirty).expect("a file");
+    for (level, exit, types) in [("read-committed", 1, "G1a"), ("PL-SI", 1, "G1a"), ("read-uncommitted", 0, "")] {
+        let arguments = ["check", "dirty.jsonl", "--checker", "rw-register", "--consistency", level, "--json"];
+        let output = schism(folder.path(), &arguments);
+        let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let found = &verdict["checkers"]["rw-register"];
+        let types: Vec<&str> = types.split_terminator(',').collect();
+        assert_eq!(found["anomaly_types"], serde_json::json!(types), "{level}: {found}");
+        assert_eq!(found["beyond"].as_array().map(Vec::len), Some(usize::from(types.is_empty())), "{level}: {found}");
+        assert_eq!(code(&output), exit, "{level}: {}", stderr(&output));
+        let because = serde_json::json!([{"consistency": "read-committed", "because": ["G1a"]}]);
+        assert_eq!(found["stats"]["weakest_ruled_out"], because);
+    }
+}
+
+#[test]
 fn lists_come_from_the_tables() {
     let folder = tempfile::tempdir().expect("a folder");
     for (what, name) in [
@@ -315,6 +352,8 @@ fn lists_come_from_the_tables() {
         ("models", "cas-register"),
         ("models", "semaphore:N"),
         ("databases", "etcd"),
+        ("levels", "snapshot-isolation"),
+        ("anomalies", "G-single"),
     ] {
         let output = schism(folder.path(), &["list", what]);
         assert_eq!(code(&output), 0);

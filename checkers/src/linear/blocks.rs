@@ -358,29 +358,31 @@ impl<'a> Blocks<'a> {
     /// Zones in an order, and the changes that they make, at moments that leave each "no match" a place.
     fn explained(&self, mut zones: Vec<Zone>) -> Option<(Vec<Zone>, Changes)> {
         const ROUNDS_MAX: usize = 40;
-        // Each of these may look at all writes in doubt.
-        const CANNOT_WAIT_MAX: usize = 2000;
         let mut not_before: FxHashMap<u32, u32> = FxHashMap::default();
-        let mut cannot_wait: FxHashSet<u32> = FxHashSet::default();
-        let mut spare = if self.mutation.is(Mutant::SpareUnused) { Vec::new() } else { self.spare() };
+        let (mut cannot_wait, mut delayed) = (FxHashSet::<u32>::default(), FxHashSet::<u32>::default());
+        let mut spare = Spare::new(if self.mutation.is(Mutant::SpareUnused) { Vec::new() } else { self.spare() });
         for _ in 0..ROUNDS_MAX {
             let changes = self.changes(&zones, &not_before, &mut cannot_wait)?;
             let unexplained = self.unexplained(&changes);
             if unexplained.is_empty() {
                 return Some((zones, changes));
             }
-            if cannot_wait.len() > CANNOT_WAIT_MAX {
-                return None;
-            }
             let mut moved = false;
+            let (stands, next) = (stands(&zones, &unexplained), followers(&changes, &unexplained));
             for (number, begin) in unexplained {
                 if number as usize != INITIAL && !cannot_wait.contains(&number) {
                     let bound = not_before.entry(number).or_default();
                     *bound = begin.max(*bound);
-                } else if let Some(at) = spare.iter().rposition(|zone| zone.s < begin) {
-                    let zone = spare.remove(at);
+                    delayed.insert(number);
+                } else if let Some(next) = next.get(&number).filter(|next| delayed.remove(next)) {
+                    // What follows waits for a "no match" of its own, which is in the way here.
+                    not_before.remove(next);
+                    cannot_wait.insert(*next);
+                } else if let Some(zone) = spare.take_before(begin) {
                     not_before.insert(zone.first, begin);
-                    zones.push(Zone { f: begin, ..zone });
+                    // Behind what it is to end, wherever that stands.
+                    let f = stands.get(&number).map_or(begin, |&f| f.max(begin));
+                    zones.push(Zone { f, ..zone });
                     moved = true;
                 } else if self.mutation.is(Mutant::NothingMoved) {
                     return None;
@@ -471,6 +473,45 @@ impl<'a> Blocks<'a> {
             }
         }
         Some(changes)
+    }
+}
+
+/// Of values that are refused: where the zone stands that each begins.
+fn stands(zones: &[Zone], refused: &[(u32, u32)]) -> FxHashMap<u32, u32> {
+    let numbers: FxHashSet<u32> = refused.iter().map(|&(number, _)| number).collect();
+    zones.iter().filter(|zone| numbers.contains(&zone.first)).map(|zone| (zone.first, zone.f)).collect()
+}
+
+/// Of values that are refused: what stands after each.
+fn followers(changes: &[(u32, u32)], refused: &[(u32, u32)]) -> FxHashMap<u32, u32> {
+    let numbers: FxHashSet<u32> = refused.iter().map(|&(number, _)| number).collect();
+    let pairs = changes.windows(2).filter(|pair| numbers.contains(&pair[0].1));
+    pairs.map(|pair| (pair[0].1, pair[1].1)).collect()
+}
+
+/// Zones of writes in doubt, in order of their invocations, each to be taken once.
+struct Spare {
+    zones: Vec<Zone>,
+    /// By place and one more: the last place before it that may be left, and one more; 0: none.
+    left: Vec<usize>,
+}
+
+impl Spare {
+    fn new(zones: Vec<Zone>) -> Spare {
+        let left = (0..=zones.len()).collect();
+        Spare { zones, left }
+    }
+
+    /// Takes the last one that is left and was invoked before a moment. Amortized in nearly constant time.
+    fn take_before(&mut self, moment: u32) -> Option<Zone> {
+        let mut place = self.zones.partition_point(|zone| zone.s < moment);
+        while self.left[place] != place {
+            self.left[place] = self.left[self.left[place]];
+            place = self.left[place];
+        }
+        let taken = place.checked_sub(1)?;
+        self.left[place] = taken;
+        Some(self.zones[taken])
     }
 }
 

@@ -39,8 +39,12 @@ pub struct Accesses {
     /// By transaction: whether it is committed, which is to say `ok`, or in doubt and its writes were seen. The reads of
     /// one in doubt are unknown, and are not listed.
     pub committed: Vec<bool>,
-    /// By key, where the whole order of its versions is known: the writers, in that order. Empty where it is not.
+    /// By key, where the order of its versions is known: the writers, in that order. Empty where it is not. It is the
+    /// whole order, but for the writers in [`Accesses::tails`].
     pub versions: Vec<Vec<TxnId>>,
+    /// Of keys with an order of versions: writers, two or more of a key, who come after all of its `versions`, in an order
+    /// that nobody saw. With the key's number, by key.
+    pub tails: Vec<(u32, TxnId)>,
     /// How many keys there are.
     pub keys_count: u32,
 }
@@ -58,6 +62,16 @@ impl Accesses {
         self.writes.extend_from_slice(writes);
         self.write_starts.push(self.writes.len() as u32);
         self.committed.push(committed);
+    }
+
+    /// Says who wrote what a read saw, by the read's place among all of them, in order of transactions.
+    pub(crate) fn set_writer(&mut self, place: u32, writer: TxnId) {
+        self.reads[place as usize].writer = writer;
+    }
+
+    /// The place of a transaction's first read among all of them.
+    pub(crate) fn first_read(&self, id: TxnId) -> u32 {
+        self.read_starts[id as usize]
     }
 
     /// How many transactions.

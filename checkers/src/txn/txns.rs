@@ -95,6 +95,20 @@ impl<'h> Txns<'h> {
         }
     }
 
+    /// The same transactions, each in a session of its own: for models that know no sessions.
+    pub fn without_sessions(&self) -> Txns<'h> {
+        Txns {
+            history: self.history,
+            invoked: self.invoked.clone(),
+            ended: self.ended.clone(),
+            session: (0..self.len() as u32).collect(),
+            ok_count: self.ok_count,
+            sessions_count: self.len() as u32,
+            failed: self.failed.clone(),
+            gaps: Vec::new(),
+        }
+    }
+
     /// The history.
     pub fn history(&self) -> &'h History {
         self.history
@@ -142,6 +156,7 @@ impl<'h> Txns<'h> {
     }
 
     /// What it did: the completion's micro-operations, or, in doubt, the invocation's (whose reads say nothing).
+    #[inline]
     pub fn txn(&self, id: TxnId) -> TxnRef<'h> {
         let carrier = if self.is_ok(id) { self.ended(id) } else { self.invoked(id) };
         self.history.txn(carrier).expect("`of` takes only calls whose carrier is a transaction")

@@ -16,6 +16,35 @@ fn pick<'a>(rng: &mut ChaCha8Rng, items: &[&'a str]) -> &'a str {
     items[rng.random_range(0..items.len())]
 }
 
+/// A transaction that is plain, or nearly.
+fn txn(rng: &mut ChaCha8Rng, odd: bool) -> String {
+    let comma = if odd { pick(rng, &[" ", ", ", "  ", ",,", "\n", ""]) } else { pick(rng, &[" ", ", "]) };
+    let item = |rng: &mut ChaCha8Rng| match rng.random_range(0..if odd { 12 } else { 8 }) {
+        0..8 => rng.random_range(0..1_000_000_000u64).to_string(),
+        8 => pick(rng, &["01", "-1", "00", "", "1.5", "nil", "\"x\"", "[1]", ":a", "7N", "nilx", "1/2"]).to_owned(),
+        9 => pick(rng, &["999999999", "1000000000", "2147483647", "2147483648", "99999999999999999999"]).to_owned(),
+        _ => rng.random_range(0..100u32).to_string(),
+    };
+    let list = |rng: &mut ChaCha8Rng| {
+        let items: Vec<String> = (0..rng.random_range(0..9)).map(|_| item(rng)).collect();
+        format!("{}{}]", pick(rng, &["[", "[ "]), items.join(comma))
+    };
+    let mop = |rng: &mut ChaCha8Rng| {
+        let names = if odd { &[":r", ":append", ":w", ":cas", "\"r\"", ":rr"][..] } else { &[":r", ":append", ":w"] };
+        let f = pick(rng, names);
+        let value = match rng.random_range(0..4) {
+            0 => "nil".to_owned(),
+            1 if f == ":r" || odd => list(rng),
+            _ => item(rng),
+        };
+        let key = if odd { pick(rng, &["-3", ":x", "1.0", "7", "99999999999"]) } else { pick(rng, &["0", "7", "-12"]) };
+        let ends = if odd { pick(rng, &["]", "]", " ]", "", "]]", "}"]) } else { "]" };
+        format!("{}{f} {key}{comma}{value}{ends}", pick(rng, &["[", "[ "]))
+    };
+    let mops: Vec<String> = (0..rng.random_range(0..5)).map(|_| mop(rng)).collect();
+    format!("[{}]", mops.join(comma))
+}
+
 /// A map that is plain, or nearly.
 fn map(rng: &mut ChaCha8Rng) -> String {
     // Of each list only the first ones are plain.
@@ -54,6 +83,11 @@ fn map(rng: &mut ChaCha8Rng) -> String {
         format!(":value {value}"),
         format!(":node \"{}\"", few(rng, 3, &["n1", "n2", "", "a\\\"b", "日"])),
     ];
+    if rng.random_bool(0.5) {
+        fields.retain(|field| !field.starts_with(":value") && !field.starts_with(":f "));
+        fields.push(format!(":value {}", txn(rng, odd)));
+        fields.push(format!(":f :{}", if odd { pick(rng, &["txn", "read", "t"]) } else { "txn" }));
+    }
     if odd {
         fields.push(format!(":session {}", number(rng)));
         fields.push(":extra [1]".to_owned());
@@ -82,9 +116,10 @@ fn both(bytes: &[u8]) -> bool {
     let form = reader.form(DEPTH_MAX).unwrap_or_else(|trouble| panic!("{text}: the long way refuses it: {trouble:?}"));
     assert_eq!(reader.at, text.len(), "{text}");
     let Value::Map(fields) = form else { panic!("{text}: no map") };
-    let row = row(*fields, Dialect::Jepsen, (1, 0)).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let mut row = row(*fields, Dialect::Jepsen, (1, 0)).unwrap_or_else(|error| panic!("{text}: {error}"));
+    assert!(row.has_process, "{text}");
+    row.settle_function().unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!((names.op(&plain), plain.has_time), (row.op, row.has_time), "{text}");
-    assert!(row.has_process && row.has_f, "{text}");
     true
 }
 
@@ -116,6 +151,10 @@ fn the_usual_maps_are_plain() {
         "{:process 3 :type :fail :f :write :value -5}",
         "#jepsen.history.Op{:process 3, :type :info, :f :read, :value nil}",
         "{:process 4, :type :invoke, :f :cas, :value [0 2]}",
+        "{:type :ok, :f :txn, :value [[:append 102 2] [:r 102 [1 2]] [:r 7 nil] [:w -1 4] [:r 7 []]], :process 59, :time 7, :index 4}",
+        "{:index 1, :type :invoke, :process 2, :value [[ :append 4 2] [ :append 5 5] ]}",
+        "{:index 6, :type :ok, :process 1, :value [[:r 4 [ ]] [:r 3 [1, 2]]]}",
+        "{:process 3, :type :invoke, :f :txn, :value []}",
     ] {
         assert!(both(map.as_bytes()), "{map}");
         assert!(both(format!("{map}\n").as_bytes()), "{map}");
@@ -125,6 +164,24 @@ fn the_usual_maps_are_plain() {
 fn read(text: &[u8], keyed: Keyed, threads: usize, chunk_bytes: usize) -> Result<(History, Tail), EdnError> {
     let import = Import { threads: Some(threads), failed_cas: FailedCas::Unknown };
     stream::read(text, (Dialect::Jepsen, keyed), &import, chunk_bytes)
+}
+
+/// A transaction whose lists are mostly beginnings of one another.
+fn serial_txn(rng: &mut ChaCha8Rng, answered: bool) -> String {
+    let mop = |rng: &mut ChaCha8Rng| {
+        let key = rng.random_range(0..3);
+        if !answered || rng.random_bool(0.3) {
+            return pick(rng, &["[:append K 5]", "[:r K nil]", "[:w K 5]"]).replace('K', &key.to_string());
+        }
+        let mut items: Vec<u32> = (1..rng.random_range(1..30)).collect();
+        if rng.random_bool(0.2) && !items.is_empty() {
+            let place = rng.random_range(0..items.len());
+            items[place] = 77;
+        }
+        format!("[:r {key} {items:?}]")
+    };
+    let mops: Vec<String> = (0..rng.random_range(0..4)).map(|_| mop(rng)).collect();
+    format!("[{}]", mops.join(" "))
 }
 
 /// A history of plain events and others, in one of the forms that files have.
@@ -140,18 +197,24 @@ fn text(rng: &mut ChaCha8Rng, events: usize) -> String {
         let process = rng.random_range(0..asked.len());
         let time = if rng.random_bool(0.9) { format!(", :time {index}") } else { String::new() };
         let more = pick(rng, &["", "", "", "", "", ", :error [:a {:ms 5}]", ", :x \"{:type :ok} \\\" ; é\"", " ; {\n"]);
-        let value = pick(rng, &["[1 2]", "[1 [1 2]]", "[-5 nil]", "[9999999999 3]", "[1 \"{\"]", "[1 [[1]]]"]);
+        let mut value =
+            pick(rng, &["[1 2]", "[1 [1 2]]", "[-5 nil]", "[9999999999 3]", "[1 \"{\"]", "[1 [[1]]]"]).to_owned();
         let (kind, f) = match asked[process].take() {
             None => {
-                let f = pick(rng, &["read", "write", "odd"]);
+                let f = pick(rng, &["read", "write", "odd", "txn", "txn"]);
                 asked[process] = Some(f);
                 ("invoke", f)
             }
             Some(f) => (pick(rng, &["ok", "ok", "fail"]), f),
         };
+        if f == "txn" && rng.random_bool(0.9) {
+            value = serial_txn(rng, kind != "invoke");
+        }
+        let f =
+            if f == "txn" && value.starts_with("[[:") && rng.random() { String::new() } else { format!(":f :{f}, ") };
         let comment =
             if between == "\n" { pick(rng, &["", "", "", "#_{:type :ok}", "; {:type\n", "\u{2003}"]) } else { "" };
-        maps.push(format!("{comment}{tag}{{:process {process}, :type :{kind}, :f :{f}, :value {value}{time}{more}}}"));
+        maps.push(format!("{comment}{tag}{{:process {process}, :type :{kind}, {f}:value {value}{time}{more}}}"));
     }
     format!("{open}{}{close}", maps.join(between))
 }

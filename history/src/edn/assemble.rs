@@ -85,7 +85,10 @@ impl<'a> Assembler<'a> {
         spots: &mut Spots<'_>,
     ) -> Result<(), EdnError> {
         let Some(settled) = self.settled.filter(|settled| settled.named) else {
-            return self.take(row(&plain, names, spots.to(at)));
+            let is_txn = plain.shape == Shape::Txn;
+            self.take(row(&plain, names, spots.to(at)))?;
+            // A transaction is no tuple of key and value, and has a process: no other event can tell more.
+            return if is_txn && self.settled.is_none() && self.keyed != Keyed::Yes { self.settle() } else { Ok(()) };
         };
         if plain.has_time {
             self.time_ns_last = plain.time_ns;

@@ -1,9 +1,12 @@
-//! The plain map, byte by byte: a client's operation on integers, fields in any order, keywords without escapes.
+//! The plain map, byte by byte: a client's operation on integers or transaction of them, fields in any order, keywords
+//! without escapes.
 //!
 //! Answers only where it is sure; what it leaves is read as a form, which also says what is wrong. What it reads depends
 //! on nothing but the bytes from `start` on.
 
+use crate::history::{MicroF, ValueId};
 use crate::op::Kind;
+use crate::reading::flat::Flats;
 use crate::reading::plain::{Names, Plain, Shape};
 use crate::reading::scan::Scan;
 
@@ -14,6 +17,16 @@ const F: u16 = 1 << 4;
 /// The event of the map, perhaps tagged, that begins at byte `start`; its `end` is after its closing brace. `None`: not
 /// plain.
 pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
+    let mark = names.flats.mark();
+    let found = map(bytes, start, names);
+    if found.is_none() {
+        names.flats.rewind(mark);
+    }
+    found
+}
+
+#[inline]
+fn map(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
     let mut scan = Scan::new(bytes, start);
     let mut plain = Plain { at: u32::try_from(start).ok()?, ..Plain::NEW };
     let mut seen = 0;
@@ -37,7 +50,8 @@ pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Pla
         }
     }
     plain.end = u32::try_from(scan.at()).ok()?;
-    (seen & (PROCESS | TYPE | F) == PROCESS | TYPE | F).then_some(plain)
+    let whole = seen & (PROCESS | TYPE) == PROCESS | TYPE && names.settle_txn(&mut plain, seen & F != 0);
+    whole.then_some(plain)
 }
 
 /// Reads one field into `plain`; which one, as a bit.
@@ -69,7 +83,7 @@ fn field(scan: &mut Scan<'_>, plain: &mut Plain, names: &mut Names) -> Option<u1
             F
         }
         b'v' if named(scan, b"alue ") => {
-            value(scan, plain)?;
+            value(scan, plain, &mut names.flats)?;
             1 << 5
         }
         b'n' if named(scan, b"ode ") && scan.eat(b"\"") => {
@@ -119,9 +133,9 @@ fn kind(scan: &mut Scan<'_>) -> Option<Kind> {
     }
 }
 
-/// Nothing, an integer, or a vector of an integer and one of both or a vector of two integers.
+/// Nothing, an integer, a vector of an integer and one of both or a vector of two integers, or a transaction.
 #[inline]
-fn value(scan: &mut Scan<'_>, plain: &mut Plain) -> Option<()> {
+fn value(scan: &mut Scan<'_>, plain: &mut Plain, flats: &mut Flats) -> Option<()> {
     if scan.eat(b"nil") {
         plain.shape = Shape::Nil;
         return Some(());
@@ -130,6 +144,9 @@ fn value(scan: &mut Scan<'_>, plain: &mut Plain) -> Option<()> {
         plain.a = scan.int()?;
         plain.shape = Shape::Int;
         return Some(());
+    }
+    if let Some(b'[' | b']' | b' ') = scan.peek() {
+        return txn(scan, plain, flats);
     }
     plain.first = scan.int()?;
     if !scan.eat(b" ") {
@@ -156,4 +173,64 @@ fn value(scan: &mut Scan<'_>, plain: &mut Plain) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Micro-operations, the opening bracket of their vector stepped over.
+#[inline]
+fn txn(scan: &mut Scan<'_>, plain: &mut Plain, flats: &mut Flats) -> Option<()> {
+    let start = flats.mark();
+    blanks(scan);
+    while !scan.eat(b"]") {
+        if !scan.eat(b"[") {
+            return None;
+        }
+        micro(scan, flats)?;
+        blanks(scan);
+    }
+    plain.set_txn(flats, start);
+    Some(())
+}
+
+/// A micro-operation, its opening bracket stepped over.
+#[inline]
+fn micro(scan: &mut Scan<'_>, flats: &mut Flats) -> Option<()> {
+    blanks(scan);
+    let f = if scan.eat(b":r ") {
+        MicroF::Read
+    } else if scan.eat(b":append ") {
+        MicroF::Append
+    } else if scan.eat(b":w ") {
+        MicroF::Write
+    } else {
+        return None;
+    };
+    blanks(scan);
+    let key = scan.int()?;
+    let (b' ' | b',') = scan.next()? else { return None };
+    blanks(scan);
+    if f == MicroF::Read && scan.eat(b"[") {
+        list(scan, key, flats)?;
+    } else if scan.eat(b"nil") {
+        flats.one(f, key, ValueId::NIL);
+    } else {
+        flats.one(f, key, scan.small()?);
+    }
+    blanks(scan);
+    scan.eat(b"]").then_some(())
+}
+
+/// A list that was read of a key, its opening bracket stepped over.
+#[inline]
+fn list(scan: &mut Scan<'_>, key: i64, flats: &mut Flats) -> Option<()> {
+    let start = flats.items_len();
+    blanks(scan);
+    while !scan.eat(b"]") {
+        flats.item(scan.small()?);
+        match scan.peek()? {
+            b' ' | b',' => blanks(scan),
+            b']' => {}
+            _ => return None,
+        }
+    }
+    flats.list(key, start)
 }

@@ -52,6 +52,7 @@ struct Forms {
 /// Finds what may be events of a chunk.
 fn parse(dialect: &mut Dialect, chunk: &Chunk, forms: &mut Forms) {
     forms.found.clear();
+    forms.names.flats.clear();
     let bytes = chunk.bytes.as_slice();
     let mut text = None;
     let (mut at, mut misses) = (0, 0);

@@ -151,6 +151,11 @@ impl HistoryBuilder {
         self.history.is_empty()
     }
 
+    /// Says that the order of events of different processes means nothing: see [`History::has_realtime`].
+    pub fn forget_realtime(&mut self) {
+        self.history.no_realtime = true;
+    }
+
     /// Adds the next event; its own `index` is ignored.
     ///
     /// # Errors
@@ -167,7 +172,7 @@ impl HistoryBuilder {
         let node = op.node.as_ref().map_or(NO_NODE, |node| intern(&mut self.node_ids, &mut self.history.nodes, node));
         let key = match &op.key {
             Some(key) => self.key_ids.get(key).unwrap_or_else(|| self.add_key(key)),
-            None if op.kind != Kind::Invoke => self.history.key[open as usize],
+            None if op.kind != Kind::Invoke => self.history.key.get(open as usize),
             None => NONE,
         };
         let process = process.unwrap_or_else(|| self.add_process(&op.process));
@@ -255,13 +260,14 @@ impl HistoryBuilder {
             let rare = Rare { fault_id: op.fault_id, session: op.session, error: op.error, extra: op.extra };
             history.rare.insert(index, rare);
         }
+        let index = history.marks.len();
         history.times.push(op.time_ns);
         history.process.push(process);
         history.marks.push(Marks::new(op.kind, op.matched));
         history.f.push(f);
-        history.key.push(key);
+        history.key.push_at(index, key);
         self.interner.push(&mut history.values, op.value, (open != NONE).then_some(open));
-        history.node.push(node);
+        history.node.push_at(index, node);
     }
 
     fn add_process(&mut self, process: &Process) -> u32 {
@@ -291,8 +297,8 @@ impl HistoryBuilder {
         }
         let op = names.op(plain);
         self.push(op)?;
-        let (f, node) = (self.history.f.last().copied(), self.history.node.last().copied());
-        names.learn(plain, f.unwrap_or_default(), node.unwrap_or(NO_NODE));
+        let (f, node) = (self.history.f.last().copied(), self.history.node.last());
+        names.learn(plain, f.unwrap_or_default(), node);
         Ok(())
     }
 
@@ -313,13 +319,17 @@ impl HistoryBuilder {
             if open == NONE || self.history.f[open as usize] != f {
                 return None;
             }
-            let invoked = self.history.key[open as usize];
+            let invoked = self.history.key.get(open as usize);
             if plain.has_key && key != invoked {
                 return None;
             }
             invoked
         };
-        if !self.history.values.has_room() {
+        let has_room = match plain.shape {
+            Shape::Txn => self.history.values.has_room_for_flat(names.txn(plain)),
+            _ => self.history.values.has_room(),
+        };
+        if !has_room {
             return None;
         }
         self.pair(index, process, plain.kind, open);
@@ -328,13 +338,16 @@ impl HistoryBuilder {
         history.process.push(process);
         history.marks.push(Marks::new(plain.kind, plain.matched));
         history.f.push(f);
-        history.key.push(key);
+        history.key.push_at(index as usize, key);
         match plain.shape {
             Shape::Nil => history.values.push_nil(),
             Shape::Int if history.values.push_small(plain.a) => {}
-            _ => self.interner.push(&mut history.values, plain.value(), (open != NONE).then_some(open)),
+            Shape::Txn => {
+                self.interner.push_flat(&mut history.values, names.txn(plain), (open != NONE).then_some(open));
+            }
+            _ => self.interner.push(&mut history.values, names.value(plain), (open != NONE).then_some(open)),
         }
-        history.node.push(node);
+        history.node.push_at(index as usize, node);
         Some(())
     }
 

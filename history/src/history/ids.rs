@@ -10,6 +10,9 @@ use crate::value::Key;
 /// Integers below are found by place: a table of two megabytes, if there is one of that size.
 const SMALL_MAX: usize = 1 << 19;
 
+/// So are larger ones, as long as this many times as many numbers were given.
+const SPREAD_MAX: usize = 8;
+
 /// No number.
 const NONE: u32 = u32::MAX;
 
@@ -59,34 +62,35 @@ impl<T> Default for Ids<T> {
     }
 }
 
-fn small_place(number: i64) -> Option<usize> {
-    usize::try_from(number).ok().filter(|&place| place < SMALL_MAX)
-}
-
 impl<T: MaybeNumber + Eq + Hash> Ids<T> {
     pub(super) fn get(&self, item: &T) -> Option<u32> {
-        match item.number().and_then(small_place) {
-            Some(place) => self.small.get(place).copied().filter(|&id| id != NONE),
-            None => self.others.get(item).copied(),
-        }
+        self.small(item.number()).or_else(|| self.others.get(item).copied())
     }
 
     /// That of an integer.
     #[inline]
     pub(super) fn get_number(&self, number: i64) -> Option<u32> {
-        match small_place(number) {
-            Some(place) => self.small.get(place).copied().filter(|&id| id != NONE),
-            None => self.others.get(&T::of(number)?).copied(),
+        match self.small(Some(number)) {
+            None if !self.others.is_empty() => self.others.get(&T::of(number)?).copied(),
+            found => found,
         }
     }
 
+    #[inline]
+    fn small(&self, number: Option<i64>) -> Option<u32> {
+        let place = usize::try_from(number?).ok()?;
+        self.small.get(place).copied().filter(|&id| id != NONE)
+    }
+
     pub(super) fn insert(&mut self, item: T, id: u32) {
-        let Some(place) = item.number().and_then(small_place) else {
+        let places_max = SMALL_MAX.max(SPREAD_MAX.saturating_mul(id as usize));
+        let place = item.number().and_then(|number| usize::try_from(number).ok()).filter(|&place| place < places_max);
+        let Some(place) = place else {
             self.others.insert(item, id);
             return;
         };
         if self.small.len() <= place {
-            self.small.resize((place + 1).next_power_of_two().min(SMALL_MAX), NONE);
+            self.small.resize((place + 1).next_power_of_two(), NONE);
         }
         self.small[place] = id;
     }
@@ -113,5 +117,27 @@ mod tests {
             }
         }
         assert_eq!((ids.get_number(2), ids.get_number(-2), ids.get_number(limit + 1)), (None, None, None));
+    }
+
+    #[test]
+    fn many_numbers_widen_what_is_found_by_place() {
+        let mut ids: Ids<Key> = Ids::default();
+        // One that is too large for its place at first, and would have one later.
+        let early = 3 * SMALL_MAX as i64 + 1;
+        ids.insert(Key::Int(early), 0);
+        let count = 2 * SMALL_MAX as u32;
+        for id in 1..count {
+            ids.insert(Key::Int(2 * i64::from(id)), id);
+        }
+        assert_eq!(ids.others.len(), 1);
+        for id in 1..count {
+            assert_eq!(ids.get_number(2 * i64::from(id)), Some(id));
+        }
+        assert_eq!(
+            (ids.get_number(early), ids.get(&Key::Int(early)), ids.get_number(early + 2)),
+            (Some(0), Some(0), None)
+        );
+        ids.insert(Key::Int(i64::MAX), count);
+        assert_eq!(ids.get_number(i64::MAX), Some(count));
     }
 }

@@ -78,6 +78,11 @@ impl Packed {
     fn shape(self) -> u32 {
         self.key >> KEY_BITS & 3
     }
+
+    /// Whether two that differ may yet say the same.
+    fn stands_apart(self) -> bool {
+        self.f() == MicroF::Other || self.shape() == DEVIANT
+    }
 }
 
 /// All transactions of a history.
@@ -128,6 +133,7 @@ impl<'a> TxnRef<'a> {
     }
 
     /// The micro-operations, in order.
+    #[inline]
     pub fn micros(self) -> impl ExactSizeIterator<Item = Micro<'a>> + 'a {
         self.packed().iter().map(move |&packed| self.txns.micro(packed))
     }
@@ -136,6 +142,7 @@ impl<'a> TxnRef<'a> {
     ///
     /// # Panics
     /// When there are not so many.
+    #[inline]
     pub fn micro(self, place: usize) -> Micro<'a> {
         self.txns.micro(self.packed()[place])
     }
@@ -145,6 +152,7 @@ impl<'a> TxnRef<'a> {
         self.txns.list_of(key)
     }
 
+    #[inline]
     fn packed(self) -> &'a [Packed] {
         self.txns.packed(self.number)
     }
@@ -175,11 +183,13 @@ impl Txns {
             && self.keys.len().saturating_add(micros_count) < KEYS_MAX
     }
 
+    #[inline]
     fn packed(&self, number: u32) -> &[Packed] {
         let number = number as usize;
         &self.micros[self.starts[number] as usize..self.starts[number + 1] as usize]
     }
 
+    #[inline]
     fn micro(&self, packed: Packed) -> Micro<'_> {
         let value = match (packed.f(), packed.shape()) {
             (MicroF::Other, _) => MicroValue::Other(&self.others[packed.value as usize]),
@@ -192,7 +202,8 @@ impl Txns {
 
     /// Whether two transactions are the same, what stands apart included.
     fn is_same(&self, a: &[Packed], b: &[Packed]) -> bool {
-        a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| a == b || self.micro(a) == self.micro(b))
+        a.len() == b.len()
+            && a.iter().zip(b).all(|(&a, &b)| a == b || a.stands_apart() && self.micro(a) == self.micro(b))
     }
 
     /// Takes back the micro-operations from there on, which belong to no transaction yet.
@@ -258,6 +269,17 @@ impl Txns {
     }
 }
 
+/// Whether two lists of one length are the same, eight items at a time.
+#[inline]
+fn are_same(a: &[ValueId], b: &[ValueId]) -> bool {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let differ = |a: &[ValueId; 8], b: &[ValueId; 8]| {
+        a.iter().zip(b).fold(0, |found, (a, b)| found | (a.number() ^ b.number())) != 0
+    };
+    !a.iter().zip(b).any(|(a, b)| differ(a, b)) && a_rest == b_rest
+}
+
 /// Takes transactions while a history is built. Between [`TxnWriter::end`] and the next there is no open transaction.
 #[derive(Debug, Default)]
 pub(super) struct TxnWriter {
@@ -270,10 +292,23 @@ impl TxnWriter {
         if let Some(id) = self.keys.get(key) {
             return id;
         }
+        self.add_key(txns, key.clone())
+    }
+
+    /// That of a key that is an integer.
+    #[inline]
+    pub(super) fn key_number(&mut self, txns: &mut Txns, key: i64) -> u32 {
+        match self.keys.get_number(key) {
+            Some(id) => id,
+            None => self.add_key(txns, Key::Int(key)),
+        }
+    }
+
+    fn add_key(&mut self, txns: &mut Txns, key: Key) -> u32 {
         let id = txns.keys.len() as u32;
         txns.keys.push(key.clone());
         txns.lists.push(Vec::new());
-        self.keys.insert(key.clone(), id);
+        self.keys.insert(key, id);
         id
     }
 
@@ -286,7 +321,7 @@ impl TxnWriter {
     pub(super) fn list(&mut self, txns: &mut Txns, key: u32, ids: &[ValueId]) {
         let known = &mut txns.lists[key as usize];
         let common = known.len().min(ids.len());
-        if known[..common] == ids[..common] {
+        if are_same(&known[..common], &ids[..common]) {
             known.extend_from_slice(&ids[common..]);
             txns.micros.push(Packed::new(MicroF::Read, PREFIX, key, ids.len() as u32));
             return;
@@ -330,9 +365,22 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_compared_to_their_last_item() {
+        for length in 0..40 {
+            let list: Vec<ValueId> = (0..length).filter_map(ValueId::of_small).collect();
+            assert!(are_same(&list, &list.clone()));
+            for place in 0..list.len() {
+                let mut other = list.clone();
+                other[place] = ValueId::NIL;
+                assert!(!are_same(&list, &other), "{length} {place}");
+            }
+        }
+    }
+
+    #[test]
     fn lists_of_a_key_share_their_memory() {
         let read = |list: &str| format!(r#" 0:txn=[["r",5,null]]>[["r",5,{list}]]"#);
-        let history = history(&["[1,2]", "[1]", "[]", "null", "[1,3]", "[1,2,3]", "7"].map(|list| read(list)).concat());
+        let history = history(&["[1,2]", "[1]", "[]", "null", "[1,3]", "[1,2,3]", "7"].map(read).concat());
         let ids = |all: &[u32]| all.iter().filter_map(|&id| ValueId::of_small(id)).collect::<Vec<_>>();
         let deviant = ids(&[1, 3]);
         let wanted = [

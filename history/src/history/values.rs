@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::txns::{MicroF, TxnRef, TxnWriter, Txns};
+use crate::reading::flat::FlatTxn;
 use crate::value::{Mop, Value};
 
 /// Numbers from here on are places in the table; those below are the integer itself.
@@ -29,7 +30,7 @@ impl ValueId {
         (number < TABLE).then_some(ValueId(number))
     }
 
-    pub(super) fn from_number(number: u32) -> ValueId {
+    pub(crate) fn from_number(number: u32) -> ValueId {
         ValueId(number)
     }
 
@@ -139,6 +140,13 @@ impl Values {
             && self.table.len().saturating_add(3 * (mops.len() + items_count)) < (TXN - TABLE) as usize
     }
 
+    /// Whether an event with this transaction finds room.
+    #[inline]
+    pub(super) fn has_room_for_flat(&self, txn: FlatTxn<'_>) -> bool {
+        let items_count: usize = txn.micros.iter().filter(|flat| flat.is_list).map(|flat| flat.value as usize).sum();
+        self.txns.has_room(txn.micros.len(), items_count) && self.txns.len() < (u32::MAX - TXN) as usize
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         let heap: usize = self.table.iter().map(Value::heap_bytes).sum();
         self.ids.len() * size_of::<ValueId>()
@@ -179,6 +187,20 @@ impl Interner {
         values.ids.push(id);
     }
 
+    /// [`Interner::push`] of a transaction of integers, for which there is room.
+    #[inline]
+    pub(super) fn push_flat(&mut self, values: &mut Values, txn: FlatTxn<'_>, like: Option<u32>) {
+        for (flat, list) in txn.micros() {
+            let key = self.txns.key_number(&mut values.txns, flat.key);
+            match list {
+                Some(ids) => self.txns.list(&mut values.txns, key, ids),
+                None => self.txns.one(&mut values.txns, flat.f, key, ValueId(flat.value)),
+            }
+        }
+        let id = self.end(values, like);
+        values.ids.push(id);
+    }
+
     fn txn(&mut self, values: &mut Values, mops: Vec<Mop>, like: Option<u32>) -> ValueId {
         for mop in mops {
             let f = match &*mop.f {
@@ -200,6 +222,11 @@ impl Interner {
                 }
             }
         }
+        self.end(values, like)
+    }
+
+    /// Ends the open transaction, which is likely to be that of the event `like`.
+    fn end(&mut self, values: &mut Values, like: Option<u32>) -> ValueId {
         let like = like.and_then(|place| values.ids[place as usize].0.checked_sub(TXN));
         ValueId(TXN + self.txns.end(&mut values.txns, like))
     }

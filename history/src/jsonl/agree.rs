@@ -15,6 +15,35 @@ fn pick<'a>(rng: &mut ChaCha8Rng, items: &[&'a str]) -> &'a str {
     items[rng.random_range(0..items.len())]
 }
 
+/// A transaction that is plain, or nearly.
+fn txn(rng: &mut ChaCha8Rng, odd: bool) -> String {
+    let comma = if odd { pick(rng, &[",", ", ", ",  ", ",,", " ,", ""]) } else { pick(rng, &[",", ", "]) };
+    let item = |rng: &mut ChaCha8Rng| match rng.random_range(0..if odd { 12 } else { 8 }) {
+        0..8 => rng.random_range(0..1_000_000_000u64).to_string(),
+        8 => pick(rng, &["01", "-1", "00", "", "1.5", "null", "\"x\"", "[1]", "true"]).to_owned(),
+        9 => pick(rng, &["999999999", "1000000000", "2147483647", "2147483648", "99999999999999999999"]).to_owned(),
+        _ => rng.random_range(0..100u32).to_string(),
+    };
+    let list = |rng: &mut ChaCha8Rng| {
+        let items: Vec<String> = (0..rng.random_range(0..9)).map(|_| item(rng)).collect();
+        format!("[{}]", items.join(comma))
+    };
+    let mop = |rng: &mut ChaCha8Rng| {
+        let f = if odd { pick(rng, &["r", "append", "w", "cas", "re", ""]) } else { pick(rng, &["r", "append", "w"]) };
+        let value = match rng.random_range(0..4) {
+            0 => "null".to_owned(),
+            1 if f == "r" || odd => list(rng),
+            _ => item(rng),
+        };
+        let key =
+            if odd { pick(rng, &["-3", "\"x\"", "1.0", "7", "99999999999"]) } else { pick(rng, &["0", "7", "-12"]) };
+        let ends = if odd { pick(rng, &["]", "]", " ]", "", "]]"]) } else { "]" };
+        format!("[\"{f}\"{comma}{key}{comma}{value}{ends}")
+    };
+    let mops: Vec<String> = (0..rng.random_range(0..5)).map(|_| mop(rng)).collect();
+    format!("[{}]", mops.join(comma))
+}
+
 /// A line that is plain, or nearly.
 fn line(rng: &mut ChaCha8Rng) -> String {
     // Of each list only the first ones are plain.
@@ -44,6 +73,11 @@ fn line(rng: &mut ChaCha8Rng) -> String {
     if odd {
         fields.push(format!("\"session\":{}", number(rng)));
         fields.push("\"extra\":1".to_owned());
+    }
+    if rng.random_bool(0.5) {
+        fields.retain(|field| !field.starts_with("\"value") && !field.starts_with("\"f\""));
+        fields.push(format!("\"value\":{}", txn(rng, odd)));
+        fields.push(format!("\"f\":\"{}\"", if odd { pick(rng, &["txn", "read", "t"]) } else { "txn" }));
     }
     // The first of the fields and of the last ones are not needed; one of the values is too many.
     let needed = |field: &str| ["\"process", "\"type", "\"f\""].iter().any(|name| field.starts_with(name));
@@ -110,6 +144,10 @@ fn the_usual_lines_are_plain() {
         r#"{"index":0,"time":1250000,"process":3,"type":"ok","f":"cas","key":-7,"value":[1,-2],"node":"n2","matched":false}"#,
         r#"{"process": 3, "type": "ok", "f": "read", "value": null}"#,
         r#"{"value":5,"f":"write","type":"fail","process":3}"#,
+        r#"{"index":4,"time":7,"process":59,"type":"ok","f":"txn","value":[["append",102,2],["r",102,[1,2]],["r",7,null],["w",-1,4],["r",7,[]]],"node":"n1"}"#,
+        r#"{"process": 3, "type": "ok", "value": [["r", 5, [1, 2]], ["w", 5, 3]]}"#,
+        r#"{"process":3,"type":"invoke","f":"txn","value":[]}"#,
+        r#"{"process":3,"type":"invoke","value":[]}"#,
     ] {
         assert!(both(format!("{line}\n").as_bytes()), "{line}");
         assert!(both(format!("{line}\r\n").as_bytes()), "{line}");
@@ -134,6 +172,24 @@ fn read(text: &str, threads: usize, chunk_bytes: usize) -> Result<(History, Tail
     reader::read(text.as_bytes(), &import, chunk_bytes).map_err(|error| error.to_string())
 }
 
+/// A transaction whose lists are mostly beginnings of one another.
+fn serial_txn(rng: &mut ChaCha8Rng, answered: bool) -> String {
+    let mop = |rng: &mut ChaCha8Rng| {
+        let key = rng.random_range(0..3);
+        if !answered || rng.random_bool(0.3) {
+            return pick(rng, &["[\"append\",K,5]", "[\"r\",K,null]", "[\"w\",K,5]"]).replace('K', &key.to_string());
+        }
+        let mut items: Vec<u32> = (1..rng.random_range(1..30)).collect();
+        if rng.random_bool(0.2) && !items.is_empty() {
+            let place = rng.random_range(0..items.len());
+            items[place] = 77;
+        }
+        format!("[\"r\",{key},{items:?}]")
+    };
+    let mops: Vec<String> = (0..rng.random_range(0..4)).map(|_| mop(rng)).collect();
+    format!("[{}]", mops.join(","))
+}
+
 /// A history of plain events, with a few that are not.
 fn text(rng: &mut ChaCha8Rng, events: usize) -> String {
     let mut text = String::new();
@@ -143,10 +199,10 @@ fn text(rng: &mut ChaCha8Rng, events: usize) -> String {
         let time = if rng.random_bool(0.9) { format!(",\"time\":{index}") } else { String::new() };
         let extra = if rng.random_bool(0.05) { ",\"extra\":[1]" } else { "" };
         let node = if rng.random_bool(0.5) { ",\"node\":\"n1\"" } else { "" };
-        let value = pick(rng, &["null", "1", "[1,2]", "-5", "9999999999", "\"x\"", "[[1]]"]);
+        let mut value = pick(rng, &["null", "1", "[1,2]", "-5", "9999999999", "\"x\"", "[[1]]"]).to_owned();
         let (kind, f, key) = match open[process].take() {
             None => {
-                let f = pick(rng, &["read", "write", "cas", "odd"]);
+                let f = pick(rng, &["read", "write", "cas", "odd", "txn", "txn"]);
                 let key =
                     pick(rng, &["", ",\"key\":1", ",\"key\":-3", ",\"key\":1000000", ",\"key\":\"x\""]).to_owned();
                 open[process] = Some((f, key.clone()));
@@ -157,8 +213,16 @@ fn text(rng: &mut ChaCha8Rng, events: usize) -> String {
                 (pick(rng, &["ok", "ok", "fail"]), f, key)
             }
         };
+        if f == "txn" && rng.random_bool(0.9) {
+            value = serial_txn(rng, kind != "invoke");
+        }
+        let f = if f == "txn" && value.starts_with("[[\"") && rng.random() {
+            String::new()
+        } else {
+            format!("\"f\":\"{f}\",")
+        };
         text += &format!(
-            "{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\"{key},\"value\":{value}{time}{node}{extra}}}\n"
+            "{{\"process\":{process},\"type\":\"{kind}\",{f}\"index\":{index}{key},\"value\":{value}{time}{node}{extra}}}\n"
         );
     }
     text

@@ -1,8 +1,10 @@
-//! The plain line, byte by byte: a client's operation on integers, fields in any order, no escapes.
+//! The plain line, byte by byte: a client's operation on integers or transaction of them, fields in any order, no escapes.
 //!
 //! Answers only where it is sure; what it leaves is read by [`super::line::Parser`], which also says what is wrong.
 
+use crate::history::{MicroF, ValueId};
 use crate::op::Kind;
+use crate::reading::flat::Flats;
 use crate::reading::plain::{Names, Plain, Shape};
 use crate::reading::scan::Scan;
 
@@ -12,6 +14,16 @@ const F: u16 = 1 << 4;
 
 /// The event of the line that begins at byte `start`; its `end` is after the end of the line. `None`: not plain.
 pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
+    let mark = names.flats.mark();
+    let found = line(bytes, start, names);
+    if found.is_none() {
+        names.flats.rewind(mark);
+    }
+    found
+}
+
+#[inline]
+fn line(bytes: &[u8], start: usize, names: &mut Names) -> Option<Plain> {
     let mut scan = Scan::new(bytes, start);
     let mut plain = Plain { at: u32::try_from(start).ok()?, ..Plain::NEW };
     let mut seen = 0;
@@ -30,8 +42,8 @@ pub(super) fn event(bytes: &[u8], start: usize, names: &mut Names) -> Option<Pla
             _ => return None,
         }
     }
-    let whole = seen & (PROCESS | TYPE | F) == PROCESS | TYPE | F;
-    if !whole || !(scan.eat(b"\n") || scan.eat(b"\r\n")) {
+    let whole = seen & (PROCESS | TYPE) == PROCESS | TYPE;
+    if !whole || !names.settle_txn(&mut plain, seen & F != 0) || !(scan.eat(b"\n") || scan.eat(b"\r\n")) {
         return None;
     }
     plain.end = u32::try_from(scan.at()).ok()?;
@@ -72,7 +84,7 @@ fn field(scan: &mut Scan<'_>, plain: &mut Plain, names: &mut Names) -> Option<u1
             1 << 5
         }
         b'v' if named(scan, b"alue\":") => {
-            value(scan, plain)?;
+            value(scan, plain, &mut names.flats)?;
             1 << 6
         }
         b'n' if named(scan, b"ode\":") && scan.eat(b"\"") => {
@@ -125,12 +137,15 @@ fn kind(scan: &mut Scan<'_>) -> Option<Kind> {
     }
 }
 
-/// Nothing, an integer, or two of them.
+/// Nothing, an integer, two of them, or a transaction.
 #[inline]
-fn value(scan: &mut Scan<'_>, plain: &mut Plain) -> Option<()> {
+fn value(scan: &mut Scan<'_>, plain: &mut Plain, flats: &mut Flats) -> Option<()> {
     if scan.eat(b"null") {
         plain.shape = Shape::Nil;
     } else if scan.eat(b"[") {
+        if let Some(b'[' | b']') = scan.peek() {
+            return txn(scan, plain, flats);
+        }
         plain.a = scan.int()?;
         if !scan.eat(b",") {
             return None;
@@ -146,4 +161,70 @@ fn value(scan: &mut Scan<'_>, plain: &mut Plain) -> Option<()> {
         plain.shape = Shape::Int;
     }
     Some(())
+}
+
+/// Micro-operations, the opening bracket of their list stepped over.
+#[inline]
+fn txn(scan: &mut Scan<'_>, plain: &mut Plain, flats: &mut Flats) -> Option<()> {
+    let start = flats.mark();
+    if !scan.eat(b"]") {
+        loop {
+            if !scan.eat(b"[") {
+                return None;
+            }
+            micro(scan, flats)?;
+            match scan.next()? {
+                b',' => spaces(scan),
+                b']' => break,
+                _ => return None,
+            }
+        }
+    }
+    plain.set_txn(flats, start);
+    Some(())
+}
+
+/// A micro-operation, its opening bracket stepped over.
+#[inline]
+fn micro(scan: &mut Scan<'_>, flats: &mut Flats) -> Option<()> {
+    let f = if scan.eat(b"\"r\",") {
+        MicroF::Read
+    } else if scan.eat(b"\"append\",") {
+        MicroF::Append
+    } else if scan.eat(b"\"w\",") {
+        MicroF::Write
+    } else {
+        return None;
+    };
+    spaces(scan);
+    let key = scan.int()?;
+    if !scan.eat(b",") {
+        return None;
+    }
+    spaces(scan);
+    if f == MicroF::Read && scan.eat(b"[") {
+        list(scan, key, flats)?;
+    } else if scan.eat(b"null") {
+        flats.one(f, key, ValueId::NIL);
+    } else {
+        flats.one(f, key, scan.small()?);
+    }
+    scan.eat(b"]").then_some(())
+}
+
+/// A list that was read of a key, its opening bracket stepped over.
+#[inline]
+fn list(scan: &mut Scan<'_>, key: i64, flats: &mut Flats) -> Option<()> {
+    let start = flats.items_len();
+    if !scan.eat(b"]") {
+        loop {
+            flats.item(scan.small()?);
+            match scan.next()? {
+                b',' => spaces(scan),
+                b']' => break,
+                _ => return None,
+            }
+        }
+    }
+    flats.list(key, start)
 }

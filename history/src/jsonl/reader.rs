@@ -36,6 +36,7 @@ struct Lines {
 /// Parses the lines of a chunk that ended, up to the first that is wrong for good.
 fn parse(parser: &mut Parser, chunk: &Chunk, lines: &mut Lines) {
     lines.found.clear();
+    lines.names.flats.clear();
     lines.ended = 0;
     let bytes = chunk.bytes.as_slice();
     let mut at = 0;

@@ -1,7 +1,9 @@
-//! Events in their small form: clients' operations on integers, which is nearly all of a large history.
+//! Events in their small form: clients' operations on integers and transactions of them, which is nearly all of a large
+//! history.
 //!
 //! What does not fit is read as an [`Op`]. An event that fits means the same either way; tests compare.
 
+use super::flat::{FlatTxn, Flats, Mark};
 use crate::op::{F, Kind, Node, Op, Process};
 use crate::value::{Key, Value};
 
@@ -24,6 +26,9 @@ pub(crate) enum Shape {
     FirstAndNil,
     /// `[first [a b]]`
     FirstAndPair,
+    /// A transaction: `b` micro-operations of [`Names::flats`] from `a` on, with the items of their lists from
+    /// `items` on.
+    Txn,
 }
 
 /// An event of a client: no error, no rare field.
@@ -35,6 +40,8 @@ pub(crate) struct Plain {
     pub first: i64,
     pub a: i64,
     pub b: i64,
+    /// Of a transaction: see [`Shape::Txn`].
+    pub items: usize,
     /// Where it begins and ends in its chunk.
     pub at: u32,
     pub end: u32,
@@ -56,6 +63,7 @@ impl Plain {
         first: 0,
         a: 0,
         b: 0,
+        items: 0,
         at: 0,
         end: 0,
         process: 0,
@@ -77,22 +85,18 @@ impl Plain {
             }
             Shape::FirstAndNil => self.shape = Shape::Nil,
             Shape::FirstAndPair => self.shape = Shape::Pair,
-            Shape::Nil | Shape::Int => return false,
+            Shape::Nil | Shape::Int | Shape::Txn => return false,
         }
         self.has_key = true;
         true
     }
 
-    /// Its value.
-    pub(crate) fn value(&self) -> Value {
-        let first = Value::Int(self.first);
-        match self.shape {
-            Shape::Nil => Value::Nil,
-            Shape::Int => Value::Int(self.a),
-            Shape::Pair => Value::Pair([self.a, self.b]),
-            Shape::FirstAndNil => Value::list(vec![first, Value::Nil]),
-            Shape::FirstAndPair => Value::list(vec![first, Value::Pair([self.a, self.b])]),
-        }
+    /// Makes it the transaction of the micro-operations since the mark.
+    pub(crate) fn set_txn(&mut self, flats: &Flats, start: Mark) {
+        self.shape = Shape::Txn;
+        self.items = start.items;
+        self.a = start.micros as i64;
+        self.b = (flats.mark().micros - start.micros) as i64;
     }
 }
 
@@ -112,9 +116,10 @@ fn short(text: &[u8]) -> Option<u64> {
     (text.len() <= 7).then(|| word(text))
 }
 
-/// The names that events in their small form speak of.
+/// What events in their small form speak of: names, and the transactions of their chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    pub flats: Flats,
     functions: Vec<Name<F>>,
     nodes: Vec<Name<Node>>,
 }
@@ -132,6 +137,45 @@ impl Names {
 
     pub(crate) fn f(&self, plain: &Plain) -> &F {
         self.functions.get(usize::from(plain.f)).map_or(&F::Read, |name| &name.item)
+    }
+
+    /// The transaction of an event that is one.
+    #[inline]
+    pub(crate) fn txn(&self, plain: &Plain) -> FlatTxn<'_> {
+        let start = Mark { micros: plain.a as usize, items: plain.items };
+        self.flats.txn(start, plain.b as usize)
+    }
+
+    /// An event's value.
+    pub(crate) fn value(&self, plain: &Plain) -> Value {
+        let first = Value::Int(plain.first);
+        match plain.shape {
+            Shape::Nil => Value::Nil,
+            Shape::Int => Value::Int(plain.a),
+            Shape::Pair => Value::Pair([plain.a, plain.b]),
+            Shape::FirstAndNil => Value::list(vec![first, Value::Nil]),
+            Shape::FirstAndPair => Value::list(vec![first, Value::Pair([plain.a, plain.b])]),
+            Shape::Txn => self.txn(plain).value(),
+        }
+    }
+
+    /// Whether an event that is one or not may be: only a transaction's value is a list of micro-operations. One without
+    /// a function is given that of transactions.
+    #[inline]
+    pub(crate) fn settle_txn(&mut self, plain: &mut Plain, has_f: bool) -> bool {
+        if plain.shape != Shape::Txn {
+            return has_f;
+        }
+        if has_f {
+            return *self.f(plain) == F::Txn;
+        }
+        match self.function(b"txn") {
+            Some(f) => {
+                plain.f = f;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The history's numbers of an event's function and node; `none` stands for no node. `None` if they are not known.
@@ -153,7 +197,7 @@ impl Names {
 
     /// The event as a row.
     pub(crate) fn op(&self, plain: &Plain) -> Op {
-        let mut op = Op::new(Process::Client(plain.process), plain.kind, self.f(plain).clone(), plain.value());
+        let mut op = Op::new(Process::Client(plain.process), plain.kind, self.f(plain).clone(), self.value(plain));
         op.time_ns = plain.time_ns;
         op.key = plain.has_key.then_some(Key::Int(plain.first));
         op.node = self.nodes.get(usize::from(plain.node)).map(|name| name.item.clone());

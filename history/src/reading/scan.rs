@@ -1,6 +1,8 @@
 //! A place in a text, for the plain shape of events only: each method answers `None` or `false` where the text is not
 //! plain, and whoever asked reads it the long way. None of them steps back.
 
+use crate::history::ValueId;
+
 /// Most digits of a number that fits 63 bits whatever they are.
 const DIGITS_MAX: usize = 18;
 
@@ -84,6 +86,29 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// An integer from 0, of at most nine digits: one that is its own number among values.
+    #[inline]
+    pub(crate) fn small(&mut self) -> Option<ValueId> {
+        let (&first, mut rest) = self.rest.split_first()?;
+        let mut number = u32::from(first.wrapping_sub(b'0'));
+        if number > 9 {
+            return None;
+        }
+        let mut digits = 1;
+        while let Some((&byte, after)) = rest.split_first()
+            && byte.is_ascii_digit()
+        {
+            digits += 1;
+            if digits > 9 || number == 0 {
+                return None;
+            }
+            number = 10 * number + u32::from(byte & 15);
+            rest = after;
+        }
+        self.rest = rest;
+        ValueId::of_small(number)
+    }
+
     /// A process' number.
     #[inline]
     pub(crate) fn number32(&mut self) -> Option<u32> {
@@ -152,6 +177,22 @@ mod tests {
         }
         assert_eq!(unsigned("0"), (Some(0), 1));
         assert_eq!(unsigned("999999999999999999,").0, Some(999_999_999_999_999_999));
+    }
+
+    #[test]
+    fn small_numbers_have_at_most_nine_digits() {
+        for text in ["0", "7", "10", "123456789", "999999999"] {
+            for after in ["", ",", "]", " 1", "x"] {
+                let text = format!("{text}{after}");
+                let mut scan = Scan::new(text.as_bytes(), 0);
+                let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+                assert_eq!(scan.small().map(ValueId::number), text[..digits].parse().ok(), "{text}");
+                assert_eq!(scan.at(), digits, "{text}");
+            }
+        }
+        for text in ["", "-1", "01", "00", "1000000000", "4294967296", "x"] {
+            assert_eq!(Scan::new(text.as_bytes(), 0).small(), None, "{text}");
+        }
     }
 
     #[test]

@@ -126,6 +126,10 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
             },
             "give the members more time to come back (schedule.recovery), or look at their logs".to_owned(),
         ),
+        Gap::Undecided { level, reason } => (
+            format!("whether {} is kept is not decided: {}", words::cut(level, 100), words::cut(reason, 300)),
+            "ask for a stronger consistency model (`schism list levels`), which can be decided".to_owned(),
+        ),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
             if reason.ends_with(" has no function cas") {
@@ -268,6 +272,7 @@ mod tests {
             (budget(10, 0), "with up to 1,200 ways to explain them, when operation 77 was", "--max-steps"),
             (Gap::NothingToCompare { nodes: vec![] }, "no member said", "schedule.recovery"),
             (Gap::NothingToCompare { nodes: vec!["n1".into()] }, "only n1 said", "logs"),
+            (Gap::Undecided { level: "PL-CS".into(), reason: "because".into() }, "PL-CS", "stronger"),
             (
                 Gap::Unsupported { index: 9, reason: "no\u{7}".into() },
                 "event 9 has no meaning for the checker: no\\u{7}",

@@ -1,5 +1,6 @@
 //! `schism check`: judges a run or a history again.
 
+use schism_checkers::table::Options;
 use schism_checkers::{Budget, Checker, Outcome, check_all};
 use schism_history::{RunFacts, Seed};
 use schism_reports::terminal::{Look, summary};
@@ -23,12 +24,19 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     }
     let is_import = args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown;
     witness::allowed(args)?;
-    let is_folder = args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
+    let is_logs = args.format == FormatChoice::Cobra && args.target.is_dir();
+    let is_folder = !is_logs && args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
     if is_folder && is_import {
         return Err(RunnerError::Usage(format!(
             "{} is the folder of a run, whose history says all by itself; --format and --failed-cas are for history files",
             args.target.display()
         )));
+    }
+    if args.checker.is_none() && (args.consistency.is_some() || args.version_order.is_some()) {
+        return Err(RunnerError::Usage(
+            "--consistency and --version-order need --checker list-append or --checker rw-register: a run and a workload know their own"
+                .to_owned(),
+        ));
     }
     if is_folder && args.checker.is_none() && args.workload.is_none() {
         return check_run(args, color);
@@ -71,7 +79,8 @@ fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
 }
 
 fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
-    let (history, facts, info) = if args.target.is_dir() {
+    let is_run = args.target.is_dir() && args.format != FormatChoice::Cobra;
+    let (history, facts, info) = if is_run {
         let Record { history, facts, info, .. } = judge::read(&RunDir::open(&args.runs, &args.target)?)?;
         (history, facts, info)
     } else {
@@ -116,5 +125,10 @@ fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError
                 .to_owned(),
         )
     })?;
-    Ok(vec![judge::build_checker(name, args.model.as_deref())?])
+    let options = Options {
+        model: args.model.as_deref(),
+        consistency: args.consistency.as_deref(),
+        version_order: args.version_order.as_deref(),
+    };
+    Ok(vec![judge::build_checker_with(name, &options)?])
 }

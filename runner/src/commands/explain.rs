@@ -1,8 +1,9 @@
-//! `schism explain`: what a name means, of a fault, a checker or a model.
+//! `schism explain`: what a name means, of a fault, a checker, a model, a consistency model or a kind of anomaly.
 
 use schism_checkers::table::{CHECKERS, MODELS};
+use schism_checkers::{AnomalyKind, Level};
 
-use crate::commands::print;
+use crate::commands::{explain_levels, print};
 use crate::error::RunnerError;
 use crate::exit::Exit;
 
@@ -10,6 +11,8 @@ use crate::exit::Exit;
 const PAGES: &[(&str, &str)] = &[
     ("linearizable", include_str!("../../../docs/explain/linearizable.md")),
     ("sequential", include_str!("../../../docs/explain/sequential.md")),
+    ("list-append", include_str!("../../../docs/explain/list-append.md")),
+    ("rw-register", include_str!("../../../docs/explain/rw-register.md")),
 ];
 
 /// Says what a name means.
@@ -36,10 +39,18 @@ fn text(name: &str) -> Result<String, RunnerError> {
         let judges: Vec<&str> = judges.map(|checker| checker.name).collect();
         return Ok(format!("{name}: {}\n\nFor the checkers {}.\n", entry.about, judges.join(", ")));
     }
+    if let Some(text) = explain_levels::level(name).or_else(|| explain_levels::anomaly(name)) {
+        return Ok(text);
+    }
     let faults = schism_nemesis::FAULTS.iter().map(|entry| entry.name);
     let checkers = CHECKERS.iter().map(|entry| entry.name);
     let names = faults.chain(checkers).chain(MODELS.iter().map(|entry| entry.model.as_str()));
-    Err(RunnerError::Usage(crate::request::unknown("fault, checker or model called", name, names)))
+    let names = names.chain(Level::names()).chain(AnomalyKind::ALL.iter().map(|kind| kind.as_str()));
+    Err(RunnerError::Usage(crate::request::unknown(
+        "fault, checker, model, consistency model or anomaly called",
+        name,
+        names,
+    )))
 }
 
 #[cfg(test)]
@@ -93,10 +104,14 @@ mod tests {
 
     #[test]
     fn every_name_has_a_text() {
-        for name in ["clock-jump", "linearizable", "stats", "multi-register", "sequential"] {
+        for name in
+            ["clock-jump", "linearizable", "stats", "multi-register", "sequential", "causal", "G-single", "rw-register"]
+        {
             assert!(text(name).is_ok_and(|text| text.contains(name)), "{name}");
         }
         let wrong = text("linearisable").map_err(|error| error.to_string());
         assert!(wrong.is_err_and(|told| told.contains("Did you mean `linearizable`?")));
+        let wrong = text("snapshot-isolaton").map_err(|error| error.to_string());
+        assert!(wrong.is_err_and(|told| told.contains("Did you mean `snapshot-isolation`?")));
     }
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use clap::CommandFactory;
+use schism_checkers::AnomalyKind;
+use schism_checkers::txn::levels::{LEVELS, LevelEntry};
 
 use crate::cli::{Cli, ListArgs, ListWhat};
 use crate::commands::print;
@@ -38,6 +40,14 @@ fn rows(what: ListWhat) -> Vec<(String, String)> {
         ListWhat::Checkers => {
             schism_checkers::table::CHECKERS.iter().map(|entry| row(entry.name, entry.about)).collect()
         }
+        ListWhat::Levels => {
+            let usual = |entry: &LevelEntry| match entry.level.usual_name() {
+                name if name == entry.name => entry.about.to_owned(),
+                _ => format!("{}: {}", entry.name, entry.about),
+            };
+            LEVELS.iter().map(|entry| row(entry.level.usual_name(), &usual(entry))).collect()
+        }
+        ListWhat::Anomalies => AnomalyKind::ALL.iter().map(|kind| row(kind.as_str(), kind.about())).collect(),
         ListWhat::Models => {
             schism_checkers::table::MODELS.iter().map(|entry| row(entry.model.form(), entry.about)).collect()
         }

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod doctor;
 pub mod explain;
+mod explain_levels;
 pub mod halt;
 pub mod heal;
 mod input;

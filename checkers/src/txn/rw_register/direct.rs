@@ -1,9 +1,10 @@
 //! Anomalies that need no cycle.
 
+use super::order::{Cyclic, Order};
 use super::reads::{FEW, Reads, Trouble, Update, add, write_of};
 use super::writers::{LastWrites, invoked, txn_of};
 use crate::anomaly::{Anomaly, AnomalyKind, Place, Role, Witness};
-use crate::txn::accesses::INITIAL;
+use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::txns::{TxnId, Txns};
 
 use super::mutant::{Mutant, Mutation};
@@ -106,4 +107,43 @@ fn lost_update(txns: &Txns<'_>, last: &LastWrites, first: Update, second: Update
     let found = value_text(txns, first.by, first.micro);
     let witness = Witness::Micros { places, expected: None, found };
     Some(Anomaly::new(AnomalyKind::LostUpdate, Some(txns.key_text(first.key)), witness))
+}
+
+/// Sources of the order of versions that contradict themselves.
+pub(super) fn add_cyclic(
+    txns: &Txns<'_>,
+    accesses: &Accesses,
+    order: &Order,
+    anomalies: &mut Vec<Anomaly>,
+    counts: &mut Vec<(AnomalyKind, u64)>,
+) {
+    if !order.cyclic.is_empty() {
+        add(counts, AnomalyKind::CyclicVersions, order.cyclic.len() as u64);
+    }
+    anomalies.extend(order.cyclic.iter().take(FEW).map(|cyclic| of_cyclic(txns, accesses, cyclic)));
+}
+
+/// Of each step the micro-operation that saw or wrote the earlier version, and the one that saw or wrote the later.
+fn of_cyclic(txns: &Txns<'_>, accesses: &Accesses, cyclic: &Cyclic) -> Anomaly {
+    let key = cyclic.key;
+    let written = |id: TxnId| write_of(accesses.writes(id), key);
+    let touch = |by: TxnId, version: TxnId| {
+        if by == version {
+            return written(by).map(|micro| place(txns, by, micro, Role::Write));
+        }
+        let read = accesses.reads(by).iter().find(|read| read.key == key && read.writer == version);
+        read.map(|read| place(txns, by, read.micro, Role::Read))
+    };
+    let version_text = |version: TxnId| match version {
+        INITIAL => "nil".to_owned(),
+        version => written(version).and_then(|micro| value_text(txns, version, micro)).unwrap_or_default(),
+    };
+    let mut places = Vec::new();
+    let mut found = cyclic.circle.first().map(|step| version_text(step.from)).unwrap_or_default();
+    for step in &cyclic.circle {
+        places.extend([touch(step.from_by, step.from), touch(step.to_by, step.to)].into_iter().flatten());
+        found.push_str(&format!(" before {} ({})", version_text(step.to), step.source.about()));
+    }
+    let witness = Witness::Micros { places, expected: None, found: Some(found) };
+    Anomaly::new(AnomalyKind::CyclicVersions, Some(txns.key_text(key)), witness)
 }

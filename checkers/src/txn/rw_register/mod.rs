@@ -1,8 +1,9 @@
 //! Registers that are written blindly: only who read from whom is certain.
 //!
 //! The way of the data: `writers` (who wrote what, by key and value), `reads` (who read it, and what cannot have been
-//! read), `direct` (anomalies that need no cycle). What follows from it for the order of versions and from that for the
-//! transactions, to a fixpoint, is [`crate::txn::solver`]'s matter.
+//! read), `direct` (anomalies that need no cycle), `sources` (where the order of versions may come from), `order` (what they
+//! say together), `edges`. What follows from the order of transactions for that of versions and from that for the
+//! transactions again, to a fixpoint, is [`crate::txn::solver`]'s matter.
 //!
 //! A value that several transactions wrote is read from one of them: [`Uncertain`]. Where a read has a good explanation
 //! (a committed transaction, or one in doubt, that wrote the key no more afterwards) and a bad one too (a value that was
@@ -10,23 +11,33 @@
 //! has an explanation of the history with the good one if it has one at all.
 
 mod direct;
+mod edges;
+mod explicit;
 mod mutant;
+mod order;
 mod own;
 mod reads;
+mod reasons;
+mod sources;
 mod writers;
 
 #[cfg(test)]
 mod tests;
 
 use crate::anomaly::{Anomaly, AnomalyKind};
-use crate::txn::accesses::{Accesses, INITIAL, UNKNOWN};
-use crate::txn::edge::{Edge, EdgeKind, Reasons};
+use crate::txn::accesses::Accesses;
+#[cfg(doc)]
+use crate::txn::accesses::{INITIAL, UNKNOWN};
+use crate::txn::edge::Edge;
 use crate::txn::meter::Meter;
+use crate::txn::predicate::{self, Predicates};
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
 use mutant::Mutation;
+use order::Order;
 use reads::Reads;
-use writers::Writers;
+pub use sources::Source;
+use writers::{LastWrites, Writers};
 
 /// From what the order of versions is inferred. The initial state always comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,12 +63,16 @@ pub struct Registers<'t> {
     pub counts: Vec<(AnomalyKind, u64)>,
     /// What could not be judged.
     pub gaps: Vec<Gap>,
-    /// Dependencies: wr always, ww and rw where the order of versions is inferred.
+    /// Dependencies: wr always, ww and rw where the order of versions is inferred; of the rw those that may be on a cycle.
+    /// Those of [`predicate`] are among them.
     pub edges: Vec<Edge>,
     /// Who read what from whom. The writer of a read that is in [`Registers::uncertain`] is [`UNKNOWN`].
     pub accesses: Accesses,
     /// Reads whose value several transactions wrote: the candidates, by (reader, micro-operation).
     pub uncertain: Vec<Uncertain>,
+    order: Order,
+    /// What reads by predicate say; taken into the fields above.
+    predicates: Predicates<'t>,
     txns: Option<&'t Txns<'t>>,
 }
 
@@ -74,42 +89,114 @@ pub struct Uncertain {
     pub candidates: Vec<TxnId>,
 }
 
-/// Infers. Time O(n log n) in the number of micro-operations.
+/// Infers. Time O(n log n) in the number of micro-operations, but for the edges of readers that may be on a cycle and for
+/// steps of real time between transactions at the same time. What the meter does not allow is told in a gap.
 pub fn infer<'t>(txns: &'t Txns<'t>, sources: &VersionSources, meter: &mut Meter) -> Registers<'t> {
     infer_with(txns, sources, meter, Mutation::default())
 }
 
 fn infer_with<'t>(
     txns: &'t Txns<'t>,
-    _sources: &VersionSources,
-    _meter: &mut Meter,
+    sources: &VersionSources,
+    meter: &mut Meter,
     mutation: Mutation,
 ) -> Registers<'t> {
     let mut gaps = Vec::new();
     let (writers, last) = Writers::of(txns, &mut gaps);
     let reads = Reads::of(txns, &writers, &last, mutation);
-    let (anomalies, counts) = direct::anomalies(txns, &reads, &last, mutation);
-    let edges = wr_edges(&reads.accesses, txns.ok_count());
-    Registers { anomalies, counts, gaps, edges, accesses: reads.accesses, uncertain: reads.uncertain, txns: Some(txns) }
+    let (mut anomalies, mut counts) = direct::anomalies(txns, &reads, &last, mutation);
+    let order = order_of(txns, &reads, sources, &mut gaps, mutation);
+    direct::add_cyclic(txns, &reads.accesses, &order, &mut anomalies, &mut counts);
+    let mut registers = Registers {
+        anomalies,
+        counts,
+        gaps,
+        edges: Vec::new(),
+        accesses: reads.accesses,
+        uncertain: reads.uncertain,
+        order,
+        predicates: Predicates::default(),
+        txns: Some(txns),
+    };
+    registers.add_edges(txns, &writers, meter, mutation);
+    if writers.has_predicates {
+        registers.add_predicates(predicate::infer(txns, meter));
+    }
+    if *sources != VersionSources::default() {
+        registers.accesses.versions = known_orders(&registers, &last);
+    }
+    registers
 }
 
-/// Who read from whom, each pair once where its reads are neighbours.
-fn wr_edges(accesses: &Accesses, ok_count: u32) -> Vec<Edge> {
-    let mut edges: Vec<Edge> = Vec::new();
-    for to in 0..ok_count {
-        for read in accesses.reads(to) {
-            let edge = Edge { from: read.writer, to, kind: EdgeKind::Wr };
-            if read.writer != INITIAL && read.writer != UNKNOWN && edges.last() != Some(&edge) {
-                edges.push(edge);
-            }
+/// The order of versions from the sources that are asked for.
+fn order_of(txns: &Txns<'_>, reads: &Reads, wanted: &VersionSources, gaps: &mut Vec<Gap>, mutation: Mutation) -> Order {
+    let mut steps = Vec::new();
+    if let Some(field) = &wanted.explicit {
+        explicit::steps(txns, &reads.accesses, field, &mut steps, gaps);
+    }
+    if wanted.writes_follow_reads {
+        sources::writes_follow_reads(&reads.updates, &mut steps);
+    }
+    if wanted.sequential_keys || wanted.linearizable_keys {
+        let touches = sources::touches(txns, &reads.accesses);
+        if wanted.sequential_keys {
+            sources::sequential_keys(&touches, &mut steps, mutation);
+        }
+        if wanted.linearizable_keys {
+            let keys = touches.chunk_by(|a, b| a.key == b.key);
+            keys.for_each(|of_key| sources::linearizable_key(txns, of_key, &mut steps, mutation));
         }
     }
-    edges
+    Order::of(steps, mutation)
 }
 
-impl Reasons for Registers<'_> {
-    fn reason(&self, _edge: Edge) -> Option<crate::anomaly::Dependency> {
-        let _ = self.txns;
-        None
+/// By key: the whole order of versions, where it is known.
+fn known_orders(registers: &Registers<'_>, last: &LastWrites) -> Vec<Vec<TxnId>> {
+    let accesses = &registers.accesses;
+    let mut writers: Vec<(u32, TxnId)> = Vec::new();
+    for id in (0..accesses.len() as TxnId).filter(|&id| accesses.committed[id as usize]) {
+        writers.extend(last.of(id).iter().map(|write| (write.key, id)));
+    }
+    writers.sort_unstable();
+    let mut all = vec![Vec::new(); accesses.keys_count as usize];
+    for of_key in writers.chunk_by(|a, b| a.0 == b.0) {
+        let (key, ids) = (of_key[0].0, of_key.iter().map(|writer| writer.1).collect::<Vec<_>>());
+        all[key as usize] = registers.order.total(key, &ids).unwrap_or_default();
+    }
+    all
+}
+
+impl<'t> Registers<'t> {
+    fn add_edges(&mut self, txns: &Txns<'_>, writers: &Writers, meter: &mut Meter, mutation: Mutation) {
+        let mut edges = edges::wr(&self.accesses, txns.ok_count());
+        edges.extend(edges::ww(&self.order));
+        let overwrites = edges::Overwrites::of(txns, &self.accesses, writers, &self.order, &edges, mutation);
+        // Predicates add edges that are not known here.
+        let all = writers.has_predicates;
+        if overwrites.add(&mut edges, all, meter, mutation).is_err() {
+            self.gaps.push(Gap::BudgetSpent {
+                key: None,
+                steps: meter.steps,
+                steps_max: meter.steps_max,
+                memory_bytes: meter.bytes,
+                memory_bytes_max: meter.bytes_max,
+                prefix_events: 0,
+                configurations_peak: 0,
+                placing: None,
+            });
+        }
+        self.edges = edges;
+    }
+
+    fn add_predicates(&mut self, mut predicates: Predicates<'t>) {
+        for anomaly in &predicates.anomalies {
+            if let Some(kind) = AnomalyKind::ALL.iter().find(|kind| kind.as_str() == anomaly.kind) {
+                reads::add(&mut self.counts, *kind, 1);
+            }
+        }
+        self.anomalies.append(&mut predicates.anomalies);
+        self.gaps.append(&mut predicates.gaps);
+        self.edges.append(&mut predicates.edges);
+        self.predicates = predicates;
     }
 }

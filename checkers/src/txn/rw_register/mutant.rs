@@ -28,10 +28,12 @@ pub(super) enum Mutant {
     InitialForgotten,
     /// A reader comes before its own write.
     OwnRw,
-    /// The order of processes holds between neighbours of all keys alone.
-    SequentialOfLastOnly,
-    /// A version that was read in doubt is known.
-    RealtimeOfDoubt,
+    /// All processes are one.
+    SessionsMixed,
+    /// What never ended, ended at once.
+    DoubtEndsAtOnce,
+    /// What is in doubt stands before what had ended before it began.
+    TimeGoesBack,
     /// Only the first reader of a version is looked at.
     FirstReaderOnly,
     /// A source that contradicts itself is kept.

@@ -245,9 +245,7 @@ impl Judge<'_> {
         let entries = if value == NOBODYS { &[] } else { self.writers.of_value(key, value) };
         let all_count = self.txns.len() as TxnId;
         let is_good = |entry: &&Entry| {
-            entry.txn != id
-                && (entry.txn < all_count || self.mutation.is(Mutant::FailedFits))
-                && (entry.is_last() || self.mutation.is(Mutant::IntermediateFits))
+            entry.txn != id && entry.txn < all_count && (entry.is_last() || self.mutation.is(Mutant::IntermediateFits))
         };
         let mut good = entries.iter().filter(is_good).map(|entry| entry.txn);
         let is_nil = value == ValueId::NIL.number();
@@ -276,6 +274,7 @@ impl Judge<'_> {
             return Source::Bad(AnomalyKind::G1b, of(intermediate));
         }
         match entries.iter().find(|entry| entry.txn >= all_count) {
+            Some(_) if self.mutation.is(Mutant::FailedFits) => Source::One(INITIAL),
             Some(failed) => Source::Bad(AnomalyKind::G1a, of(failed)),
             None => Source::Bad(AnomalyKind::GarbageRead, None),
         }

@@ -43,8 +43,10 @@ pub(super) struct Writers {
     entries: Vec<Entry>,
     /// By key: whether it is no register, as something other than reads and writes was done to it.
     pub foreign: Vec<bool>,
-    /// By key: whether it was written or read as one.
+    /// Values that are lists.
     pub lists: ListValues,
+    /// Whether there are micro-operations of predicates.
+    pub has_predicates: bool,
 }
 
 /// The last writes of each transaction that did not fail, in order of its first write of each key.
@@ -84,7 +86,7 @@ impl Writers {
     pub fn of(txns: &Txns<'_>, gaps: &mut Vec<Gap>) -> (Writers, LastWrites) {
         let history = txns.history();
         let keys_count = history.txn_keys().len();
-        let foreign = foreign_keys(txns, gaps);
+        let (foreign, has_predicates) = foreign_keys(txns, gaps);
         let mut lists = ListValues::default();
         let mut last = LastWrites::default();
         let mut all: Vec<(u32, Entry)> = Vec::new();
@@ -122,7 +124,7 @@ impl Writers {
             entries[next[key as usize] as usize] = entry;
             next[key as usize] += 1;
         }
-        let mut writers = Writers { starts, entries, foreign, lists };
+        let mut writers = Writers { starts, entries, foreign, lists, has_predicates };
         writers.sort();
         (writers, last)
     }
@@ -170,11 +172,11 @@ impl Writers {
 }
 
 /// Keys that are no registers: lists that are appended to. Functions that nobody knows are told; those of predicates
-/// ([`crate::txn::predicate`]) are that room's matter.
-fn foreign_keys(txns: &Txns<'_>, gaps: &mut Vec<Gap>) -> Vec<bool> {
+/// ([`crate::txn::predicate`]) are that room's matter, and so are their keys; whether there are any is the second answer.
+fn foreign_keys(txns: &Txns<'_>, gaps: &mut Vec<Gap>) -> (Vec<bool>, bool) {
     let history = txns.history();
     let mut foreign = vec![false; history.txn_keys().len()];
-    let mut is_told = false;
+    let (mut is_told, mut has_predicates) = (false, false);
     for id in 0..(txns.len() + txns.failed.len()) as TxnId {
         let Some(txn) = txn_of(txns, id) else { continue };
         for micro in txn.micros() {
@@ -183,7 +185,12 @@ fn foreign_keys(txns: &Txns<'_>, gaps: &mut Vec<Gap>) -> Vec<bool> {
                     let key = txns.key_text(micro.key);
                     format!("append to key {key}: registers are read (`r`) and written (`w`); the key is left out")
                 }
-                MicroValue::Other(mop) if !crate::txn::predicate::is_known(&mop.f) => format!(
+                MicroValue::Other(mop) if crate::txn::predicate::is_known(&mop.f) => {
+                    foreign[micro.key as usize] = true;
+                    has_predicates = true;
+                    continue;
+                }
+                MicroValue::Other(mop) => format!(
                     "{} of key {}: registers are read (`r`) and written (`w`); the key is left out",
                     mop.f, mop.key
                 ),
@@ -197,7 +204,7 @@ fn foreign_keys(txns: &Txns<'_>, gaps: &mut Vec<Gap>) -> Vec<bool> {
             }
         }
     }
-    foreign
+    (foreign, has_predicates)
 }
 
 /// Values that are lists: what was read of them comes in the form of lists that grow, without a number of its own.

@@ -1,10 +1,47 @@
 //! Weak levels by clocks: read committed, read atomic and causal consistency by the axioms of Biswas and Enea, and the
 //! guarantees of sessions.
+//!
+//! An axiom holds if there is a total commit order that keeps the order of sessions, who read from whom and the known
+//! order of versions, in which nobody who was visible to a read, and wrote its key, lies behind the one that was read
+//! (`derive` says what is visible). Each axiom is decided twice where it is broken: with and without the order of
+//! sessions, as read atomic (Bailis et al., Cerone et al.) and the like know no sessions. The kind with `-process` is
+//! broken only by them.
+//!
+//! - `units`: transactions in an order in which who is seen comes before who sees.
+//! - `clocks`: what each has seen, over chains.
+//! - `derive`: the orders that the axioms force. - `components`: their cycles. - `witness`: the proof.
+//! - `sessions`: the guarantees of sessions, on single operations (`operations`).
+//!
+//! Reads of one in doubt are unknown, and it is followed by nothing in its session. Reads whose writer is not known say
+//! nothing here: other rooms tell them as anomalies of their own (G1a, a garbage read), which every axiom forbids.
+//!
+//! Cost: linear in operations, times the chains for units that see something new (`clocks`), and again for the windows
+//! that orders pointing back span.
 
-use crate::anomaly::Anomaly;
+mod clocks;
+mod components;
+mod derive;
+pub(crate) mod mutant;
+mod operations;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod units;
+mod witness;
+
+use crate::anomaly::{Anomaly, AnomalyKind, Place, Role, Witness};
 use crate::txn::accesses::Accesses;
-use crate::txn::meter::Meter;
+use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
+
+use components::Graph;
+use derive::{Axiom, NEAR, derive};
+use mutant::Mutation;
+use units::{NONE, Ranked, Sessions};
+use witness::{Prover, shortest_cycle};
+
+/// Anomalies told of each kind.
+const TOLD_MAX: usize = 4;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +53,122 @@ pub struct Weak {
 }
 
 /// Judges all weak levels in one pass.
-pub fn judge(_txns: &Txns<'_>, _accesses: &Accesses, _meter: &mut Meter) -> Weak {
-    Weak::default()
+pub fn judge(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter) -> Weak {
+    judge_as(txns, accesses, meter, NEAR, Mutation::default())
+}
+
+fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, mutation: Mutation) -> Weak {
+    let mut weak = Weak::default();
+    if accesses.is_empty() || accesses.len() > txns.len() {
+        return weak;
+    }
+    let sessions = Sessions::of(txns, accesses);
+    let Ok(with) = examine(txns, accesses, &sessions, near, meter, mutation) else {
+        return Weak { spent: true, ..weak };
+    };
+    weak.anomalies = with.twice;
+    weak.spent = with.spent;
+    if with.witnesses.iter().all(Vec::is_empty) {
+        // The guarantees of sessions hold where the axiom of causal consistency does.
+        return weak;
+    }
+    let of_sessions = sessions::judge(txns, accesses, &sessions, &with.component_of, meter, mutation);
+    weak.spent |= of_sessions.is_err();
+    let without = examine(txns, accesses, &Sessions::none(accesses.len()), near, meter, mutation);
+    weak.spent |= without.as_ref().map_or(true, |found| found.spent);
+    let without = without.map(|found| found.witnesses).unwrap_or_default();
+    for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with.witnesses).zip(without) {
+        let (kind, process) = kinds(axiom);
+        let (kind, found) = if without.is_empty() { (process, with) } else { (kind, without) };
+        weak.anomalies.extend(found.into_iter().map(|witness| Anomaly::new(kind, None, witness)));
+    }
+    weak.anomalies.extend(of_sessions.unwrap_or_default());
+    weak
+}
+
+/// The kind of an axiom, and that where only sessions break it.
+fn kinds(axiom: Axiom) -> (AnomalyKind, AnomalyKind) {
+    match axiom {
+        Axiom::Committed => (AnomalyKind::NonMonotonicView, AnomalyKind::NonMonotonicViewProcess),
+        Axiom::Atomic => (AnomalyKind::FracturedRead, AnomalyKind::FracturedReadProcess),
+        Axiom::Causal => (AnomalyKind::StaleCausalRead, AnomalyKind::StaleCausalReadProcess),
+    }
+}
+
+/// What one pass found.
+struct Examined {
+    /// By axiom: what breaks it, and no weaker one.
+    witnesses: [Vec<Witness>; 3],
+    twice: Vec<Anomaly>,
+    /// By transaction: its component of what causal consistency forces, if that has a cycle.
+    component_of: Vec<u32>,
+    /// Whether the budget ended before all was looked at.
+    spent: bool,
+}
+
+fn examine(
+    txns: &Txns<'_>,
+    accesses: &Accesses,
+    sessions: &Sessions,
+    near: u32,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Examined, Spent> {
+    let ranked = Ranked::of(accesses, sessions);
+    let mut forces = derive(&ranked, near, false, meter, mutation)?;
+    let mut graph = Graph::of(&ranked, &forces, meter)?;
+    let mut spent = false;
+    if graph.longest > near {
+        // What the first pass found stands even if the budget ends in the second.
+        match derive(&ranked, graph.longest, true, meter, mutation) {
+            Ok(more) => {
+                std::mem::replace(&mut forces, more).close(meter);
+                graph = Graph::of(&ranked, &forces, meter)?;
+            }
+            Err(Spent) => spent = true,
+        }
+    }
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
+    let mut component_of = vec![NONE; accesses.len()];
+    let mut is_told = vec![false; graph.ranks.len()];
+    let mut witnesses: [Vec<Witness>; 3] = Default::default();
+    for axiom in Axiom::ALL {
+        let found = &mut witnesses[axiom as usize];
+        let initial = forces.before_initial[axiom as usize].iter();
+        found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
+        let mut components = graph.components(axiom);
+        if axiom == Axiom::Causal {
+            for (number, members) in components.iter().enumerate() {
+                let ids = members.iter().map(|&member| ranked.ids[graph.ranks[member as usize] as usize]);
+                ids.for_each(|id| component_of[id as usize] = number as u32);
+            }
+        }
+        components.sort_by_key(Vec::len);
+        for members in components {
+            // A weaker axiom has told it already.
+            if members.iter().any(|&member| is_told[member as usize]) {
+                continue;
+            }
+            members.iter().for_each(|&member| is_told[member as usize] = true);
+            if found.len() < TOLD_MAX {
+                let (cycle, shortest) = shortest_cycle(&graph, &members, axiom);
+                found.push(prover.cycle(&cycle, shortest));
+            }
+        }
+    }
+    let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
+    forces.close(meter);
+    Ok(Examined { witnesses, twice, component_of, spent })
+}
+
+fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {
+    let id = prover.ranked.ids[reader as usize];
+    let micro = |read: u32| prover.ranked.accesses.reads(id)[read as usize].micro;
+    let place = |read, role| Place { transaction: prover.txns.invoked(id), micro: micro(read), role };
+    let witness = Witness::Micros {
+        places: vec![place(second, Role::Read), place(first, Role::OtherRead)],
+        expected: prover.text(reader, micro(first)),
+        found: prover.text(reader, micro(second)),
+    };
+    Anomaly::new(AnomalyKind::NonRepeatableRead, None, witness)
 }

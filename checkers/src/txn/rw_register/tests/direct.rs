@@ -3,7 +3,7 @@
 use super::{Mutation, VersionSources, history, inferred};
 use crate::anomaly::{Role, Witness};
 use crate::txn::accesses::{INITIAL, Read, UNKNOWN};
-use crate::txn::edge::{Edge, EdgeKind};
+use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::txns::Txns;
 
 /// History, kinds found.
@@ -131,4 +131,20 @@ fn keys_that_are_no_registers_are_left_out_and_told() {
         let kinds: Vec<&str> = found.anomalies.iter().map(|anomaly| anomaly.kind.as_str()).collect();
         assert_eq!(kinds, ["garbage-read"], "of key 2 alone");
     }
+}
+
+#[test]
+fn predicates_are_taken_along() {
+    let history =
+        history(r#"0:[["insert",1,5],["insert",2,6],["w",3,1]] 1:[["rp","true",{}],["r",2,6],["r",3,1],["r",4,9]]"#);
+    let txns = Txns::of(&history);
+    let found = inferred(&txns, &VersionSources::default(), Mutation::default());
+    let kinds: Vec<&str> = found.anomalies.iter().map(|anomaly| anomaly.kind.as_str()).collect();
+    assert_eq!(kinds, ["garbage-read"], "of key 4; the others are as they should be");
+    let edge = |from: u32, to: u32, kind: EdgeKind| Edge { from, to, kind };
+    assert_eq!(found.edges, [edge(0, 1, EdgeKind::Wr), edge(0, 1, EdgeKind::Wr), edge(1, 0, EdgeKind::Rwp)]);
+    let key = |edge: Edge| found.reason(edge).expect("a reason").key;
+    assert_eq!(key(edge(0, 1, EdgeKind::Wr)).as_deref(), Some("3"));
+    assert_eq!(key(edge(1, 0, EdgeKind::Rwp)).as_deref(), Some("1"));
+    assert_eq!(found.gaps.len(), 1, "that nothing is proven");
 }

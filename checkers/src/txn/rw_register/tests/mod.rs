@@ -1,6 +1,10 @@
 //! Registers by examples, against brute force, and with every named defect.
 
+mod agree;
 mod direct;
+mod sources;
+mod store;
+mod twin;
 
 use schism_history::{History, notation};
 

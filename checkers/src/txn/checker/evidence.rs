@@ -1,0 +1,210 @@
+//! What the engines found, gathered.
+
+use std::collections::BTreeMap;
+
+use crate::anomaly::{Anomaly, AnomalyKind, Dependency, Step, Witness};
+use crate::checker::Budget;
+use crate::txn::accesses::Accesses;
+use crate::txn::edge::{Edge, EdgeKind, Reasons};
+use crate::txn::graph::{self, Cycle};
+use crate::txn::levels::{KindSet, Level, LevelSet, ruled_out_by};
+use crate::txn::list_append::{self, Lists};
+use crate::txn::meter::Meter;
+use crate::txn::rw_register::{self, Registers, Uncertain, VersionSources};
+use crate::txn::txns::Txns;
+use crate::txn::weak;
+use crate::verdict::Gap;
+
+use super::{Data, budget_spent, settle};
+
+/// So many anomalies of a kind are told; the others are counted.
+const TOLD_MAX: usize = 8;
+
+/// What an engine of data said.
+pub(super) enum Inferred<'t> {
+    /// Lists.
+    Lists(Lists),
+    /// Registers.
+    Registers(Registers<'t>),
+}
+
+impl<'t> Inferred<'t> {
+    /// Asks the engine; what it found by itself goes to the evidence.
+    pub(super) fn of(
+        data: Data,
+        txns: &'t Txns<'t>,
+        sources: &VersionSources,
+        budget: &Budget,
+        evidence: &mut Evidence,
+    ) -> Inferred<'t> {
+        let mut meter = Meter::new(budget);
+        let inferred = match data {
+            Data::ListAppend => {
+                let mut lists = list_append::infer(txns, &mut meter);
+                evidence.take(&mut lists.anomalies, &mut lists.gaps);
+                Inferred::Lists(lists)
+            }
+            Data::RwRegister => {
+                let mut registers = rw_register::infer(txns, sources, &mut meter);
+                evidence.take(&mut registers.anomalies, &mut registers.gaps);
+                evidence.counted(registers.counts.iter().copied());
+                Inferred::Registers(registers)
+            }
+        };
+        evidence.ran(data.as_str(), &meter);
+        inferred
+    }
+
+    /// Who read what from whom.
+    pub(super) fn accesses(&self) -> &Accesses {
+        match self {
+            Inferred::Lists(lists) => &lists.accesses,
+            Inferred::Registers(registers) => &registers.accesses,
+        }
+    }
+
+    /// Reads whose writer is not certain.
+    pub(super) fn uncertain(&self) -> &[Uncertain] {
+        match self {
+            Inferred::Lists(_) => &[],
+            Inferred::Registers(registers) => &registers.uncertain,
+        }
+    }
+
+    /// The edges between writers of neighbouring versions, before they are taken.
+    pub(super) fn ww_edges(&self) -> Vec<Edge> {
+        let edges = match self {
+            Inferred::Lists(lists) => &lists.edges,
+            Inferred::Registers(registers) => &registers.edges,
+        };
+        edges.iter().copied().filter(|edge| edge.kind == EdgeKind::Ww).collect()
+    }
+
+    fn take_edges(&mut self) -> Vec<Edge> {
+        match self {
+            Inferred::Lists(lists) => std::mem::take(&mut lists.edges),
+            Inferred::Registers(registers) => std::mem::take(&mut registers.edges),
+        }
+    }
+
+    fn reasons(&self) -> &dyn Reasons {
+        match self {
+            Inferred::Lists(lists) => lists,
+            Inferred::Registers(registers) => registers,
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Whether the history has no real time: kinds that rest on it are not told then.
+    pub is_timeless: bool,
+    /// The kinds.
+    pub kinds: KindSet,
+    /// A few of each kind.
+    pub anomalies: Vec<Anomaly>,
+    /// How many of each kind.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// What of the history has no meaning for the checker: nothing is said to be kept then.
+    pub gaps: Vec<Gap>,
+    /// Engines that the budget stopped.
+    pub spent: Vec<Gap>,
+    /// Whether cycles were looked for to the end.
+    pub cycles_ended: bool,
+    /// Edges of data.
+    pub edges_count: u64,
+    /// Strongly connected components.
+    pub components_count: u64,
+    /// Engines that ran to their end.
+    pub engines: Vec<&'static str>,
+    /// Of all engines.
+    pub steps: u64,
+}
+
+impl Evidence {
+    /// Whether something of the history could not be taken into account.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    fn take(&mut self, anomalies: &mut Vec<Anomaly>, gaps: &mut Vec<Gap>) {
+        anomalies.drain(..).for_each(|anomaly| self.add(anomaly));
+        self.gaps.append(gaps);
+    }
+
+    /// An engine that tells a few of a kind has counted them all.
+    fn counted(&mut self, counts: impl Iterator<Item = (AnomalyKind, u64)>) {
+        for (kind, count) in counts {
+            self.kinds.insert(kind);
+            self.counts.insert(kind.as_str(), count);
+        }
+    }
+
+    /// Counts an anomaly, and keeps it if there are not many of its kind yet.
+    pub(super) fn add(&mut self, anomaly: Anomaly) {
+        // Engines make anomalies of kinds that there are.
+        let Some(kind) = AnomalyKind::parse(&anomaly.kind) else { return };
+        if self.is_timeless && ruled_out_by(kind).iter().all(Level::needs_realtime) {
+            return;
+        }
+        self.kinds.insert(kind);
+        let count = self.counts.entry(kind.as_str()).or_default();
+        *count += 1;
+        if *count <= TOLD_MAX as u64 {
+            self.anomalies.push(anomaly);
+        }
+    }
+
+    /// An engine ran to its end.
+    pub(super) fn ran(&mut self, engine: &'static str, meter: &Meter) {
+        self.engines.push(engine);
+        self.steps = self.steps.saturating_add(meter.steps);
+    }
+
+    /// An engine was stopped by the budget.
+    pub(super) fn stopped(&mut self, meter: &Meter) {
+        self.spent.push(budget_spent(meter));
+        self.steps = self.steps.saturating_add(meter.steps);
+    }
+
+    /// Looks for cycles.
+    pub(super) fn take_cycles(&mut self, txns: &Txns<'_>, inferred: &mut Inferred<'_>, budget: &Budget) {
+        let mut meter = Meter::new(budget);
+        let edges = inferred.take_edges();
+        self.edges_count = edges.len() as u64;
+        let cycles = graph::cycles(txns, edges, &mut meter);
+        self.components_count = cycles.components_count;
+        for cycle in &cycles.found {
+            self.add(of_cycle(txns, inferred.reasons(), cycle));
+        }
+        self.cycles_ended = !cycles.spent;
+        if cycles.spent { self.stopped(&meter) } else { self.ran("cycles", &meter) }
+    }
+
+    /// Judges the weak levels; those that are settled then.
+    pub(super) fn take_axioms(&mut self, txns: &Txns<'_>, inferred: &Inferred<'_>, budget: &Budget) -> LevelSet {
+        let mut meter = Meter::new(budget);
+        let weak = weak::judge(txns, inferred.accesses(), &mut meter);
+        weak.anomalies.into_iter().for_each(|anomaly| self.add(anomaly));
+        if weak.spent {
+            self.stopped(&meter);
+            return LevelSet::default();
+        }
+        self.ran("axioms", &meter);
+        // What is not certain may have been read from where it breaks an axiom.
+        if inferred.uncertain().is_empty() { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
+    }
+}
+
+/// A cycle with its reasons.
+fn of_cycle(txns: &Txns<'_>, reasons: &dyn Reasons, cycle: &Cycle) -> Anomaly {
+    let plain = |kind: EdgeKind| Dependency { kind: kind.as_str().to_owned(), ..Dependency::default() };
+    let step = |edge: &Edge| {
+        let is_data = !matches!(edge.kind, EdgeKind::Process | EdgeKind::Realtime);
+        let because = if is_data { reasons.reason(*edge) } else { None };
+        Step { transaction: txns.invoked(edge.from), because: because.unwrap_or_else(|| plain(edge.kind)) }
+    };
+    let steps: Vec<Step> = cycle.edges.iter().map(step).collect();
+    Anomaly::new(cycle.class, None, Witness::Cycle { steps, shortest: cycle.shortest })
+}

@@ -1,0 +1,90 @@
+//! Which engine, once it has run to its end, has found whatever there is against a model.
+
+use crate::txn::levels::{Level, LevelSet};
+use crate::txn::txns::Txns;
+
+use super::Data;
+use super::evidence::{Evidence, Inferred};
+
+/// Models that the weak engine settles from who read what from whom.
+pub(super) const BY_AXIOMS: &[Level] = &[
+    Level::MonotonicAtomicView,
+    Level::ReadAtomic,
+    Level::CausalCerone,
+    Level::AxiomaticReadCommitted,
+    Level::AxiomaticReadAtomic,
+    Level::AxiomaticCausal,
+    Level::ReadYourWrites,
+    Level::MonotonicReads,
+    Level::MonotonicWrites,
+    Level::WritesFollowReads,
+    Level::Pram,
+    Level::Causal,
+];
+
+/// Models of which acyclic dependencies are proof whatever is known of the order of versions: any order of the transactions
+/// that the known dependencies allow orders the unknown versions too.
+const BY_WRITES: &[Level] = &[
+    Level::ReadUncommitted,
+    Level::ReadCommitted,
+    Level::StrongSessionReadUncommitted,
+    Level::StrongSessionReadCommitted,
+    Level::StrongReadUncommitted,
+    Level::StrongReadCommitted,
+];
+
+/// Models that forbid every cycle: of lists an order of the transactions that keeps all dependencies orders the appends that
+/// nobody saw as well, as nobody saw them.
+const BY_ALL_CYCLES: &[Level] = &[
+    Level::RepeatableRead,
+    Level::Serializable,
+    Level::ViewSerializable,
+    Level::OneCopySerializable,
+    Level::SessionSerializable,
+    Level::StrongSessionSerializable,
+    Level::StrictSerializable,
+];
+
+/// Models of snapshots: who wrote a key must be ordered, so that the order of its versions must be known whole.
+const BY_WHOLE_VERSIONS: &[Level] = &[
+    Level::ParallelSnapshotIsolation,
+    Level::ConsistentView,
+    Level::ForwardConsistentView,
+    Level::SnapshotIsolation,
+    Level::StrongSessionSnapshotIsolation,
+    Level::StrongSnapshotIsolation,
+];
+
+/// What cycles settle.
+pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, evidence: &Evidence) -> LevelSet {
+    let mut settled = LevelSet::default();
+    if evidence.is_incomplete() || !evidence.cycles_ended || !inferred.uncertain().is_empty() {
+        return settled;
+    }
+    settled = settled.union(LevelSet::of(BY_WRITES));
+    if data == Data::ListAppend {
+        settled = settled.union(LevelSet::of(BY_ALL_CYCLES));
+        if has_whole_versions(txns, inferred) {
+            settled = settled.union(LevelSet::of(BY_WHOLE_VERSIONS));
+        }
+    }
+    if evidence.is_timeless {
+        settled = settled.iter().filter(|level| !level.needs_realtime()).collect();
+    }
+    settled
+}
+
+/// Whether of each key that several committed transactions wrote the order of all of them is known.
+fn has_whole_versions(txns: &Txns<'_>, inferred: &Inferred<'_>) -> bool {
+    let accesses = inferred.accesses();
+    let mut writers = vec![0usize; accesses.keys_count as usize];
+    for id in (0..txns.len().min(accesses.len()) as u32).filter(|&id| accesses.committed[id as usize]) {
+        for write in accesses.writes(id) {
+            if let Some(count) = writers.get_mut(write.key as usize) {
+                *count += 1;
+            }
+        }
+    }
+    let known_count = |key: usize| accesses.versions.get(key).map_or(0, Vec::len);
+    writers.iter().enumerate().all(|(key, &count)| count < 2 || known_count(key) >= count)
+}

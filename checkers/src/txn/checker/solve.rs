@@ -1,0 +1,163 @@
+//! Which searches for a commit order decide a model.
+
+use crate::anomaly::{Anomaly, AnomalyKind};
+use crate::checker::Budget;
+use crate::txn::edge::Edge;
+use crate::txn::levels::{Level, LevelSet};
+use crate::txn::meter::Meter;
+use crate::txn::solver::{self, Decision, Keeps, Property};
+use crate::txn::txns::{TxnId, Txns};
+
+use super::evidence::{Evidence, Inferred};
+use super::settle;
+
+/// A search, what it is called when there is no order, and which models hold if there is one.
+struct Task {
+    property: Property,
+    keeps: Keeps,
+    name: &'static str,
+    broken: AnomalyKind,
+    proves: &'static [Level],
+}
+
+const PARALLEL: Task = Task {
+    property: Property::ParallelSnapshotIsolation,
+    keeps: Keeps::Nothing,
+    name: "parallel-snapshot-isolation",
+    broken: AnomalyKind::NotParallelSnapshotIsolation,
+    proves: &[Level::ParallelSnapshotIsolation, Level::ForwardConsistentView],
+};
+const PREFIX: Task = Task {
+    property: Property::Prefix,
+    keeps: Keeps::Nothing,
+    name: "prefix",
+    broken: AnomalyKind::NotPrefix,
+    proves: &[Level::Prefix],
+};
+const PREFIX_PROCESS: Task = Task {
+    property: Property::Prefix,
+    keeps: Keeps::Process,
+    name: "prefix-process",
+    broken: AnomalyKind::NotPrefixProcess,
+    proves: &[Level::AxiomaticPrefix, Level::Prefix],
+};
+const SNAPSHOT: Task = Task {
+    property: Property::SnapshotIsolation,
+    keeps: Keeps::Nothing,
+    name: "snapshot-isolation",
+    broken: AnomalyKind::NotSnapshotIsolation,
+    proves: &[Level::SnapshotIsolation],
+};
+const SNAPSHOT_PROCESS: Task = Task {
+    property: Property::SnapshotIsolation,
+    keeps: Keeps::Process,
+    name: "snapshot-isolation-process",
+    broken: AnomalyKind::NotSnapshotIsolationProcess,
+    proves: &[Level::StrongSessionSnapshotIsolation],
+};
+const SNAPSHOT_REALTIME: Task = Task {
+    property: Property::SnapshotIsolation,
+    keeps: Keeps::Realtime,
+    name: "snapshot-isolation-realtime",
+    broken: AnomalyKind::NotSnapshotIsolationRealtime,
+    proves: &[Level::StrongSnapshotIsolation],
+};
+const UPDATES: Task = Task {
+    property: Property::UpdateSerializable,
+    keeps: Keeps::Nothing,
+    name: "update-serializable",
+    broken: AnomalyKind::NotUpdateSerializable,
+    proves: &[Level::UpdateSerializable],
+};
+const SERIAL: Task = Task {
+    property: Property::Serializable,
+    keeps: Keeps::Nothing,
+    name: "serializable",
+    broken: AnomalyKind::NotSerializable,
+    proves: &[Level::Serializable],
+};
+const SERIAL_PROCESS: Task = Task {
+    property: Property::Serializable,
+    keeps: Keeps::Process,
+    name: "serializable-process",
+    broken: AnomalyKind::NotSerializableProcess,
+    proves: &[Level::StrongSessionSerializable],
+};
+const SERIAL_REALTIME: Task = Task {
+    property: Property::Serializable,
+    keeps: Keeps::Realtime,
+    name: "serializable-realtime",
+    broken: AnomalyKind::NotSerializableRealtime,
+    proves: &[Level::StrictSerializable],
+};
+
+/// The search that decides a model, or, for models that no search decides, that of the weakest stronger one: if that is kept, so is
+/// the model.
+fn task(level: Level) -> Task {
+    match level {
+        Level::Prefix => PREFIX,
+        Level::AxiomaticPrefix => PREFIX_PROCESS,
+        Level::SnapshotIsolation | Level::MonotonicSnapshotRead => SNAPSHOT,
+        Level::StrongSessionSnapshotIsolation => SNAPSHOT_PROCESS,
+        Level::StrongSnapshotIsolation => SNAPSHOT_REALTIME,
+        Level::UpdateSerializable => UPDATES,
+        Level::RepeatableRead | Level::Serializable | Level::ViewSerializable | Level::OneCopySerializable => SERIAL,
+        Level::StrongSessionSerializable | Level::SessionSerializable | Level::Sequential => SERIAL_PROCESS,
+        Level::StrictSerializable | Level::Linearizable => SERIAL_REALTIME,
+        Level::StrongReadUncommitted | Level::StrongReadCommitted => SNAPSHOT_REALTIME,
+        Level::StrongSessionReadUncommitted | Level::StrongSessionReadCommitted => SNAPSHOT_PROCESS,
+        level if Level::ParallelSnapshotIsolation.implies(level) => PARALLEL,
+        Level::CursorStability | Level::MonotonicView | Level::ConsistentView | Level::ForwardConsistentView => {
+            PARALLEL
+        }
+        level if settle::BY_AXIOMS.contains(&level) => SNAPSHOT_PROCESS,
+        _ => SERIAL_REALTIME,
+    }
+}
+
+/// Searches what decides a model; the models that are settled then.
+pub(super) fn decide(
+    level: Level,
+    txns: &Txns<'_>,
+    inferred: &Inferred<'_>,
+    ww: &[Edge],
+    budget: &Budget,
+    evidence: &mut Evidence,
+) -> LevelSet {
+    let task = task(level);
+    let mut meter = Meter::new(budget);
+    let decision =
+        solver::decide(txns, inferred.accesses(), inferred.uncertain(), task.property, task.keeps, &mut meter);
+    match decision {
+        // A search knows of a list no more than its last element; known orders of versions are looked at here.
+        Decision::Holds(order) if keeps_order(&order, ww, txns.len()) => {
+            evidence.ran(task.name, &meter);
+            return LevelSet::of(task.proves);
+        }
+        Decision::Holds(_) => {}
+        Decision::Broken(anomaly) => {
+            evidence.ran(task.name, &meter);
+            let Anomaly { key, witness, .. } = *anomaly;
+            evidence.add(Anomaly::new(task.broken, key, witness));
+        }
+        Decision::Unknown(gap) => {
+            evidence.steps = evidence.steps.saturating_add(meter.steps);
+            evidence.spent.push(gap);
+        }
+    }
+    LevelSet::default()
+}
+
+/// Whether an order keeps known ones. Transactions that it leaves out have nothing to say.
+fn keeps_order(order: &[TxnId], known: &[Edge], count: usize) -> bool {
+    if known.is_empty() {
+        return true;
+    }
+    let mut place = vec![u32::MAX; count];
+    for (at, &id) in order.iter().enumerate() {
+        if let Some(place) = place.get_mut(id as usize) {
+            *place = at as u32;
+        }
+    }
+    known.iter().all(|edge| place[edge.from as usize] < place[edge.to as usize])
+}

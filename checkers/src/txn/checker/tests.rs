@@ -1,0 +1,197 @@
+//! The whole way, from a history to its models.
+
+use schism_history::{History, RunFacts, notation};
+use serde_json::json;
+
+use super::*;
+use crate::anomaly::AnomalyKind::{self, *};
+use crate::table::{Options, build_with};
+use crate::txn::levels::EXAMPLES;
+use crate::txn::levels::{Example, example};
+use crate::verdict::Outcome;
+
+fn history(line: &str) -> History {
+    notation::parse(&line.replace(":[", ":txn=[")).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn judged(data: Data, level: Level, line: &str) -> Finding {
+    let checker = TxnChecker { level, ..TxnChecker::new(data) };
+    checker.check(&history(line), &RunFacts::default(), &Budget::default())
+}
+
+fn kinds(finding: &Finding) -> Vec<AnomalyKind> {
+    let all = finding.anomalies.iter().chain(&finding.beyond);
+    all.map(|anomaly| AnomalyKind::parse(&anomaly.kind).expect("a kind")).collect()
+}
+
+/// Kinds of which one stands for the engine that finds them.
+const ENGINES: &[(AnomalyKind, &[AnomalyKind])] = &[
+    (
+        GSingleItem,
+        &[
+            G0,
+            G0Process,
+            G0Realtime,
+            G1a,
+            G1b,
+            G1c,
+            G1cProcess,
+            G1cRealtime,
+            GSingleItemProcess,
+            GSingleItemRealtime,
+            GNonadjacentItem,
+            GNonadjacentItemProcess,
+            GNonadjacentItemRealtime,
+            G2Item,
+            G2ItemProcess,
+            G2ItemRealtime,
+            Internal,
+            FutureRead,
+            DirtyUpdate,
+            WriteSkew,
+            LongFork,
+            DuplicateElements,
+            IncompatibleOrder,
+        ],
+    ),
+    (
+        FracturedRead,
+        &[
+            NonRepeatableRead,
+            NonMonotonicView,
+            NonMonotonicViewProcess,
+            FracturedReadProcess,
+            StaleCausalRead,
+            StaleCausalReadProcess,
+        ],
+    ),
+    (NotReadYourWrites, &[NotMonotonicReads, NotMonotonicWrites, NotWritesFollowReads, NotPram, NotCausal]),
+    (CyclicVersions, &[]),
+    (
+        NotSerializableRealtime,
+        &[
+            NotPrefix,
+            NotPrefixProcess,
+            NotParallelSnapshotIsolation,
+            NotUpdateSerializable,
+            NotSnapshotIsolation,
+            NotSnapshotIsolationProcess,
+            NotSnapshotIsolationRealtime,
+            NotSerializable,
+            NotSerializableProcess,
+        ],
+    ),
+];
+
+fn shown(example: &Example) -> Finding {
+    let name = example.level.usual_name();
+    let sources = (!example.version_order.is_empty()).then_some(example.version_order);
+    let options = Options { model: None, consistency: Some(name), version_order: sources };
+    let checker = build_with(example.data.as_str(), &options).expect("a checker");
+    let history = notation::parse(&example.history()).expect("a history");
+    checker.check(&history, &RunFacts::default(), &Budget::default())
+}
+
+/// Whether the engine that stands for a kind finds anything at all.
+fn has_engine(kind: AnomalyKind) -> bool {
+    let of = |(one, others): &&(AnomalyKind, &[AnomalyKind])| *one == kind || others.contains(&kind);
+    let Some((one, _)) = ENGINES.iter().find(of) else { return true };
+    example(*one).is_some_and(|example| kinds(&shown(example)).contains(one))
+}
+
+#[test]
+fn every_example_shows_its_kind_and_breaks_the_model_that_is_asked_for() {
+    let mut wrong = Vec::new();
+    for example in EXAMPLES {
+        let finding = shown(example);
+        let found = finding.outcome() == Outcome::Invalid && kinds(&finding).contains(&example.kind);
+        if !found && has_engine(example.kind) {
+            wrong.push(format!("{:?}: {:?} {:?}", example.kind, kinds(&finding), finding.gaps));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_the_model_does_not_forbid_stands_apart() {
+    let dirty = r#"0:[["w",1,1]]! 1:[["r",1,1]]"#;
+    for (level, asked) in [(Level::ReadCommitted, true), (Level::ReadUncommitted, false), (Level::Pram, false)] {
+        let finding = judged(Data::RwRegister, level, dirty);
+        let of = |anomalies: &[crate::Anomaly]| anomalies.iter().any(|anomaly| anomaly.kind == "G1a");
+        assert_eq!((of(&finding.anomalies), of(&finding.beyond)), (asked, !asked), "{level}");
+        assert_eq!(finding.outcome() == Outcome::Invalid, asked, "{level}");
+        assert_eq!(finding.stats["weakest_ruled_out"], json!([{"consistency": "read-committed", "because": ["G1a"]}]));
+    }
+}
+
+/// Data, model, history; whether it is kept (`None`: not known).
+#[test]
+fn verdicts() {
+    use Data::{ListAppend as L, RwRegister as R};
+    let serial_lists = r#"0:[["append",1,1],["r",2,null]] 1:[["r",1,[1]],["append",1,2]] 0:[["r",1,[1,2]]]"#;
+    let serial_registers = r#"0:[["w",1,1],["r",2,null]] 1:[["r",1,1],["w",1,2]] 0:[["r",1,2]]"#;
+    let fork = r#"0:[["append",1,1]]( 1:[["append",2,1]]( 2:[["r",1,[1]],["r",2,[]]] 3:[["r",1,[]],["r",2,[1]]] 0) 1)"#;
+    let skew = r#"0:[["r",1,[]],["append",2,1]]( 1:[["r",2,[]],["append",1,1]]( 0) 1)"#;
+    // Each misses the other, and both appended to one more list, which nobody read: whoever came last overwrote the other unseen.
+    let unread = r#"0:[["r",1,[]],["append",2,1],["append",3,1]]( 1:[["r",2,[]],["append",1,1],["append",3,2]]( 0) 1)"#;
+    let mut wrong = Vec::new();
+    for (data, level, line, kept) in [
+        (L, Level::StrictSerializable, serial_lists, Some(true)),
+        (R, Level::StrictSerializable, serial_registers, Some(true)),
+        (R, Level::SnapshotIsolation, serial_registers, Some(true)),
+        (R, Level::CausalCerone, serial_registers, Some(true)),
+        (R, Level::ReadCommitted, serial_registers, Some(true)),
+        (L, Level::CursorStability, serial_lists, Some(true)),
+        (L, Level::Sequential, serial_lists, Some(true)),
+        (L, Level::ParallelSnapshotIsolation, fork, Some(true)),
+        (L, Level::SnapshotIsolation, fork, Some(false)),
+        (L, Level::Prefix, fork, Some(false)),
+        (L, Level::CausalCerone, fork, Some(true)),
+        (L, Level::SnapshotIsolation, skew, Some(true)),
+        (L, Level::UpdateSerializable, skew, Some(false)),
+        (L, Level::Serializable, skew, Some(false)),
+        (L, Level::SnapshotIsolation, unread, Some(false)),
+        (L, Level::ReadCommitted, unread, Some(true)),
+        // Nothing, and nothing that was answered.
+        (L, Level::ReadCommitted, "", None),
+        (L, Level::ReadCommitted, r#"0:[["append",1,1]]?"#, None),
+        (R, Level::ReadCommitted, "0:w1 0:r1", None),
+    ] {
+        let engine = if data == Data::ListAppend { GSingleItem } else { NotSerializableRealtime };
+        if !has_engine(engine) {
+            continue;
+        }
+        let finding = judged(data, level, line);
+        let wanted = kept.map_or(Outcome::Unknown, |kept| if kept { Outcome::Valid } else { Outcome::Invalid });
+        if finding.outcome() != wanted {
+            wrong.push(format!("{data:?} {level} {line}: {:?} {:?}", kinds(&finding), finding.gaps));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_line_is_told() {
+    let line = r#"0:[["r",1,[]],["append",2,1]]( 1:[["r",2,[]],["append",1,1]]( 0) 1)"#;
+    if !has_engine(GSingleItem) {
+        return;
+    }
+    let finding = judged(Data::ListAppend, Level::StrictSerializable, line);
+    let names = |stat: &str| finding.stats[stat].as_array().cloned().unwrap_or_default();
+    assert!(names("strongest_possible").contains(&json!("strong-snapshot-isolation")), "{:?}", finding.stats);
+    assert!(!names("not_decided").contains(&json!("snapshot-isolation")));
+    let ruled_out = names("weakest_ruled_out");
+    let of = |name: &str| ruled_out.iter().find(|line| line["consistency"] == name).map(|line| line["because"].clone());
+    assert_eq!(of("repeatable-read"), Some(json!(["G2-item", "write-skew"])));
+    assert_eq!(finding.stats["transactions_count"], json!(2));
+}
+
+#[test]
+fn a_budget_that_ends_leaves_the_verdict_open() {
+    let line = r#"9:[["w",1,1]] 0:[["w",1,2]]( 1:[["r",1,1]] 2:[["r",1,2]] 0)"#;
+    let checker = TxnChecker::new(Data::RwRegister);
+    let none = Budget { steps_max: 0, memory_bytes_max: 0 };
+    let finding = checker.check(&history(line), &RunFacts::default(), &none);
+    assert_ne!(finding.outcome(), Outcome::Valid);
+    assert!(!finding.gaps.is_empty() || !finding.anomalies.is_empty());
+}

@@ -1,0 +1,190 @@
+//! The objects of a universe, their versions, and what a predicate says of a value.
+
+use rustc_hash::FxHashMap;
+use schism_history::{Mop, Value};
+
+use super::mutant::{Mutant, Mutation};
+use crate::txn::txns::{TxnId, Txns};
+
+/// A predicate, as text in the place of a key: `true`, `= 3`, `mod 2 1`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Predicate {
+    /// Every object that is there.
+    All,
+    /// Those of this value.
+    Equals(Value),
+    /// Those whose value, divided by the first, leaves the second.
+    Mod(i64, i64),
+}
+
+impl Predicate {
+    /// Reads it; the value after `=` is JSON.
+    pub fn parse(text: &str) -> Option<Predicate> {
+        let text = text.trim_start_matches(':').trim();
+        if text == "true" {
+            return Some(Predicate::All);
+        }
+        if let Some(value) = text.strip_prefix('=') {
+            return serde_json::from_str(value).ok().map(|json| Predicate::Equals(Value::from_json(&json)));
+        }
+        let mut numbers = text.strip_prefix("mod")?.split_whitespace().map(str::parse::<i64>);
+        let (Some(Ok(by)), Some(Ok(rest)), None) = (numbers.next(), numbers.next(), numbers.next()) else {
+            return None;
+        };
+        (by > 0).then_some(Predicate::Mod(by, rest))
+    }
+
+    /// Whether an object of this value is found; `None` is one that is not there.
+    pub fn finds(&self, value: Option<&Value>) -> bool {
+        match (self, value) {
+            (_, None) => false,
+            (Predicate::All, Some(_)) => true,
+            (Predicate::Equals(wanted), Some(value)) => value == wanted,
+            (Predicate::Mod(by, rest), Some(Value::Int(number))) => number.rem_euclid(*by) == *rest,
+            (Predicate::Mod(..), Some(_)) => false,
+        }
+    }
+}
+
+/// What a micro-operation leaves of its object, if it writes: a value, or nothing.
+pub(super) fn written(mop: &Mop) -> Option<Option<&Value>> {
+    match &*mop.f {
+        "w" if mop.value.is_nil() => Some(None),
+        "w" | "init" | "insert" => Some(Some(&mop.value)),
+        "delete" => Some(None),
+        _ => None,
+    }
+}
+
+/// What a transaction left of an object.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    /// The transaction.
+    pub txn: TxnId,
+    /// The micro-operation's place.
+    pub micro: u32,
+    /// The value; `None`: it is not there any more.
+    pub value: Option<Value>,
+    /// First the births, at last the deaths.
+    rank: u8,
+    is_init: bool,
+}
+
+/// An object.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Object {
+    /// Versions of committed transactions, in their order. Before the first the object is not there.
+    pub versions: Vec<Version>,
+    /// Whether that is the order: at most one birth, one write and one death.
+    pub is_known: bool,
+    /// Whether it was there from the start.
+    pub is_initial: bool,
+    /// Whether it is one of a universe: was initialized, inserted or deleted. Others are registers.
+    pub is_member: bool,
+    /// Versions of transactions in doubt that nobody saw.
+    pub maybe: Vec<Version>,
+    /// Values of failed transactions.
+    pub failed: Vec<Version>,
+    /// Values that were written over in their own transaction.
+    pub intermediate: Vec<Version>,
+}
+
+/// All objects, and the micro-operations of all transactions.
+#[derive(Debug)]
+pub(super) struct Universe {
+    /// By transaction, failed ones last.
+    pub mops: Vec<Vec<Mop>>,
+    /// By the key's number.
+    pub objects: Vec<Object>,
+    /// By the key's text: its number.
+    pub numbers: FxHashMap<String, u32>,
+}
+
+impl Universe {
+    /// Collects it.
+    pub fn of(txns: &Txns<'_>, mutation: Mutation) -> Universe {
+        let history = txns.history();
+        let ids = 0..txns.len() as TxnId;
+        let carriers = ids.map(|id| if txns.is_ok(id) { txns.ended(id) } else { txns.invoked(id) });
+        let mops: Vec<Vec<Mop>> = carriers
+            .chain(txns.failed.iter().copied())
+            .map(|carrier| match &*history.value(carrier) {
+                Value::Txn(mops) => mops.to_vec(),
+                _ => Vec::new(),
+            })
+            .collect();
+        let numbers = history.txn_keys().iter().map(ToString::to_string).zip(0..).collect();
+        let objects = vec![Object::default(); history.txn_keys().len()];
+        let mut universe = Universe { mops, objects, numbers };
+        for id in 0..universe.mops.len() {
+            universe.add(id as TxnId, txns.len());
+        }
+        universe.commit(txns, mutation);
+        for object in &mut universe.objects {
+            object.versions.sort_by_key(|version| version.rank);
+            object.is_known = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
+            object.is_initial = object.versions.first().is_some_and(|version| version.is_init);
+        }
+        universe
+    }
+
+    /// The number of a key.
+    pub fn number(&self, mop: &Mop) -> Option<u32> {
+        self.numbers.get(&mop.key.to_string()).copied()
+    }
+
+    fn add(&mut self, id: TxnId, count: usize) {
+        let mut last: FxHashMap<u32, Version> = FxHashMap::default();
+        for (micro, mop) in (0..).zip(&self.mops[id as usize]) {
+            let (Some(value), Some(key)) = (written(mop), self.numbers.get(&mop.key.to_string()).copied()) else {
+                continue;
+            };
+            let object = &mut self.objects[key as usize];
+            object.is_member |= &*mop.f != "w";
+            let is_birth = matches!(&*mop.f, "init" | "insert");
+            let before = last.get(&key);
+            let was_birth = is_birth || before.is_some_and(|version| version.rank == 0);
+            let rank = if was_birth { 0 } else { 1 + u8::from(value.is_none()) };
+            let is_init = &*mop.f == "init" || before.is_some_and(|version| version.is_init);
+            let version = Version { txn: id, micro, value: value.cloned(), rank, is_init };
+            if let Some(before) = last.insert(key, version) {
+                object.intermediate.push(before);
+            }
+        }
+        for (key, version) in last {
+            let object = &mut self.objects[key as usize];
+            if (id as usize) < count { object.maybe.push(version) } else { object.failed.push(version) }
+        }
+    }
+
+    /// Tells committed versions from those that perhaps never were: what is in doubt is committed if its value was seen.
+    fn commit(&mut self, txns: &Txns<'_>, mutation: Mutation) {
+        let mut seen: Vec<Vec<Value>> = vec![Vec::new(); self.objects.len()];
+        for mop in self.mops[..txns.ok_count() as usize].iter().flatten() {
+            match (&*mop.f, &mop.value) {
+                ("r", value) => {
+                    if let Some(key) = self.number(mop) {
+                        seen[key as usize].push(value.clone());
+                    }
+                }
+                ("rp", Value::Map(found)) => {
+                    for (name, value) in found.iter() {
+                        if let Some(key) = self.numbers.get(&name.to_string()) {
+                            seen[*key as usize].push(value.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (object, mut seen) in self.objects.iter_mut().zip(seen) {
+            if mutation.is(Mutant::DoubtNeverSeen) {
+                seen.clear();
+            }
+            let is_committed = |version: &Version| {
+                txns.is_ok(version.txn) || version.value.as_ref().is_some_and(|value| seen.contains(value))
+            };
+            (object.versions, object.maybe) = std::mem::take(&mut object.maybe).into_iter().partition(is_committed);
+        }
+    }
+}

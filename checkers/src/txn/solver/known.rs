@@ -1,0 +1,154 @@
+//! The edges that are certain, and a guess when each transaction was.
+
+use super::Keeps;
+use super::Property;
+use super::mutant::{self, Mutant};
+use super::problem::{Problem, View, is_open};
+use crate::txn::txns::TxnId;
+
+/// Guesses moments: the middle of the time in which a transaction was under way, cut to after its writers began and before
+/// its readers ended. Guesses order what is not known; they decide nothing.
+pub(super) fn guess(view: &View<'_>, problem: &mut Problem) {
+    let count = problem.members.len();
+    let mut first: Vec<u64> = problem.members.iter().map(|&id| u64::from(view.txns.invoked(id))).collect();
+    let mut last: Vec<u64> = problem
+        .members
+        .iter()
+        .map(|&id| if is_open(view, id) { u64::MAX } else { u64::from(end_of_txn(view, id)) })
+        .collect();
+    let versions = problem.versions_count();
+    for read in (0..problem.reader.len()).filter(|&read| problem.read_version[read] < versions) {
+        let (reader, writer) = (problem.reader[read] as usize, problem.writer[problem.read_version[read] as usize]);
+        last[writer as usize] = last[writer as usize].min(last[reader]);
+    }
+    for txn in 0..count {
+        // What nobody saw and may still happen is put where it began.
+        last[txn] = if last[txn] == u64::MAX { first[txn] + 1 } else { last[txn].max(first[txn] + 1) };
+    }
+    for read in (0..problem.reader.len()).filter(|&read| problem.read_version[read] < versions) {
+        let (reader, writer) = (problem.reader[read] as usize, problem.writer[problem.read_version[read] as usize]);
+        first[reader] = first[reader].max(first[writer as usize].min(last[reader] - 1));
+    }
+    problem.moment = (0..count).map(|txn| first[txn] + last[txn]).collect();
+    let shape = problem.shape;
+    let mut priorities = vec![0; count];
+    if shape.is_double() {
+        priorities.resize(2 * count, 0);
+        for txn in 0..count {
+            priorities[2 * txn] = 3 * first[txn] + last[txn];
+            priorities[2 * txn + 1] = first[txn] + 3 * last[txn];
+        }
+    } else {
+        for txn in 0..count {
+            priorities[txn] = 2 * problem.moment[txn];
+        }
+        if shape.has_private_readers() {
+            priorities.extend(first.iter().map(|first| 4 * first));
+        }
+    }
+    problem.priorities = priorities;
+}
+
+/// Puts together what is certain: who read from whom, orders of versions that are known, and the orders to be kept.
+pub(super) fn edges(view: &View<'_>, problem: &mut Problem, keys: &[u32], txn_of: impl Fn(TxnId) -> Option<u32>) {
+    let shape = problem.shape;
+    let mut edges = Vec::with_capacity(problem.reader.len());
+    let versions = problem.versions_count();
+    for (&reader, &version) in problem.reader.iter().zip(&problem.read_version) {
+        if version < versions {
+            edges.push((shape.commit(problem.writer[version as usize]), shape.snapshot(reader)));
+        }
+    }
+    if shape.is_double() {
+        edges.extend((0..problem.members.len() as u32).map(|txn| (shape.snapshot(txn), shape.commit(txn))));
+    }
+    for key in keys {
+        let known = view.accesses.versions.get(*key as usize).map_or(&[][..], Vec::as_slice);
+        let mut before = None;
+        for txn in known.iter().filter_map(|&id| txn_of(id)) {
+            if let Some(before) = before.filter(|&before| before != txn && !mutant::is(Mutant::VersionsForgotten)) {
+                edges.push((shape.commit(before), shape.written_over(txn)));
+            }
+            before = Some(txn);
+        }
+    }
+    match view.keeps {
+        Keeps::Nothing => {}
+        Keeps::Process => processes(view, problem, &mut edges),
+        Keeps::Realtime => realtime(view, problem, &mut edges),
+    }
+    problem.edges = edges;
+}
+
+/// The node that precedes what comes after a transaction.
+fn end_of(view: &View<'_>, problem: &Problem, txn: u32) -> u32 {
+    let is_apart = view.property == Property::UpdateSerializable && problem.is_private[txn as usize];
+    if is_apart { problem.shape.private(txn) } else { problem.shape.commit(txn) }
+}
+
+/// The order of each process, from each transaction to the next. One in doubt precedes nothing.
+fn processes(view: &View<'_>, problem: &Problem, edges: &mut Vec<(u32, u32)>) {
+    let mut by_session: Vec<u32> = (0..problem.members.len() as u32).collect();
+    let id = |txn: u32| problem.members[txn as usize];
+    by_session.sort_unstable_by_key(|&txn| (view.txns.session(id(txn)), view.txns.invoked(id(txn))));
+    let is_alone = |txn: u32| view.property == Property::UpdateSerializable && problem.is_private[txn as usize];
+    // Readers that stand apart lead on by a node that nothing leads to, so what is before them is said again to what is
+    // after.
+    let (mut session, mut before) = (None, None);
+    let mut readers: Vec<u32> = Vec::new();
+    for txn in by_session {
+        if session != Some(view.txns.session(id(txn))) {
+            (session, before) = (Some(view.txns.session(id(txn))), None);
+            readers.clear();
+        }
+        let next = problem.shape.snapshot(txn);
+        let before_kept = before.filter(|_| !mutant::is(Mutant::ProcessForgotten));
+        edges.extend(before_kept.map(|before| (end_of(view, problem, before), next)));
+        if !is_alone(txn) {
+            edges.extend(readers.iter().map(|&reader| (end_of(view, problem, reader), next)));
+        }
+        if is_open(view, id(txn)) {
+            continue;
+        }
+        if is_alone(txn) {
+            readers.push(txn);
+        } else {
+            readers.clear();
+            before = Some(txn);
+        }
+    }
+}
+
+/// When it ended. Only a mutant asks about one that never did.
+fn end_of_txn(view: &View<'_>, id: TxnId) -> u32 {
+    if view.txns.is_ok(id) { view.txns.ended(id) } else { view.txns.invoked(id) + 1 }
+}
+
+/// The order of real time by barriers: one for each run of completions, after the one before. A way through barriers is the
+/// same as having ended before the other began.
+fn realtime(view: &View<'_>, problem: &mut Problem, edges: &mut Vec<(u32, u32)>) {
+    let mut events = Vec::with_capacity(2 * problem.members.len());
+    for (txn, &id) in problem.members.iter().enumerate() {
+        events.push((view.txns.invoked(id), false, txn as u32));
+        if !is_open(view, id) {
+            events.push((end_of_txn(view, id), true, txn as u32));
+        }
+    }
+    events.sort_unstable();
+    let mut ended: Vec<u32> = Vec::new();
+    let mut barrier = None;
+    for (index, is_end, txn) in events {
+        if is_end {
+            ended.push(txn);
+            continue;
+        }
+        if !ended.is_empty() {
+            let next = problem.priorities.len() as u32;
+            problem.priorities.push(4 * u64::from(index));
+            edges.extend(barrier.filter(|_| !mutant::is(Mutant::BarriersApart)).map(|barrier| (barrier, next)));
+            edges.extend(ended.drain(..).map(|txn| (end_of(view, problem, txn), next)));
+            barrier = Some(next);
+        }
+        edges.extend(barrier.map(|barrier| (barrier, problem.shape.snapshot(txn))));
+    }
+}

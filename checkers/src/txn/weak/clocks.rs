@@ -1,0 +1,275 @@
+//! Clocks over chains: what each unit has seen, as how far it has seen each chain of units that follow each other.
+//!
+//! A chain begins as a session. One that has come to its end goes on with the beginning of another session which has seen
+//! that end: a process that ends in doubt gets a new number, and 20,000 short sessions would make rows of 20,000 columns,
+//! while the chains stay about as many as there are clients. Rows are freed when all who need them are done.
+
+use super::mutant::{Mutant, Mutation};
+use super::units::{NONE, Ranked};
+use crate::txn::meter::{Meter, Spent};
+
+/// Retired chains looked at before a new chain is begun.
+const LOOKED_AT_MAX: usize = 64;
+const WIDTH_MIN: usize = 8;
+
+/// The clocks of all units that were begun so far.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    /// By unit: its chain.
+    chain: Vec<u32>,
+    /// By unit: its place in the chain, from one; zero for one that was not begun.
+    place: Vec<u32>,
+    /// By unit: its row in the pool.
+    row: Vec<u32>,
+    /// By unit: how many reads and followers in its session still need the row.
+    users: Vec<u32>,
+    /// By unit: how many in its session follow at once and were not begun.
+    followers: Vec<u32>,
+    pool: Vec<u32>,
+    width: usize,
+    free: Vec<u32>,
+    /// By chain: the place of its last unit.
+    ends: Vec<u32>,
+    /// By chain: where it stands in `retired`, or [`NONE`].
+    retired_at: Vec<u32>,
+    retired: Vec<u32>,
+    bytes: u64,
+    /// Where horizons are asked for: by chain its units, and by unit its horizon.
+    units: Vec<Vec<u32>>,
+    horizons: Vec<u32>,
+    mutation: Mutation,
+}
+
+impl Clocks {
+    /// None begun. Horizons cost a look at each chain for each unit.
+    pub fn new(ranked: &Ranked<'_>, with_horizons: bool, mutation: Mutation) -> Clocks {
+        let count = ranked.ids.len();
+        let (mut users, mut followers) = (vec![0u32; count], vec![0u32; count]);
+        for rank in 0..count as u32 {
+            for source in ranked.sources(rank).filter(|&source| source < rank) {
+                users[source as usize] += 1;
+            }
+            let before = ranked.before[rank as usize];
+            if before != NONE && before < rank {
+                users[before as usize] += 1;
+                followers[before as usize] += 1;
+            }
+        }
+        Clocks {
+            chain: vec![NONE; count],
+            place: vec![0; count],
+            row: vec![NONE; count],
+            users,
+            followers,
+            pool: Vec::new(),
+            width: WIDTH_MIN,
+            free: Vec::new(),
+            ends: Vec::new(),
+            retired_at: Vec::new(),
+            retired: Vec::new(),
+            bytes: 0,
+            units: Vec::new(),
+            horizons: if with_horizons { vec![0; count] } else { Vec::new() },
+            mutation,
+        }
+    }
+
+    fn cells(&self, row: u32) -> std::ops::Range<usize> {
+        let start = row as usize * self.width;
+        start..start + self.ends.len()
+    }
+
+    fn new_row(&mut self, meter: &mut Meter) -> Result<u32, Spent> {
+        if let Some(row) = self.free.pop() {
+            let cells = self.cells(row);
+            self.pool[cells].fill(0);
+            return Ok(row);
+        }
+        let row = (self.pool.len() / self.width) as u32;
+        let bytes = self.width as u64 * 4;
+        meter.take_bytes(bytes)?;
+        self.bytes += bytes;
+        self.pool.resize(self.pool.len() + self.width, 0);
+        Ok(row)
+    }
+
+    /// Makes room for one more chain.
+    fn new_chain(&mut self, meter: &mut Meter) -> Result<u32, Spent> {
+        if self.ends.len() == self.width {
+            let bytes = self.pool.len() as u64 * 4;
+            meter.take_bytes(bytes)?;
+            self.bytes += bytes;
+            let mut wider = vec![0; self.pool.len() * 2];
+            for (from, to) in self.pool.chunks_exact(self.width).zip(wider.chunks_exact_mut(self.width * 2)) {
+                to[..self.width].copy_from_slice(from);
+            }
+            self.pool = wider;
+            self.width *= 2;
+        }
+        // Cells of chains that are not there yet are always zero.
+        let column = self.ends.len();
+        self.ends.push(0);
+        self.retired_at.push(NONE);
+        self.units.push(Vec::new());
+        Ok(column as u32)
+    }
+
+    /// Begins a unit: after this its row says what it has seen, itself not among it.
+    pub fn begin(&mut self, ranked: &Ranked<'_>, rank: u32, meter: &mut Meter) -> Result<(), Spent> {
+        let before = match ranked.before[rank as usize] {
+            before if before != NONE && before < rank => before,
+            _ => NONE,
+        };
+        let row = if before != NONE && self.users[before as usize] == 1 {
+            // Nobody else needs it.
+            self.users[before as usize] = 0;
+            std::mem::replace(&mut self.row[before as usize], NONE)
+        } else {
+            let row = self.new_row(meter)?;
+            if before != NONE {
+                let (start, from) = (self.cells(row).start, self.cells(self.row[before as usize]));
+                self.pool.copy_within(from, start);
+                self.users[before as usize] -= 1;
+            }
+            row
+        };
+        self.row[rank as usize] = row;
+        for source in ranked.sources(rank).filter(|&source| source < rank) {
+            // What was seen already has nothing new in its past.
+            if !self.has_seen(rank, source) && !self.mutation.is(Mutant::NotJoined) {
+                let (to, from) = (self.cells(row), self.cells(self.row[source as usize]));
+                meter.step(to.len() as u64 / 16)?;
+                join(&mut self.pool, to, from);
+            }
+        }
+        let chain = self.choose(ranked, rank, before, meter)?;
+        self.chain[rank as usize] = chain;
+        Ok(())
+    }
+
+    /// The chain that a unit goes on, and its place there, which others see from now on.
+    fn choose(&mut self, ranked: &Ranked<'_>, rank: u32, before: u32, meter: &mut Meter) -> Result<u32, Spent> {
+        let mut chosen = None;
+        if before != NONE {
+            self.followers[before as usize] -= 1;
+            let chain = self.chain[before as usize];
+            chosen = (self.ends[chain as usize] == self.place[before as usize]).then_some(chain);
+        }
+        if chosen.is_none() {
+            let is_end = |source: u32| {
+                let chain = self.chain[source as usize];
+                let free = self.retired_at[chain as usize] != NONE;
+                (free && self.ends[chain as usize] == self.place[source as usize]).then_some(chain)
+            };
+            chosen = ranked.sources(rank).filter(|&source| source < rank).find_map(is_end);
+        }
+        if chosen.is_none() {
+            let row = self.row[rank as usize];
+            let seen = &self.pool[self.cells(row)];
+            let oldest = self.retired.iter().take(LOOKED_AT_MAX / 2);
+            let newest = self.retired.iter().rev().take(LOOKED_AT_MAX / 2);
+            chosen = oldest.chain(newest).copied().find(|&chain| {
+                seen[chain as usize] >= self.ends[chain as usize] || self.mutation.is(Mutant::ChainsMerged)
+            });
+        }
+        let chain = match chosen {
+            Some(chain) => chain,
+            None => self.new_chain(meter)?,
+        };
+        let at = std::mem::replace(&mut self.retired_at[chain as usize], NONE);
+        if at != NONE {
+            self.retired.swap_remove(at as usize);
+            if let Some(&moved) = self.retired.get(at as usize) {
+                self.retired_at[moved as usize] = at;
+            }
+        }
+        self.ends[chain as usize] += 1;
+        self.place[rank as usize] = self.ends[chain as usize];
+        Ok(chain)
+    }
+
+    /// Whether a unit that was begun, and whose row is still held, has seen another.
+    pub fn has_seen(&self, rank: u32, other: u32) -> bool {
+        let place = self.place[other as usize];
+        let row = self.row[rank as usize];
+        if place == 0 || row == NONE {
+            return false;
+        }
+        self.pool[row as usize * self.width + self.chain[other as usize] as usize] >= place
+    }
+
+    /// A rank below which a unit that was ended has seen everything; zero where that was not asked for.
+    pub fn horizon(&self, rank: u32) -> u32 {
+        self.horizons.get(rank as usize).copied().unwrap_or(0)
+    }
+
+    /// The row of a unit that was begun and is still needed.
+    pub fn row(&self, rank: u32) -> &[u32] {
+        match self.row[rank as usize] {
+            NONE => &[],
+            row => &self.pool[self.cells(row)],
+        }
+    }
+
+    /// Whether a unit that was begun is within a row.
+    pub fn is_in(&self, row: &[u32], other: u32) -> bool {
+        let place = self.place[other as usize];
+        place > 0 && row.get(self.chain[other as usize] as usize).is_some_and(|&seen| seen >= place)
+    }
+
+    /// Ends a unit: it is in its own row from now on, and the rows that it alone still needed are free.
+    pub fn end(&mut self, ranked: &Ranked<'_>, rank: u32) {
+        let chain = self.chain[rank as usize];
+        let own = self.row[rank as usize] as usize * self.width + chain as usize;
+        self.pool[own] = self.place[rank as usize];
+        if !self.horizons.is_empty() {
+            self.units[chain as usize].push(rank);
+            let unseen = self.row(rank).iter().zip(&self.units).filter_map(|(&seen, units)| units.get(seen as usize));
+            let lowest = if self.mutation.is(Mutant::HorizonTooHigh) { unseen.max() } else { unseen.min() };
+            self.horizons[rank as usize] = lowest.copied().unwrap_or(rank);
+        }
+        for source in ranked.sources(rank).filter(|&source| source < rank) {
+            self.users[source as usize] -= 1;
+            self.release(source);
+        }
+        let before = ranked.before[rank as usize];
+        if before != NONE && before < rank {
+            self.release(before);
+        }
+        self.release(rank);
+        if self.followers[rank as usize] == 0 && self.ends[chain as usize] == self.place[rank as usize] {
+            self.retired_at[chain as usize] = self.retired.len() as u32;
+            self.retired.push(chain);
+        }
+    }
+
+    fn release(&mut self, rank: u32) {
+        if self.users[rank as usize] == 0 {
+            let row = std::mem::replace(&mut self.row[rank as usize], NONE);
+            if row != NONE {
+                self.free.push(row);
+            }
+        }
+    }
+
+    /// Gives the bytes back.
+    pub fn close(self, meter: &mut Meter) {
+        meter.give_back(self.bytes);
+    }
+}
+
+/// Each cell becomes the greater one. The two rows are different ones.
+fn join(pool: &mut [u32], to: std::ops::Range<usize>, from: std::ops::Range<usize>) {
+    let (to, from) = if to.start < from.start {
+        let (low, high) = pool.split_at_mut(from.start);
+        let length = from.len();
+        (&mut low[to], &high[..length])
+    } else {
+        let (low, high) = pool.split_at_mut(to.start);
+        let length = to.len();
+        (&mut high[..length], &low[from])
+    };
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = (*to).max(*from);
+    }
+}

@@ -1,0 +1,223 @@
+//! The orders that the axioms force, all three levels in one pass.
+//!
+//! For a read of a key from `b` by `r`, and another writer `a` of the key that is visible to `r`, `a` came before `b`
+//! (Biswas and Enea, "On the complexity of checking transactional consistency", 2019). Visible means: for read committed
+//! that `r` had read from `a` before; for read atomic that `r` read from it or follows it in its session; for causal
+//! consistency that there is a path of such steps. Each is a part of the next, so one look at each pair says all three.
+//!
+//! Units have ranks that keep the order of sessions and of reads, so a cycle needs an order that points back: `a` behind
+//! `b`. Those are few, and found by looking at the key's writers after `b`. Orders that point forward matter only where
+//! they are part of a cycle with one that points back, so only the short ones are kept, and of them those that no path
+//! says anyway; if some window of ranks that orders pointing back span is longer than that, the pass is run again for
+//! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read, and a step for each writer of its key that was visible and newer.
+
+use super::clocks::Clocks;
+use super::mutant::{Mutant, Mutation};
+use super::units::{NONE, Ranked, Source};
+use crate::txn::meter::{Meter, Spent};
+
+/// Length up to which orders that point forward are kept at first.
+pub(super) const NEAR: u32 = 256;
+
+/// The levels, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Axiom {
+    /// Read committed.
+    Committed,
+    /// Read atomic.
+    Atomic,
+    /// Causal consistency.
+    Causal,
+}
+
+impl Axiom {
+    pub const ALL: [Axiom; 3] = [Axiom::Committed, Axiom::Atomic, Axiom::Causal];
+}
+
+/// A forced order. Units by rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Forced {
+    /// The earlier one.
+    pub from: u32,
+    /// The later one, which was read; [`NONE`] for the initial state, which nothing is before.
+    pub to: u32,
+    /// The weakest level that forces it.
+    pub axiom: Axiom,
+    /// Who read it.
+    pub reader: u32,
+    /// Which of the reader's reads, by its place among them.
+    pub read: u32,
+}
+
+/// How many of what is wrong by itself are kept of each axiom.
+const KEPT_MAX: usize = 64;
+
+/// What one pass found.
+#[derive(Debug, Default)]
+pub(super) struct Forces {
+    /// Orders that point back, and short ones that point forward.
+    pub orders: Vec<Forced>,
+    /// Orders before the initial state, by axiom; not all.
+    pub before_initial: [Vec<Forced>; 3],
+    /// Reader and two of its reads (by their places) that saw two versions; not all.
+    pub twice: Vec<(u32, u32, u32)>,
+    bytes: u64,
+}
+
+impl Forces {
+    /// These orders alone.
+    pub fn of(orders: Vec<Forced>) -> Forces {
+        Forces { orders, ..Forces::default() }
+    }
+
+    fn keep(&mut self, forced: Forced, meter: &mut Meter) -> Result<(), Spent> {
+        if forced.to == NONE {
+            let kept = &mut self.before_initial[forced.axiom as usize];
+            if kept.len() < KEPT_MAX {
+                kept.push(forced);
+            }
+            return Ok(());
+        }
+        if self.orders.len() == self.orders.capacity() {
+            let more = self.orders.capacity().max(1024);
+            let bytes = (more * size_of::<Forced>()) as u64;
+            meter.take_bytes(bytes)?;
+            self.bytes += bytes;
+            self.orders.reserve_exact(more);
+        }
+        self.orders.push(forced);
+        Ok(())
+    }
+
+    /// Gives the bytes back.
+    pub fn close(self, meter: &mut Meter) {
+        meter.give_back(self.bytes);
+    }
+}
+
+/// Runs the pass. `near` is the length up to which orders that point forward are kept; `again` makes it use horizons.
+pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Forces, Spent> {
+    let mut clocks = Clocks::new(ranked, again, mutation);
+    let mut forces = Forces::default();
+    let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces };
+    let mut outcome = Ok(());
+    for rank in 0..ranked.len() {
+        outcome = clocks.begin(ranked, rank, meter).and_then(|()| pass.unit(rank, &clocks, meter));
+        if outcome.is_err() {
+            break;
+        }
+        clocks.end(ranked, rank);
+    }
+    clocks.close(meter);
+    match outcome {
+        Ok(()) => Ok(forces),
+        Err(spent) => {
+            forces.close(meter);
+            Err(spent)
+        }
+    }
+}
+
+struct Pass<'a, 'f> {
+    ranked: &'a Ranked<'a>,
+    near: u32,
+    again: bool,
+    mutation: Mutation,
+    forces: &'f mut Forces,
+}
+
+impl Pass<'_, '_> {
+    fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
+        let ranked = self.ranked;
+        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        self.twice(rank);
+        for (place, read) in reads.iter().enumerate() {
+            let place = place as u32;
+            let source = ranked.source(rank, read.writer);
+            let writers = ranked.writers(read.key);
+            let (first, to) = match source {
+                Source::Unknown => continue,
+                Source::Initial if self.mutation.is(Mutant::InitialForgotten) => continue,
+                Source::Initial => (0, NONE),
+                // It reads from what follows it: a cycle by itself.
+                Source::Unit(writer) if writer > rank => continue,
+                Source::Unit(writer) => (writers.partition_point(|&other| other <= writer), writer),
+            };
+            for &other in &writers[first..] {
+                if other >= rank || self.mutation.is(Mutant::NewerIgnored) {
+                    break;
+                }
+                meter.step(1)?;
+                if clocks.has_seen(rank, other) {
+                    let forced =
+                        Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
+                    self.forces.keep(forced, meter)?;
+                }
+            }
+            if to == NONE || self.mutation.is(Mutant::ForwardForgotten) {
+                continue;
+            }
+            let horizon = clocks.horizon(to);
+            for &other in writers[..first].iter().rev() {
+                if to - other > self.near || other < horizon {
+                    break;
+                }
+                // In the first pass it is a constant for each read.
+                meter.step(u64::from(self.again))?;
+                if other != to && clocks.has_seen(rank, other) && !clocks.has_seen(to, other) {
+                    let forced =
+                        Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
+                    self.forces.keep(forced, meter)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The weakest axiom by which a unit that was seen is visible to a read.
+    fn axiom(&self, rank: u32, other: u32, place: u32) -> Axiom {
+        let ranked = self.ranked;
+        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        let from = reads.iter().position(|read| ranked.source(rank, read.writer) == Source::Unit(other));
+        let session = ranked.session[other as usize];
+        match from {
+            Some(from) if (from as u32) < place || self.mutation.is(Mutant::OrderOfReadsIgnored) => Axiom::Committed,
+            Some(_) => Axiom::Atomic,
+            None if session != NONE
+                && session == ranked.session[rank as usize]
+                && !self.mutation.is(Mutant::SessionNotVisible) =>
+            {
+                Axiom::Atomic
+            }
+            None => Axiom::Causal,
+        }
+    }
+
+    /// Looks for two reads of a key that saw two versions.
+    fn twice(&mut self, rank: u32) {
+        let ranked = self.ranked;
+        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        if reads.len() < 2 || self.forces.twice.len() >= KEPT_MAX {
+            return;
+        }
+        let source = |place: usize| ranked.source(rank, reads[place].writer);
+        let differ =
+            |a: usize, b: usize| source(a) != source(b) && source(a) != Source::Unknown && source(b) != Source::Unknown;
+        if reads.len() <= 24 {
+            for b in 1..reads.len() {
+                if let Some(a) = (0..b).find(|&a| reads[a].key == reads[b].key && differ(a, b)) {
+                    self.forces.twice.push((rank, a as u32, b as u32));
+                    return;
+                }
+            }
+            return;
+        }
+        // By key, those of which nothing is known left out, so that neighbours suffice.
+        let mut places: Vec<usize> = (0..reads.len()).filter(|&place| source(place) != Source::Unknown).collect();
+        places.sort_unstable_by_key(|&place| (reads[place].key, place));
+        let found = places.windows(2).find(|pair| reads[pair[0]].key == reads[pair[1]].key && differ(pair[0], pair[1]));
+        if let Some(pair) = found {
+            self.forces.twice.push((rank, pair[0] as u32, pair[1] as u32));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Named ways to break the weak levels, for tests alone; see [`crate::linear`]'s.
+
+use crate::linear::mutant::Mutation as Of;
+
+/// One defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Mutant {
+    /// Only writers before the one that was read are looked at.
+    NewerIgnored,
+    /// What is seen before the initial state was read says nothing.
+    InitialForgotten,
+    /// Any unit that was read counts for read committed, also one that was read later.
+    OrderOfReadsIgnored,
+    /// For read atomic the session does not count.
+    SessionNotVisible,
+    /// Orders that lead forward are never kept.
+    ForwardForgotten,
+    /// A chain goes on with any session.
+    ChainsMerged,
+    /// A horizon is where all but one chain was seen.
+    HorizonTooHigh,
+    /// Rows are not joined.
+    NotJoined,
+    /// Read your writes: nothing is seen of what the session wrote.
+    OwnUnseen,
+    /// Monotonic reads: only reads of the same transaction count.
+    ReadsOfTransactionOnly,
+    /// Monotonic writes: the order of a session's writes is not kept.
+    WritesUnordered,
+    /// Monotonic writes: what was read earlier in the transaction does not count.
+    WritesUnseen,
+    /// Writes follow reads: what the writer had read is not seen.
+    ReadsNotFollowed,
+    /// Writes follow reads: a write is not ordered after what its session had read.
+    ReadsUnordered,
+    /// All observers must agree.
+    ObserversAgree,
+}
+
+/// Which is chosen.
+pub(crate) type Mutation = Of<Mutant>;

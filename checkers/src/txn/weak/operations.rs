@@ -1,0 +1,132 @@
+//! Transactions taken apart: each read and each write is a unit of its own, in the order of the program.
+
+use super::units::{NONE, Sessions};
+use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
+use crate::txn::meter::{Meter, Spent};
+use crate::txn::txns::{TxnId, Txns};
+
+/// The single operations of all committed transactions.
+#[derive(Debug)]
+pub(super) struct Operations {
+    /// What each reads or writes; one read or one write each.
+    pub accesses: Accesses,
+    /// By operation: its transaction.
+    pub owners: Vec<TxnId>,
+    /// The order of sessions among them.
+    pub sessions: Sessions,
+    /// By operation: the process of its transaction, also where that is in doubt.
+    pub process: Vec<u32>,
+    /// By operation: the last write before it in its session, or [`NONE`].
+    pub write_before: Vec<u32>,
+}
+
+impl Operations {
+    /// Takes them apart. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
+    pub fn of(txns: &Txns<'_>, whole: &Accesses, among: &Sessions, meter: &mut Meter) -> Result<Operations, Spent> {
+        let kept = |id: &TxnId| whole.committed[*id as usize];
+        let ids = 0..whole.len() as TxnId;
+        let count: usize = ids.clone().filter(kept).map(|id| whole.reads(id).len() + whole.writes(id).len()).sum();
+        if count >= NONE as usize / 2 {
+            return Err(Spent);
+        }
+        meter.take_bytes(count as u64 * 64)?;
+        // By transaction: its last operation, or the last before it in its session.
+        let mut last = vec![NONE; whole.len()];
+        let (first, parts) = parts(whole);
+        let unit_of = |id: TxnId, key: u32| {
+            let (start, end) = (first[id as usize] as usize, first[id as usize + 1] as usize);
+            let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
+            parts[start..end].iter().position(is_it).map(|place| (start + place) as u32)
+        };
+        let mut all = Operations {
+            accesses: Accesses::new(whole.keys_count),
+            owners: Vec::with_capacity(parts.len()),
+            sessions: Sessions::none(parts.len()),
+            process: Vec::with_capacity(parts.len()),
+            write_before: vec![NONE; parts.len()],
+        };
+        for id in ids {
+            let mut before = match among.before[id as usize] {
+                NONE => NONE,
+                before => last[before as usize],
+            };
+            for unit in first[id as usize]..first[id as usize + 1] {
+                match parts[unit as usize] {
+                    Part::Write(write) => all.accesses.push(&[], &[write], true),
+                    Part::Read(read) => {
+                        let writer = match read.writer {
+                            INITIAL => INITIAL,
+                            writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
+                                unit_of(writer, read.key).unwrap_or(UNKNOWN)
+                            }
+                            _ => UNKNOWN,
+                        };
+                        all.accesses.push(&[Read { writer, ..read }], &[], true);
+                    }
+                }
+                all.owners.push(id);
+                all.process.push(txns.session(id));
+                all.sessions.before[unit as usize] = before;
+                all.sessions.session[unit as usize] = among.session[id as usize];
+                if before != NONE {
+                    let is_write = matches!(parts[before as usize], Part::Write(_));
+                    all.write_before[unit as usize] = if is_write { before } else { all.write_before[before as usize] };
+                }
+                before = unit;
+            }
+            last[id as usize] = before;
+        }
+        all.accesses.versions = whole
+            .versions
+            .iter()
+            .enumerate()
+            .map(|(key, versions)| {
+                let known = versions.iter().filter(|&&id| whole.committed.get(id as usize) == Some(&true));
+                known.filter_map(|&id| unit_of(id, key as u32)).collect()
+            })
+            .collect();
+        Ok(all)
+    }
+
+    /// Gives the bytes back.
+    pub fn close(self, meter: &mut Meter) {
+        meter.give_back(self.owners.len() as u64 * 64);
+    }
+
+    /// Whether it is a write.
+    pub fn is_write(&self, unit: u32) -> bool {
+        !self.accesses.writes(unit).is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Read(Read),
+    Write(Write),
+}
+
+impl Part {
+    fn micro(&self) -> u32 {
+        match self {
+            Part::Read(read) => read.micro,
+            Part::Write(write) => write.micro,
+        }
+    }
+}
+
+/// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
+/// end of the last.
+fn parts(whole: &Accesses) -> (Vec<u32>, Vec<Part>) {
+    let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
+    for id in 0..whole.len() as TxnId {
+        let start = parts.len();
+        first.push(start as u32);
+        if whole.committed[id as usize] {
+            parts.extend(whole.reads(id).iter().copied().map(Part::Read));
+            parts.extend(whole.writes(id).iter().copied().map(Part::Write));
+            parts[start..].sort_by_key(Part::micro);
+        }
+    }
+    first.push(parts.len() as u32);
+    (first, parts)
+}

@@ -1,0 +1,409 @@
+//! The guarantees of sessions (Terry et al., "Session guarantees for weakly consistent replicated data", 1994), of single
+//! operations.
+//!
+//! A read sees a set of writes and returns the last of them on its key, in an order of all writes. A guarantee holds if
+//! for each session, which is the observer, there is an order of the writes that explains what its reads returned:
+//!
+//! | guarantee | a read sees what it returned, and | the order keeps |
+//! |---|---|---|
+//! | read your writes | what its session wrote before | |
+//! | monotonic reads | what its session's earlier reads returned | |
+//! | monotonic writes | what was written by the same session before anything that its transaction's reads returned so far | sessions' writes |
+//! | writes follow reads | what a session had read before it wrote something that is seen, from what its transaction's reads returned so far | each write after what its session had read |
+//! | PRAM | all of the first three, where reads of the whole session count as those of its transaction | sessions' writes |
+//! | causal | all that it causally depends on | causality |
+//!
+//! A transaction is one visit of one server, a session may move between them; so monotonic writes and writes follow reads
+//! alone show only within a transaction, as with Terry. PRAM is the first three together, causal all four (Brzezinski,
+//! Sobaniec, Wawrzyniak, "From session causality to causal consistency", 2004; the same in Jepsen's list of models). What
+//! is broken here is also broken for PRAM of Lipton and Sandberg and for causal memory of Ahamad et al., which ask
+//! besides that what was seen late lies behind what was read before; that is not looked for. Causal+ of Lloyd et al. is
+//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each.
+//!
+//! Each of these is broken only where the axiom of causal consistency is, and by writes of transactions of one of its
+//! cycles, so nothing is done where there are none, and only writes of one cycle's component are compared.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::clocks::Clocks;
+use super::components::{Arc, Graph, Why};
+use super::derive::{Axiom, Forced, Forces};
+use super::mutant::{Mutant, Mutation};
+use super::operations::Operations;
+use super::units::{NONE, Ranked, Sessions, Source};
+use super::witness::{Prover, shortest_cycle};
+use crate::anomaly::{Anomaly, AnomalyKind, Witness};
+use crate::txn::accesses::Accesses;
+use crate::txn::meter::{Meter, Spent};
+use crate::txn::txns::Txns;
+
+/// A guarantee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarantee {
+    OwnWrites,
+    Reads,
+    Writes,
+    WritesFollowReads,
+    Pram,
+    Causal,
+}
+
+use Guarantee::{Causal, OwnWrites, Pram, Reads, Writes, WritesFollowReads};
+
+impl Guarantee {
+    /// In this order: what others imply comes first.
+    const ALL: [Guarantee; 6] = [OwnWrites, Reads, Writes, WritesFollowReads, Pram, Causal];
+
+    fn kind(self) -> AnomalyKind {
+        match self {
+            OwnWrites => AnomalyKind::NotReadYourWrites,
+            Reads => AnomalyKind::NotMonotonicReads,
+            Writes => AnomalyKind::NotMonotonicWrites,
+            WritesFollowReads => AnomalyKind::NotWritesFollowReads,
+            Pram => AnomalyKind::NotPram,
+            Causal => AnomalyKind::NotCausal,
+        }
+    }
+}
+
+/// A write before another, for one observer, by some guarantees.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    forced: Forced,
+    observer: u32,
+    /// Of the two writes.
+    component: u32,
+    /// By guarantee, a bit each.
+    by: u8,
+}
+
+/// Bytes that a read costs while it is remembered.
+const READ_BYTES: u64 = 64;
+
+/// Judges them. `component_of` is by transaction: which cycle's component of the axiom of causal consistency it is in, or
+/// [`NONE`].
+pub(super) fn judge(
+    txns: &Txns<'_>,
+    whole: &Accesses,
+    among: &Sessions,
+    component_of: &[u32],
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Vec<Anomaly>, Spent> {
+    let operations = Operations::of(txns, whole, among, meter)?;
+    let ranked = Ranked::of(&operations.accesses, &operations.sessions);
+    let mut pass = Pass {
+        operations: &operations,
+        ranked: &ranked,
+        component_of,
+        mutation,
+        readers: FxHashMap::default(),
+        was_read: FxHashSet::default(),
+        furthest: FxHashMap::default(),
+        open: FxHashMap::default(),
+        seen: Vec::new(),
+        initial: Vec::new(),
+    };
+    let outcome = pass.run(meter);
+    meter.give_back(pass.was_read.len() as u64 * READ_BYTES);
+    outcome?;
+    let (seen, initial) = (pass.seen, pass.initial);
+    let forces = Forces::of(seen.iter().map(|seen| seen.forced).collect());
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: Some(&operations.owners) };
+    let mut anomalies: Vec<Anomaly> = Vec::new();
+    let mut broken = [false; 6];
+    for guarantee in Guarantee::ALL {
+        let is_broken = |which: Guarantee| broken[which as usize];
+        let is_implied = match guarantee {
+            Pram => is_broken(OwnWrites) || is_broken(Reads) || is_broken(Writes),
+            Causal => Guarantee::ALL[..5].iter().any(|&which| is_broken(which)),
+            _ => false,
+        };
+        if is_implied {
+            continue;
+        }
+        let bit = 1 << guarantee as u8;
+        let first = initial.iter().find(|seen| seen.by & bit != 0);
+        let witness = match first {
+            Some(seen) => Some(prover.before_initial(&seen.forced)),
+            None => Bases { operations: &operations, ranked: &ranked, component_of, mutation }
+                .contradiction(guarantee, &seen, &prover, meter)?,
+        };
+        if let Some(witness) = witness {
+            broken[guarantee as usize] = true;
+            anomalies.push(Anomaly::new(guarantee.kind(), None, witness));
+        }
+    }
+    operations.close(meter);
+    Ok(anomalies)
+}
+
+/// What the reads of a transaction returned so far.
+#[derive(Debug, Default)]
+struct Visit {
+    /// The last of each process's writes that was returned: process, operation.
+    furthest: Vec<(u32, u32)>,
+    /// What was in the past of those, by chain.
+    past: Vec<u32>,
+}
+
+struct Pass<'a> {
+    operations: &'a Operations,
+    ranked: &'a Ranked<'a>,
+    component_of: &'a [u32],
+    mutation: Mutation,
+    /// By write: who read it so far.
+    readers: FxHashMap<u32, Vec<u32>>,
+    /// Session and write that it read.
+    was_read: FxHashSet<(u32, u32)>,
+    /// By session and process: the last of the process's writes that the session read.
+    furthest: FxHashMap<(u32, u32), u32>,
+    /// By transaction that was begun.
+    open: FxHashMap<u32, Visit>,
+    seen: Vec<Seen>,
+    initial: Vec<Seen>,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        let mut clocks = Clocks::new(self.ranked, false, Mutation::default());
+        let mut outcome = Ok(());
+        for rank in 0..self.ranked.len() {
+            outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, &clocks, meter));
+            if outcome.is_err() {
+                break;
+            }
+            clocks.end(self.ranked, rank);
+        }
+        clocks.close(meter);
+        outcome
+    }
+
+    fn operation(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
+        let unit = self.ranked.ids[rank as usize];
+        let owner = self.operations.owners[unit as usize];
+        if let Some(read) = self.operations.accesses.reads(unit).first() {
+            self.read(rank, unit, read.writer, clocks, meter)?;
+        }
+        // The next operation in the session begins another visit.
+        if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
+            self.open.remove(&owner);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, rank: u32, unit: u32, writer: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
+        let source = self.ranked.source(rank, writer);
+        let session = self.operations.sessions.session[unit as usize];
+        let owner = self.operations.owners[unit as usize];
+        if let Source::Unit(writer) = source {
+            meter.take_bytes(READ_BYTES)?;
+            let other = self.ranked.ids[writer as usize];
+            self.readers.entry(writer).or_default().push(rank);
+            self.was_read.insert((session, writer));
+            let process = self.operations.process[other as usize];
+            let furthest = self.furthest.entry((session, process)).or_insert(other);
+            *furthest = other.max(*furthest);
+            let visit = self.open.entry(owner).or_default();
+            match visit.furthest.iter_mut().find(|(known, _)| *known == process) {
+                Some((_, furthest)) => *furthest = other.max(*furthest),
+                None => visit.furthest.push((process, other)),
+            }
+            let past = clocks.row(writer);
+            visit.past.resize(visit.past.len().max(past.len()), 0);
+            visit.past.iter_mut().zip(past).for_each(|(to, from)| *to = (*to).max(*from));
+        }
+        self.compare(rank, unit, source, clocks, meter)
+    }
+
+    /// Looks at all other writes of the key.
+    fn compare(
+        &mut self,
+        rank: u32,
+        unit: u32,
+        source: Source,
+        clocks: &Clocks,
+        meter: &mut Meter,
+    ) -> Result<(), Spent> {
+        let component = |rank: u32| {
+            let owner = self.operations.owners[self.ranked.ids[rank as usize] as usize];
+            self.component_of[owner as usize]
+        };
+        let (to, within) = match source {
+            Source::Unknown => return Ok(()),
+            Source::Initial => (NONE, NONE),
+            Source::Unit(writer) => match component(writer) {
+                NONE => return Ok(()),
+                within => (writer, within),
+            },
+        };
+        let key = self.operations.accesses.reads(unit)[0].key;
+        for &other in self.ranked.writers(key).iter().take_while(|&&other| other < rank) {
+            meter.step(1)?;
+            if other == to || (to != NONE && component(other) != within) || !clocks.has_seen(rank, other) {
+                continue;
+            }
+            let by = self.guarantees(unit, other, clocks);
+            let axiom = Axiom::Causal;
+            let forced = Forced { from: other, to, axiom, reader: rank, read: 0 };
+            let observer = self.operations.sessions.session[unit as usize];
+            let seen = Seen { forced, observer, component: within, by };
+            if to != NONE {
+                meter.take_bytes(size_of::<Seen>() as u64)?;
+                self.seen.push(seen);
+            } else if self.initial.iter().all(|known| known.by | by != known.by) {
+                self.initial.push(seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// By which guarantees a read sees a write that is in its causal past.
+    fn guarantees(&self, unit: u32, other: u32, clocks: &Clocks) -> u8 {
+        let all = self.operations;
+        let session = all.sessions.session[unit as usize];
+        let write = self.ranked.ids[other as usize];
+        let process = all.process[write as usize];
+        let is_own = process == all.process[unit as usize] && write < unit;
+        let was_read = self.was_read.contains(&(session, other));
+        let visit = self.open.get(&all.owners[unit as usize]);
+        let in_visit = |least: u32| {
+            visit.is_some_and(|visit| {
+                visit.furthest.iter().any(|&(known, furthest)| known == process && furthest >= least)
+            })
+        };
+        let readers = self.readers.get(&other).map_or(&[] as &[u32], Vec::as_slice);
+        let is_visited = |reader: u32| visit.is_some_and(|visit| clocks.is_in(&visit.past, reader));
+        // What this very transaction read is seen as well.
+        let here = readers.iter().any(|&reader| {
+            let reader = self.ranked.ids[reader as usize];
+            reader <= unit && all.owners[reader as usize] == all.owners[unit as usize]
+        });
+        let is = |mutant| self.mutation.is(mutant);
+        let own = is_own && !is(Mutant::OwnUnseen);
+        let again = if is(Mutant::ReadsOfTransactionOnly) { here } else { was_read };
+        let earlier = in_visit(write) && !is(Mutant::WritesUnseen);
+        let followed = here || (readers.iter().any(|&reader| is_visited(reader)) && !is(Mutant::ReadsNotFollowed));
+        let pipelined = self.furthest.get(&(session, process)).is_some_and(|&furthest| furthest >= write);
+        let bits = [own, again, earlier, followed, is_own || was_read || pipelined, true];
+        bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place)
+    }
+}
+
+/// The orders that each guarantee keeps, and whether what was seen contradicts them.
+struct Bases<'a> {
+    operations: &'a Operations,
+    ranked: &'a Ranked<'a>,
+    component_of: &'a [u32],
+    mutation: Mutation,
+}
+
+impl Bases<'_> {
+    fn contradiction(
+        &self,
+        guarantee: Guarantee,
+        seen: &[Seen],
+        prover: &Prover<'_>,
+        meter: &mut Meter,
+    ) -> Result<Option<Witness>, Spent> {
+        let bit = 1 << guarantee as u8;
+        let mut mine: Vec<u32> = (0..seen.len() as u32).filter(|&at| seen[at as usize].by & bit != 0).collect();
+        mine.sort_by_key(|&at| (seen[at as usize].component, seen[at as usize].observer));
+        let versions = self.ranked.version_edges();
+        let mut nodes_of: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for rank in 0..self.ranked.len() {
+            let component = self.component(rank);
+            if component != NONE {
+                nodes_of.entry(component).or_default().push(rank);
+            }
+        }
+        for component in mine.chunk_by(|&a, &b| seen[a as usize].component == seen[b as usize].component) {
+            let within = seen[component[0] as usize].component;
+            let Some(nodes) = nodes_of.get(&within) else { continue };
+            // If all observers agree on an order, each has one.
+            let all = self.graph(guarantee, nodes, &versions, component, seen, meter)?;
+            if all.components(Axiom::Causal).is_empty() {
+                continue;
+            }
+            for observer in component.chunk_by(|&a, &b| {
+                seen[a as usize].observer == seen[b as usize].observer || self.mutation.is(Mutant::ObserversAgree)
+            }) {
+                let graph = self.graph(guarantee, nodes, &versions, observer, seen, meter)?;
+                let mut components = graph.components(Axiom::Causal);
+                components.sort_by_key(Vec::len);
+                if let Some(members) = components.first() {
+                    let (cycle, shortest) = shortest_cycle(&graph, members, Axiom::Causal);
+                    return Ok(Some(prover.cycle(&cycle, shortest)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn component(&self, rank: u32) -> u32 {
+        let unit = self.ranked.ids[rank as usize];
+        self.component_of[self.operations.owners[unit as usize] as usize]
+    }
+
+    /// What a guarantee keeps among the operations of a component, and what was seen. Each operation has two nodes: itself,
+    /// and a place before it that only reads lead to, for writes that follow reads but not each other.
+    fn graph(
+        &self,
+        guarantee: Guarantee,
+        nodes: &[u32],
+        versions: &[(u32, u32, u32)],
+        mine: &[u32],
+        seen: &[Seen],
+        meter: &mut Meter,
+    ) -> Result<Graph, Spent> {
+        meter.step(nodes.len() as u64 + mine.len() as u64)?;
+        let node = |rank: u32| nodes.binary_search(&rank).ok().map(|place| place as u32 * 2 + 1);
+        let mut arcs: Vec<(u32, Arc)> = Vec::new();
+        let mut add = |from: Option<u32>, to: Option<u32>, why: Why| {
+            if let (Some(from), Some(to)) = (from, to) {
+                arcs.push((from, Arc { to, axiom: Axiom::Committed, why }));
+            }
+        };
+        for &rank in nodes {
+            let unit = self.ranked.ids[rank as usize];
+            let ranked = |unit: u32| match unit {
+                NONE => None,
+                unit => node(self.ranked.ranks[unit as usize]),
+            };
+            let (this, is_write) = (node(rank), self.operations.is_write(unit));
+            match guarantee {
+                OwnWrites | Reads => {}
+                Writes | Pram if is_write && !self.mutation.is(Mutant::WritesUnordered) => {
+                    add(ranked(self.operations.write_before[unit as usize]), this, Why::Session);
+                }
+                Writes | Pram => {}
+                WritesFollowReads if self.mutation.is(Mutant::ReadsUnordered) => {}
+                WritesFollowReads => {
+                    let before = self.operations.sessions.before[unit as usize];
+                    let place = this.map(|this| this - 1);
+                    add(ranked(before).map(|before| before - 1), place, Why::Session);
+                    if before != NONE && !self.operations.is_write(before) {
+                        add(ranked(before), place, Why::Session);
+                    }
+                    if is_write {
+                        add(place, this, Why::Session);
+                    }
+                    self.ranked.sources(rank).for_each(|source| add(node(source), this, Why::Reads));
+                }
+                Causal => {
+                    add(ranked(self.operations.sessions.before[unit as usize]), this, Why::Session);
+                    self.ranked.sources(rank).for_each(|source| add(node(source), this, Why::Reads));
+                }
+            }
+        }
+        for &(from, to, key) in versions {
+            add(node(from), node(to), Why::Versions(key));
+        }
+        for &at in mine {
+            let forced = seen[at as usize].forced;
+            add(node(forced.from), node(forced.to), Why::Forced(at));
+        }
+        let ranks = nodes.iter().flat_map(|&rank| [rank, rank]).collect();
+        Ok(Graph::from_arcs(ranks, arcs))
+    }
+}

@@ -1,0 +1,213 @@
+//! The axioms by their definition: all total commit orders are tried.
+
+use super::support::{Micro, Small};
+use crate::txn::weak::sessions::Guarantee;
+
+/// Which axiom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Committed,
+    Atomic,
+    Causal,
+}
+
+/// A read of another transaction's write, or of the initial state (`None`): its key, whose, and its place.
+#[derive(Debug, Clone, Copy)]
+struct Saw {
+    key: u32,
+    whose: Option<usize>,
+    place: usize,
+}
+
+/// Those that are committed: all but those in doubt that nobody saw. Returns which, by their place.
+fn committed(all: &[Small]) -> Vec<usize> {
+    let is_seen = |small: &Small| {
+        small.micros.iter().any(|micro| match micro {
+            Micro::W(_, value) => all.iter().any(|other| {
+                !other.doubt && other.micros.iter().any(|read| matches!(read, Micro::R(_, seen) if seen == value))
+            }),
+            Micro::R(..) => false,
+        })
+    };
+    (0..all.len()).filter(|&at| !all[at].doubt || is_seen(&all[at])).collect()
+}
+
+fn saws(all: &[Small], kept: &[usize], at: usize) -> Vec<Saw> {
+    let mut found = Vec::new();
+    if all[kept[at]].doubt {
+        return found;
+    }
+    for (place, micro) in all[kept[at]].micros.iter().enumerate() {
+        let Micro::R(key, value) = *micro else { continue };
+        if all[kept[at]].micros[..place].iter().any(|own| matches!(own, Micro::W(other, _) if *other == key)) {
+            continue;
+        }
+        let whose = kept.iter().position(|&other| all[other].micros.contains(&Micro::W(key, value)));
+        assert!(value == 0 || whose.is_some());
+        found.push(Saw { key, whose, place });
+    }
+    found
+}
+
+/// Whether the axiom holds, with the order of sessions or without.
+pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
+    let kept = committed(all);
+    let count = kept.len();
+    let saw: Vec<Vec<Saw>> = (0..count).map(|at| saws(all, &kept, at)).collect();
+    let wrote =
+        |at: usize, key: u32| all[kept[at]].micros.iter().any(|micro| matches!(micro, Micro::W(k, _) if *k == key));
+    let follows =
+        |a: usize, b: usize| sessions && a < b && all[kept[a]].session == all[kept[b]].session && !all[kept[a]].doubt;
+    let mut step = vec![vec![false; count]; count];
+    for a in 0..count {
+        for b in 0..count {
+            step[a][b] = follows(a, b) || saw[b].iter().any(|saw| saw.whose == Some(a));
+        }
+    }
+    let mut path = step.clone();
+    for via in 0..count {
+        for a in 0..count {
+            for b in 0..count {
+                path[a][b] |= path[a][via] && path[via][b];
+            }
+        }
+    }
+    // By reader, read and other writer: whether the other is visible to the read.
+    let visible = |reader: usize, read: &Saw, other: usize| match level {
+        Level::Committed => saw[reader].iter().any(|before| before.place < read.place && before.whose == Some(other)),
+        Level::Atomic => step[other][reader],
+        Level::Causal => path[other][reader],
+    };
+    let mut must = step.clone();
+    for reader in 0..count {
+        for read in &saw[reader] {
+            for other in (0..count).filter(|&other| other != reader && wrote(other, read.key)) {
+                if read.whose == Some(other) || !visible(reader, read, other) {
+                    continue;
+                }
+                match read.whose {
+                    Some(whose) => must[other][whose] = true,
+                    None => return false,
+                }
+            }
+        }
+    }
+    is_any_order(&must)
+}
+
+/// Tries all total orders for one in which nobody stands behind somebody whom it must precede.
+fn is_any_order(must: &[Vec<bool>]) -> bool {
+    fn next(must: &[Vec<bool>], placed: &mut Vec<bool>) -> bool {
+        placed.iter().all(|&placed| placed)
+            || (0..must.len()).any(|at| {
+                if placed[at] || (0..must.len()).any(|other| must[other][at] && !placed[other]) {
+                    return false;
+                }
+                placed[at] = true;
+                let found = next(must, placed);
+                placed[at] = false;
+                found
+            })
+    }
+    next(must, &mut vec![false; must.len()])
+}
+
+/// A single operation that counts: a read of another transaction's write, or the last write of a key in a transaction.
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    at: usize,
+    place: usize,
+    key: u32,
+    /// Of a read: which write it returned, of these operations; `None` for the initial state.
+    read: Option<Option<usize>>,
+}
+
+/// Whether a guarantee of sessions holds, by the table in `sessions`.
+pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
+    let kept = committed(all);
+    let mut operations: Vec<Operation> = Vec::new();
+    for at in 0..kept.len() {
+        let micros = &all[kept[at]].micros;
+        for (place, micro) in micros.iter().enumerate() {
+            if let Micro::W(key, _) = *micro
+                && !micros[place + 1..].iter().any(|later| matches!(later, Micro::W(other, _) if *other == key))
+            {
+                operations.push(Operation { at, place, key, read: None });
+            }
+        }
+    }
+    let writes = operations.len();
+    for at in 0..kept.len() {
+        for saw in saws(all, &kept, at) {
+            let write =
+                |whose| (0..writes).find(|&w| operations[w].at == whose && operations[w].key == saw.key).unwrap();
+            operations.push(Operation { at, place: saw.place, key: saw.key, read: Some(saw.whose.map(write)) });
+        }
+    }
+    let before = |a: usize, b: usize| {
+        let (a, b) = (operations[a], operations[b]);
+        let (x, y) = (&all[kept[a.at]], &all[kept[b.at]]);
+        if a.at == b.at { a.place < b.place } else { a.at < b.at && x.session == y.session && !x.doubt }
+    };
+    let reads = writes..operations.len();
+    let returned = |read: usize| operations[read].read.flatten();
+    use Guarantee::*;
+    // What the order keeps.
+    let mut kept_order = vec![vec![false; writes]; writes];
+    for later in 0..writes {
+        if matches!(guarantee, Writes | Pram | Causal) {
+            (0..writes).filter(|&w| before(w, later)).for_each(|w| kept_order[w][later] = true);
+        }
+        if matches!(guarantee, WritesFollowReads | Causal) {
+            for read in reads.clone().filter(|&read| before(read, later)) {
+                returned(read).into_iter().for_each(|w| kept_order[w][later] = true);
+            }
+        }
+    }
+    // What a read sees.
+    let sees = |read: usize| {
+        let mut seen = vec![false; writes];
+        returned(read).into_iter().for_each(|w| seen[w] = true);
+        for other in reads.clone() {
+            let here = operations[other].at == operations[read].at && operations[other].place <= operations[read].place;
+            if matches!(guarantee, Reads | Pram | Causal) && before(other, read)
+                || matches!(guarantee, Writes | WritesFollowReads) && here
+            {
+                returned(other).into_iter().for_each(|w| seen[w] = true);
+            }
+        }
+        if matches!(guarantee, OwnWrites | Pram | Causal) {
+            (0..writes).filter(|&w| before(w, read)).for_each(|w| seen[w] = true);
+        }
+        loop {
+            let known = seen.clone();
+            for w in (0..writes).filter(|&w| known[w]) {
+                if matches!(guarantee, Writes | Pram | Causal) {
+                    (0..writes).filter(|&other| before(other, w)).for_each(|other| seen[other] = true);
+                }
+                if matches!(guarantee, WritesFollowReads | Causal) {
+                    let followed = reads.clone().filter(|&read| before(read, w)).filter_map(returned);
+                    followed.for_each(|other| seen[other] = true);
+                }
+            }
+            if seen == known {
+                return seen;
+            }
+        }
+    };
+    let sessions = all.iter().map(|small| small.session).max().unwrap_or(0);
+    (0..=sessions).all(|observer| {
+        let mut must = kept_order.clone();
+        for read in reads.clone().filter(|&read| all[kept[operations[read].at]].session == observer) {
+            let seen = sees(read);
+            for other in (0..writes).filter(|&w| seen[w] && operations[w].key == operations[read].key) {
+                match returned(read) {
+                    Some(whose) if whose != other => must[other][whose] = true,
+                    Some(_) => {}
+                    None => return false,
+                }
+            }
+        }
+        is_any_order(&must)
+    })
+}

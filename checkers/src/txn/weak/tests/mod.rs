@@ -1,0 +1,6 @@
+//! The weak levels against their definitions.
+
+mod brute;
+mod cases;
+mod support;
+mod twins;

@@ -1,0 +1,184 @@
+//! The engine and its mutants against brute force.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::brute::{Level, guarantee_holds, holds};
+use super::support::{Micro, Shape, Small, judge_line, line, random};
+use crate::anomaly::AnomalyKind::{self, *};
+use crate::txn::weak::mutant::{Mutant, Mutation};
+use crate::txn::weak::sessions::Guarantee;
+
+const TAME: Shape = Shape {
+    transactions: (3, 6),
+    sessions: 3,
+    keys: 2,
+    micros_max: 3,
+    doubt_percent: 5,
+    wild_percent: 5,
+    writes_percent: 50,
+};
+
+/// Half of them nearly always right, half of them nearly always wrong, as the axioms imply each other.
+const SHAPES: [Shape; 6] = [
+    TAME,
+    Shape { sessions: 5, keys: 3, micros_max: 4, doubt_percent: 15, ..TAME },
+    Shape { transactions: (6, 6), micros_max: 9, wild_percent: 100, writes_percent: 25, sessions: 3, ..TAME },
+    Shape { transactions: (5, 6), micros_max: 7, wild_percent: 100, writes_percent: 30, sessions: 4, ..TAME },
+    Shape { transactions: (5, 6), micros_max: 8, keys: 3, wild_percent: 90, writes_percent: 30, ..TAME },
+    Shape { transactions: (6, 6), micros_max: 6, wild_percent: 80, writes_percent: 35, sessions: 2, ..TAME },
+];
+
+/// Each axiom with the kinds that break it.
+const AXIOMS: [(Level, bool, &[AnomalyKind]); 6] = [
+    (Level::Committed, false, &[NonMonotonicView]),
+    (Level::Atomic, false, &[NonMonotonicView, FracturedRead]),
+    (Level::Causal, false, &[NonMonotonicView, FracturedRead, StaleCausalRead]),
+    (Level::Committed, true, &[NonMonotonicView, NonMonotonicViewProcess]),
+    (Level::Atomic, true, &[NonMonotonicView, FracturedRead, NonMonotonicViewProcess, FracturedReadProcess]),
+    (
+        Level::Causal,
+        true,
+        &[
+            NonMonotonicView,
+            FracturedRead,
+            StaleCausalRead,
+            NonMonotonicViewProcess,
+            FracturedReadProcess,
+            StaleCausalReadProcess,
+        ],
+    ),
+];
+
+/// By axiom: whether it holds.
+type Column = [bool; 6];
+
+fn judged(small: &[Small], near: u32, mutation: Mutation) -> Column {
+    let weak = judge_line(&line(small), near, mutation);
+    let is_found = |kind: &AnomalyKind| weak.anomalies.iter().any(|anomaly| anomaly.kind == kind.as_str());
+    AXIOMS.map(|(_, _, kinds)| !kinds.iter().any(is_found))
+}
+
+fn defined(small: &[Small]) -> Column {
+    AXIOMS.map(|(level, sessions, _)| holds(small, level, sessions))
+}
+
+fn histories(seed: u64, count: usize) -> Vec<(Vec<Small>, u32)> {
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|round| (random(&mut chance, SHAPES[round % SHAPES.len()]), chance.random_range(0..6))).collect()
+}
+
+#[test]
+fn agrees_with_every_commit_order() {
+    let mut held = [0usize; 6];
+    let all = histories(5, 18_000);
+    for (small, near) in &all {
+        let expected = defined(small);
+        assert_eq!(judged(small, *near, Mutation::default()), expected, "near {near}: {}", line(small));
+        held.iter_mut().zip(expected).for_each(|(held, expected)| *held += usize::from(expected));
+    }
+    let shares = held.map(|held| held * 100 / all.len());
+    println!("{shares:?} per cent hold");
+    assert!(shares.iter().all(|&share| (30..=70).contains(&share)), "{shares:?} per cent hold");
+}
+
+#[test]
+fn every_mutant_is_noticed() {
+    use Mutant::*;
+    let all = histories(6, 3_000);
+    let expected: Vec<Column> = all.iter().map(|(small, _)| defined(small)).collect();
+    let mutants = [
+        NewerIgnored,
+        InitialForgotten,
+        OrderOfReadsIgnored,
+        SessionNotVisible,
+        ForwardForgotten,
+        ChainsMerged,
+        HorizonTooHigh,
+        NotJoined,
+    ];
+    let mut survivors = Vec::new();
+    for mutant in mutants {
+        let mutation = Mutation { mutant: Some(mutant) };
+        let differs =
+            |((small, near), expected): (&(Vec<Small>, u32), &Column)| judged(small, *near, mutation) != *expected;
+        let noticed = all.iter().zip(&expected).position(differs);
+        println!("{mutant:?}: noticed at {noticed:?}");
+        if noticed.is_none() {
+            survivors.push(mutant);
+        }
+    }
+    assert!(survivors.is_empty(), "not noticed: {survivors:?}");
+}
+
+/// Each guarantee of sessions with the kinds that break it.
+const GUARANTEES: [(Guarantee, &[AnomalyKind]); 6] = [
+    (Guarantee::OwnWrites, &[NotReadYourWrites]),
+    (Guarantee::Reads, &[NotMonotonicReads]),
+    (Guarantee::Writes, &[NotMonotonicWrites]),
+    (Guarantee::WritesFollowReads, &[NotWritesFollowReads]),
+    (Guarantee::Pram, &[NotReadYourWrites, NotMonotonicReads, NotMonotonicWrites, NotPram]),
+    (
+        Guarantee::Causal,
+        &[NotReadYourWrites, NotMonotonicReads, NotMonotonicWrites, NotPram, NotWritesFollowReads, NotCausal],
+    ),
+];
+
+fn guaranteed(small: &[Small], mutation: Mutation) -> Column {
+    let weak = judge_line(&line(small), 2, mutation);
+    let is_found = |kind: &AnomalyKind| weak.anomalies.iter().any(|anomaly| anomaly.kind == kind.as_str());
+    GUARANTEES.map(|(_, kinds)| !kinds.iter().any(is_found))
+}
+
+fn promised(small: &[Small]) -> Column {
+    GUARANTEES.map(|(guarantee, _)| guarantee_holds(small, guarantee))
+}
+
+#[test]
+fn guarantees_agree_with_every_order_of_writes() {
+    let mut held = [0usize; 6];
+    let all = histories(7, 12_000);
+    for (small, _) in &all {
+        let expected = promised(small);
+        assert_eq!(guaranteed(small, Mutation::default()), expected, "{}", line(small));
+        held.iter_mut().zip(expected).for_each(|(held, expected)| *held += usize::from(expected));
+    }
+    let shares = held.map(|held| held * 100 / all.len());
+    println!("{shares:?} per cent hold");
+    assert!(shares.iter().all(|&share| (30..=70).contains(&share)), "{shares:?} per cent hold");
+}
+
+#[test]
+fn every_mutant_of_the_guarantees_is_noticed() {
+    use Mutant::*;
+    let mut all = histories(8, 4_000);
+    // Seldom made by chance: 1 was read before 2 was written, by the same session.
+    let one = |session: u32, micros: Vec<Micro>| Small { session, doubt: false, micros };
+    let backwards = vec![
+        one(0, vec![Micro::W(0, 1)]),
+        one(1, vec![Micro::R(0, 1), Micro::W(0, 2)]),
+        one(2, vec![Micro::R(0, 2), Micro::R(0, 1)]),
+    ];
+    all.push((backwards, 0));
+    let expected: Vec<Column> = all.iter().map(|(small, _)| promised(small)).collect();
+    let mutants = [
+        OwnUnseen,
+        ReadsOfTransactionOnly,
+        WritesUnordered,
+        WritesUnseen,
+        ReadsNotFollowed,
+        ReadsUnordered,
+        ObserversAgree,
+    ];
+    let mut survivors = Vec::new();
+    for mutant in mutants {
+        let mutation = Mutation { mutant: Some(mutant) };
+        let differs = |((small, _), expected): (&(Vec<Small>, u32), &Column)| guaranteed(small, mutation) != *expected;
+        let noticed = all.iter().zip(&expected).position(differs);
+        println!("{mutant:?}: noticed at {noticed:?}");
+        if noticed.is_none() {
+            survivors.push(mutant);
+        }
+    }
+    assert!(survivors.is_empty(), "not noticed: {survivors:?}");
+}

@@ -1,0 +1,213 @@
+//! What the clock engine judges: units (transactions, or single operations) with what they read and wrote, and the order
+//! of sessions; numbered anew so that who is visible comes before who sees it.
+
+use crate::txn::accesses::{Accesses, INITIAL};
+use crate::txn::txns::{TxnId, Txns};
+
+/// No unit.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Who wrote what a read saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Nobody: the initial state.
+    Initial,
+    /// A unit, by its rank.
+    Unit(u32),
+    /// It cannot be said; other rooms tell why. Such a read says nothing here.
+    Unknown,
+}
+
+/// The order of sessions among units.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sessions {
+    /// By unit: the one before it in its session, or [`NONE`].
+    pub before: Vec<u32>,
+    /// By unit: its session, or [`NONE`] for one that nothing follows in its session (it is in doubt).
+    pub session: Vec<u32>,
+}
+
+impl Sessions {
+    /// Those of transactions. Of one in doubt it is only known that it began after those that had ended: it has one
+    /// before it, and none after it.
+    pub fn of(txns: &Txns<'_>, accesses: &Accesses) -> Sessions {
+        let count = accesses.len().min(txns.len());
+        let mut last = vec![NONE; txns.sessions_count() as usize];
+        let mut sessions = Sessions { before: vec![NONE; accesses.len()], session: vec![NONE; accesses.len()] };
+        for id in 0..count as u32 {
+            let of = txns.session(id);
+            if txns.is_ok(id) {
+                sessions.before[id as usize] = std::mem::replace(&mut last[of as usize], id);
+                sessions.session[id as usize] = of;
+                continue;
+            }
+            // Nearly always the last one; a process that went on after a doubt has later ones.
+            let mut previous = last[of as usize];
+            while previous != NONE && !txns.is_before(previous, id) {
+                previous = sessions.before[previous as usize];
+            }
+            sessions.before[id as usize] = previous;
+        }
+        sessions
+    }
+
+    /// No order at all.
+    pub fn none(count: usize) -> Sessions {
+        Sessions { before: vec![NONE; count], session: vec![NONE; count] }
+    }
+}
+
+/// Units by rank: after all that they follow in their session and all that they read from, and else in order of
+/// completion. Where that relation has a cycle, one of its arrows points back.
+#[derive(Debug)]
+pub(super) struct Ranked<'a> {
+    pub accesses: &'a Accesses,
+    /// By rank: the unit.
+    pub ids: Vec<u32>,
+    /// By unit: its rank, or [`NONE`] for one that is not committed.
+    pub ranks: Vec<u32>,
+    /// By rank: the rank of the one before in the session, or [`NONE`].
+    pub before: Vec<u32>,
+    /// By rank: the session, or [`NONE`].
+    pub session: Vec<u32>,
+    /// By key: where its writers begin in `writers`; and the end of the last.
+    writer_starts: Vec<u32>,
+    /// By key: ranks of its writers, rising.
+    writers: Vec<u32>,
+}
+
+impl<'a> Ranked<'a> {
+    /// Numbers them. Linear.
+    pub fn of(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+        let count = accesses.len();
+        let ids = topological(accesses, sessions);
+        let mut ranks = vec![NONE; count];
+        for (rank, &id) in ids.iter().enumerate() {
+            ranks[id as usize] = rank as u32;
+        }
+        let before = ids.iter().map(|&id| match sessions.before[id as usize] {
+            NONE => NONE,
+            before => ranks[before as usize],
+        });
+        let before = before.collect();
+        let session = ids.iter().map(|&id| sessions.session[id as usize]).collect();
+        let mut writer_starts = vec![0u32; accesses.keys_count as usize + 1];
+        for &id in &ids {
+            accesses.writes(id).iter().for_each(|write| writer_starts[write.key as usize] += 1);
+        }
+        let mut sum = 0;
+        for start in &mut writer_starts {
+            sum += std::mem::replace(start, sum);
+        }
+        let mut writers = vec![0u32; sum as usize];
+        for (rank, &id) in ids.iter().enumerate() {
+            for write in accesses.writes(id) {
+                let place = &mut writer_starts[write.key as usize];
+                writers[*place as usize] = rank as u32;
+                *place += 1;
+            }
+        }
+        // Each start has moved to the end of its key, which is the next one's start.
+        writer_starts.rotate_right(1);
+        writer_starts[0] = 0;
+        Ranked { accesses, ids, ranks, before, session, writer_starts, writers }
+    }
+
+    /// How many.
+    pub fn len(&self) -> u32 {
+        self.ids.len() as u32
+    }
+
+    /// Whom a read of `reader` (a rank) saw.
+    pub fn source(&self, reader: u32, writer: TxnId) -> Source {
+        match writer {
+            INITIAL => Source::Initial,
+            writer => match self.ranks.get(writer as usize) {
+                Some(&rank) if rank != NONE && rank != reader => Source::Unit(rank),
+                _ => Source::Unknown,
+            },
+        }
+    }
+
+    /// Ranks of a key's writers, rising.
+    pub fn writers(&self, key: u32) -> &[u32] {
+        let key = key as usize;
+        match self.writer_starts.get(key..key + 2) {
+            Some(&[start, end]) => &self.writers[start as usize..end as usize],
+            _ => &[],
+        }
+    }
+
+    /// Whom a unit follows at once: in its session, and those it read from. With repetitions.
+    pub fn sources(&self, rank: u32) -> impl Iterator<Item = u32> + '_ {
+        let reads = self.accesses.reads(self.ids[rank as usize]).iter();
+        reads.filter_map(move |read| match self.source(rank, read.writer) {
+            Source::Unit(writer) => Some(writer),
+            _ => None,
+        })
+    }
+
+    /// Orders that known versions say: from writer to writer, by key.
+    pub fn version_edges(&self) -> Vec<(u32, u32, u32)> {
+        let mut edges = Vec::new();
+        let mut listed = vec![NONE; self.ids.len()];
+        for (key, versions) in self.accesses.versions.iter().enumerate() {
+            if versions.is_empty() {
+                continue;
+            }
+            let mut last = NONE;
+            for &writer in versions {
+                let rank = self.ranks.get(writer as usize).copied().unwrap_or(NONE);
+                if rank == NONE {
+                    continue;
+                }
+                listed[rank as usize] = key as u32;
+                if last != NONE && last != rank {
+                    edges.push((last, rank, key as u32));
+                }
+                last = rank;
+            }
+            // Whoever wrote the key and is not among its versions came after all of them: else a read had shown it.
+            if last != NONE {
+                let late = self.writers(key as u32).iter().filter(|&&rank| listed[rank as usize] != key as u32);
+                edges.extend(late.map(|&rank| (last, rank, key as u32)));
+            }
+        }
+        edges
+    }
+}
+
+/// Depth first along what each follows, without recursion.
+fn topological(accesses: &Accesses, sessions: &Sessions) -> Vec<u32> {
+    let count = accesses.len();
+    let is_in = |id: u32| (id as usize) < count && accesses.committed[id as usize];
+    let mut seen = vec![false; count];
+    let mut order = Vec::with_capacity(count);
+    let mut stack: Vec<(u32, u32)> = Vec::new();
+    for root in 0..count as u32 {
+        if !is_in(root) || seen[root as usize] {
+            continue;
+        }
+        seen[root as usize] = true;
+        stack.push((root, 0));
+        while let Some((id, next)) = stack.last_mut() {
+            let reads = accesses.reads(*id);
+            let follows = match *next {
+                0 => sessions.before[*id as usize],
+                next => match reads.get(next as usize - 1) {
+                    Some(read) => read.writer,
+                    None => {
+                        order.push(*id);
+                        stack.pop();
+                        continue;
+                    }
+                },
+            };
+            *next += 1;
+            if is_in(follows) && !std::mem::replace(&mut seen[follows as usize], true) {
+                stack.push((follows, 0));
+            }
+        }
+    }
+    order
+}

@@ -1,0 +1,304 @@
+//! Proofs: the shortest cycle of what is forced, each order with the reads and the path that force it.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+use schism_history::{MicroValue, OpIndex};
+
+use super::components::{Graph, Why};
+use super::derive::{Axiom, Forced, Forces};
+use super::units::{NONE, Ranked};
+use crate::anomaly::{Dependency, Derived, Rule, Step, Witness};
+use crate::txn::edge::EdgeKind;
+use crate::txn::txns::{TxnId, Txns};
+
+/// Orders pointing back through which a shortest cycle is looked for.
+const TRIED_MAX: usize = 64;
+/// Units looked at for one path. A longer search takes the first path instead of the shortest.
+const VISITED_MAX: usize = 4_000_000;
+
+/// An arrow of a cycle. Units by rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrow {
+    pub from: u32,
+    pub to: u32,
+    pub why: Why,
+}
+
+/// The shortest cycle through some of the orders that point back in a component; whether all of them were tried, so that
+/// there is none shorter.
+pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (Vec<Arrow>, bool) {
+    let is_member = |node: u32| members.binary_search(&node).is_ok();
+    let mut back = Vec::new();
+    for &from in members {
+        for arc in graph.arcs(from).iter().filter(|arc| arc.axiom <= axiom && arc.to < from && is_member(arc.to)) {
+            back.push((from - arc.to, from, *arc));
+        }
+    }
+    back.sort_unstable_by_key(|&(length, from, arc)| (length, from, arc.to));
+    let all = back.len() <= TRIED_MAX;
+    let mut best: Vec<Arrow> = Vec::new();
+    for &(_, from, arc) in back.iter().take(TRIED_MAX) {
+        // Breadth first from where it leads to where it comes from.
+        let mut parents: FxHashMap<u32, (u32, Why)> = FxHashMap::default();
+        let mut queue = VecDeque::from([(arc.to, 1)]);
+        let mut is_found = false;
+        'search: while let Some((node, depth)) = queue.pop_front() {
+            if !best.is_empty() && depth + 1 > best.len() {
+                break;
+            }
+            for next in graph.arcs(node).iter().filter(|next| next.axiom <= axiom && is_member(next.to)) {
+                if next.to != arc.to && !parents.contains_key(&next.to) {
+                    parents.insert(next.to, (node, next.why));
+                    if next.to == from {
+                        is_found = true;
+                        break 'search;
+                    }
+                    queue.push_back((next.to, depth + 1));
+                }
+            }
+        }
+        if !is_found {
+            continue;
+        }
+        let rank = |node: u32| graph.ranks[node as usize];
+        let mut cycle = vec![Arrow { from: rank(from), to: rank(arc.to), why: arc.why }];
+        let mut node = from;
+        while let Some(&(parent, why)) = parents.get(&node).filter(|_| node != arc.to) {
+            cycle.push(Arrow { from: rank(parent), to: rank(node), why });
+            node = parent;
+        }
+        cycle.reverse();
+        if best.is_empty() || cycle.len() < best.len() {
+            best = cycle;
+        }
+    }
+    (best, all)
+}
+
+/// Makes witnesses of what was found.
+pub(super) struct Prover<'a> {
+    pub txns: &'a Txns<'a>,
+    pub ranked: &'a Ranked<'a>,
+    pub forces: &'a Forces,
+    /// Where units are parts of transactions: the transaction of each.
+    pub owners: Option<&'a [TxnId]>,
+}
+
+impl Prover<'_> {
+    fn owner(&self, rank: u32) -> TxnId {
+        let id = self.ranked.ids[rank as usize];
+        self.owners.map_or(id, |owners| owners[id as usize])
+    }
+
+    fn name(&self, rank: u32) -> OpIndex {
+        self.txns.invoked(self.owner(rank))
+    }
+
+    /// Steps between transactions: those within one left out, those along one session joined.
+    fn steps(&self, arrows: &[Arrow]) -> Vec<Arrow> {
+        let mut steps: Vec<Arrow> = Vec::new();
+        for arrow in arrows {
+            match steps.last_mut() {
+                Some(last) if last.why == Why::Session && arrow.why == Why::Session => last.to = arrow.to,
+                _ => steps.push(*arrow),
+            }
+        }
+        steps.retain(|step| step.why != Why::Session || self.owner(step.from) != self.owner(step.to));
+        steps
+    }
+
+    fn key_of_read(&self, forced: &Forced) -> u32 {
+        self.ranked.accesses.reads(self.ranked.ids[forced.reader as usize])[forced.read as usize].key
+    }
+
+    /// The witness of a cycle.
+    pub fn cycle(&self, cycle: &[Arrow], shortest: bool) -> Witness {
+        let cycle = &self.steps(cycle);
+        if cycle.iter().all(|arrow| !matches!(arrow.why, Why::Forced(_))) {
+            let steps = cycle
+                .iter()
+                .map(|arrow| Step { transaction: self.name(arrow.from), because: self.dependency(arrow) })
+                .collect();
+            // Several steps of a session count as one, so only the shortest of all is known to be it.
+            return Witness::Cycle { shortest: shortest && cycle.len() == 2, steps };
+        }
+        let mut lines = Lines::default();
+        let mut last: Vec<Derived> = Vec::new();
+        for arrow in cycle {
+            let Why::Forced(place) = arrow.why else {
+                last.push(self.line(arrow));
+                continue;
+            };
+            let forced = &self.forces.orders[place as usize];
+            let rests_on = self.steps(&self.path(forced)).iter().map(|step| lines.add(self.line(step))).collect();
+            last.push(self.overwritten(forced, rests_on));
+        }
+        lines.all.extend(last);
+        lines.witness()
+    }
+
+    /// The witness that something visible was written before the initial state was read.
+    pub fn before_initial(&self, forced: &Forced) -> Witness {
+        let mut lines = Lines::default();
+        let rests_on: Vec<u32> = self.steps(&self.path(forced)).iter().map(|step| lines.add(self.line(step))).collect();
+        lines.all.push(Derived {
+            from: Some(self.name(forced.reader)),
+            to: self.name(forced.from),
+            key: Some(self.txns.key_text(self.key_of_read(forced))),
+            rule: Rule::WrittenAfterRead,
+            other: None,
+            rests_on,
+        });
+        lines.witness()
+    }
+
+    fn overwritten(&self, forced: &Forced, rests_on: Vec<u32>) -> Derived {
+        Derived {
+            from: Some(self.name(forced.from)),
+            to: self.name(forced.to),
+            key: Some(self.txns.key_text(self.key_of_read(forced))),
+            rule: Rule::OverwrittenBefore,
+            other: Some(self.name(forced.reader)),
+            rests_on,
+        }
+    }
+
+    fn line(&self, arrow: &Arrow) -> Derived {
+        let (rule, key) = match arrow.why {
+            Why::Session => (Rule::Process, None),
+            Why::Versions(key) => (Rule::Versions, Some(key)),
+            _ => (Rule::ReadsFrom, self.places(arrow).map(|(key, ..)| key)),
+        };
+        Derived {
+            from: Some(self.name(arrow.from)),
+            to: self.name(arrow.to),
+            key: key.map(|key| self.txns.key_text(key)),
+            rule,
+            other: None,
+            rests_on: Vec::new(),
+        }
+    }
+
+    /// Key and micro-operations of an arrow of data.
+    fn places(&self, arrow: &Arrow) -> Option<(u32, u32, u32)> {
+        let (from, to) = (self.ranked.ids[arrow.from as usize], self.ranked.ids[arrow.to as usize]);
+        let accesses = self.ranked.accesses;
+        let wrote =
+            |id: u32, key: u32| accesses.writes(id).iter().find(|write| write.key == key).map(|write| write.micro);
+        match arrow.why {
+            Why::Versions(key) => Some((key, wrote(from, key)?, wrote(to, key)?)),
+            Why::Reads => {
+                let read = accesses.reads(to).iter().find(|read| read.writer == from)?;
+                Some((read.key, wrote(from, read.key)?, read.micro))
+            }
+            _ => None,
+        }
+    }
+
+    fn dependency(&self, arrow: &Arrow) -> Dependency {
+        let kind = match arrow.why {
+            Why::Session => EdgeKind::Process,
+            Why::Versions(_) => EdgeKind::Ww,
+            _ => EdgeKind::Wr,
+        };
+        let places = self.places(arrow);
+        let text = |rank: u32, micro: Option<u32>| self.text(rank, micro?);
+        Dependency {
+            kind: kind.as_str().to_owned(),
+            key: places.map(|(key, ..)| self.txns.key_text(key)),
+            from_micro: places.map(|(_, micro, _)| micro),
+            to_micro: places.map(|(.., micro)| micro),
+            before: text(arrow.from, places.map(|(_, micro, _)| micro)),
+            after: text(arrow.to, places.map(|(.., micro)| micro)),
+        }
+    }
+
+    /// What a micro-operation wrote or read.
+    pub fn text(&self, rank: u32, micro: u32) -> Option<String> {
+        let txn = self.txns.txn(self.owner(rank));
+        if micro as usize >= txn.len() {
+            return None;
+        }
+        let micro = txn.micro(micro as usize);
+        let one = |id| self.txns.history().value_of(id).to_string();
+        let list = |ids: &[schism_history::ValueId]| {
+            let items: Vec<String> = ids.iter().map(|&id| one(id)).collect();
+            format!("[{}]", items.join(", "))
+        };
+        match micro.value {
+            MicroValue::One(id) => Some(one(id)),
+            MicroValue::Prefix(length) => Some(list(&txn.list_of(micro.key)[..length as usize])),
+            MicroValue::Deviant(ids) => Some(list(ids)),
+            MicroValue::Other(_) => None,
+        }
+    }
+
+    /// How the earlier unit of a forced order is visible to the reader: the fewest steps, where several of one session in
+    /// a row are one.
+    fn path(&self, forced: &Forced) -> Vec<Arrow> {
+        let ranked = self.ranked;
+        let direct = match forced.axiom {
+            _ if ranked.sources(forced.reader).any(|source| source == forced.from) => Some(Why::Reads),
+            Axiom::Atomic => Some(Why::Session),
+            _ => None,
+        };
+        if let Some(why) = direct {
+            return vec![Arrow { from: forced.from, to: forced.reader, why }];
+        }
+        // Back from the reader. A state is a unit, and whether the step after it is one of a session, so that one more
+        // of the same session is free.
+        let mut parents: FxHashMap<(u32, bool), ((u32, bool), Why)> = FxHashMap::default();
+        let mut queue = VecDeque::from([(forced.reader, false)]);
+        let mut end = None;
+        while let Some((rank, in_session)) = queue.pop_front() {
+            if rank == forced.from || parents.len() > VISITED_MAX {
+                end = (rank == forced.from).then_some((rank, in_session));
+                break;
+            }
+            let before = ranked.before[rank as usize];
+            let session = [(before, Why::Session)].into_iter().filter(|&(before, _)| before != NONE);
+            let sources = ranked.sources(rank).map(|source| (source, Why::Reads));
+            for (next, why) in session.chain(sources) {
+                let state = (next, why == Why::Session);
+                if next < forced.from || next >= rank || parents.contains_key(&state) {
+                    continue;
+                }
+                parents.insert(state, ((rank, in_session), why));
+                if in_session && why == Why::Session { queue.push_front(state) } else { queue.push_back(state) }
+            }
+        }
+        let mut path: Vec<Arrow> = Vec::new();
+        let mut state = end;
+        while let Some(from) = state {
+            let Some(&(to, why)) = parents.get(&from) else { break };
+            path.push(Arrow { from: from.0, to: to.0, why });
+            state = Some(to);
+        }
+        path
+    }
+}
+
+/// Lines of a derivation, none twice.
+#[derive(Default)]
+struct Lines {
+    all: Vec<Derived>,
+}
+
+impl Lines {
+    fn add(&mut self, line: Derived) -> u32 {
+        let known = self.all.iter().position(|other| *other == line);
+        known.unwrap_or_else(|| {
+            self.all.push(line);
+            self.all.len() - 1
+        }) as u32
+    }
+
+    fn witness(self) -> Witness {
+        let mut transactions: Vec<OpIndex> =
+            self.all.iter().flat_map(|line| line.from.into_iter().chain([line.to]).chain(line.other)).collect();
+        transactions.sort_unstable();
+        transactions.dedup();
+        Witness::NoCommitOrder { transactions, smallest: false, derivation: self.all }
+    }
+}

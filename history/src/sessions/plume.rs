@@ -1,0 +1,91 @@
+//! Plume's text: `r(KEY,VALUE,SESSION,TXN)`, `w(KEY,VALUE,SESSION,TXN)`.
+//!
+//! The lines of a session are in its order, those of a transaction in its own; sessions may take turns. Transactions have
+//! numbers of their own over the whole file; -1 says that the operation was aborted, and lines of a session that follow
+//! each other with -1 are read as one transaction.
+
+use std::io::Read;
+
+use rustc_hash::FxHashMap;
+
+use super::SessionsError;
+use super::gather::{Does, End, Gather, Number};
+use super::lines::{self, Wrong, wrong, wrong_part};
+
+const OPERATION: &str = "an operation, `r(KEY,VALUE,SESSION,TXN)` or `w(KEY,VALUE,SESSION,TXN)`";
+
+struct Reader<'a> {
+    gather: &'a mut Gather,
+    /// By number in the file: its session and its own number.
+    txns: FxHashMap<i64, (u32, Number)>,
+    /// By session: its transaction of aborted operations, if the last line was one.
+    aborted: FxHashMap<u32, Number>,
+}
+
+pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> {
+    gather.unsigned = true;
+    let mut lines = Reader { gather, txns: FxHashMap::default(), aborted: FxHashMap::default() };
+    lines::each(reader, |line, _| lines.take(line)).map(|_| ())
+}
+
+impl Reader<'_> {
+    fn take(&mut self, line: &str) -> Result<(), Wrong> {
+        let text = line.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        let (does, rest) = match text.split_at_checked(2) {
+            Some(("r(", rest)) => (Does::Read, rest),
+            Some(("w(", rest)) => (Does::Write, rest),
+            _ => return Err(wrong_part(line, text, OPERATION)),
+        };
+        let mut fields =
+            rest.strip_suffix(')').ok_or_else(|| wrong(line.len(), "the `)` of the operation"))?.split(',');
+        let mut field = || fields.next().map(str::trim).ok_or_else(|| wrong_part(line, text, OPERATION));
+        let (key, value, session, txn) = (field()?, field()?, field()?, field()?);
+        if fields.next().is_some() {
+            return Err(wrong_part(line, text, OPERATION));
+        }
+        let key = self.gather.key_unsigned(lines::unsigned(line, key, "a key: an integer from 0, below 2^64")?);
+        let value_text = value;
+        let value = lines::unsigned(line, value, "a value: an integer from 0, below 2^64")?;
+        if value == 0 && does == Does::Write {
+            let expected = "a value that is not 0: in this format 0 is what every key holds at first, so that nobody can tell who reads it; number the values from 1";
+            return Err(wrong_part(line, value_text, expected));
+        }
+        let session = lines::process(line, session)?;
+        let txn = self.txn(session, txn).map_err(|expected| wrong_part(line, txn, &expected))?;
+        self.gather.step(txn, does, key, value.cast_signed());
+        Ok(())
+    }
+
+    /// The transaction of a line; if there is none, what the line should say.
+    fn txn(&mut self, process: u32, text: &str) -> Result<Number, String> {
+        let number: i64 = text.parse().map_err(|_| "a transaction: an integer from 0, or -1 for an aborted one")?;
+        if number == -1 {
+            if let Some(&txn) = self.aborted.get(&process) {
+                return Ok(txn);
+            }
+            let session = self.gather.session(process);
+            let txn = self.gather.txn(session, End::Aborted);
+            self.aborted.insert(process, txn);
+            return Ok(txn);
+        }
+        if number < 0 {
+            return Err("a transaction: an integer from 0, or -1 for an aborted one".to_owned());
+        }
+        if !self.aborted.is_empty() {
+            self.aborted.remove(&process);
+        }
+        match self.txns.get(&number) {
+            Some(&(owner, txn)) if owner == process => Ok(txn),
+            Some((owner, _)) => Err(format!("a transaction of session {process} (this one is of session {owner})")),
+            None => {
+                let session = self.gather.session(process);
+                let txn = self.gather.txn(session, End::Committed);
+                self.txns.insert(number, (process, txn));
+                Ok(txn)
+            }
+        }
+    }
+}
