@@ -23,7 +23,7 @@ const TOLD_MAX: usize = 8;
 /// What an engine of data said.
 pub(super) enum Inferred<'t> {
     /// Lists.
-    Lists(Lists),
+    Lists(Lists<'t>),
     /// Registers.
     Registers(Registers<'t>),
 }
@@ -42,6 +42,7 @@ impl<'t> Inferred<'t> {
             Data::ListAppend => {
                 let mut lists = list_append::infer(txns, &mut meter);
                 evidence.take(&mut lists.anomalies, &mut lists.gaps);
+                evidence.counted(lists.counts.iter().map(|(&kind, &count)| (kind, count)));
                 Inferred::Lists(lists)
             }
             Data::RwRegister => {
