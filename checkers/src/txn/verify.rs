@@ -8,6 +8,7 @@ mod cycle;
 mod derivation;
 mod micros;
 mod orders;
+mod singles;
 mod view;
 
 use schism_history::History;

@@ -16,6 +16,10 @@ use crate::txn::verify::verify;
 use crate::verdict::{Finding, Outcome};
 use crate::{Budget, Checker};
 
+/// Levels that are ruled out by what is found, and possible only if a stronger one is: no engine decides them.
+const SEARCHED_BY_NOBODY: &[Level] =
+    &[Level::CursorStability, Level::MonotonicView, Level::UpdateAtomic, Level::Linearizable, Level::Sequential];
+
 /// How many times as many rounds: `SCHISM_TEST_LONG` asks for twenty.
 pub fn long_factor() -> usize {
     if std::env::var_os("SCHISM_TEST_LONG").is_some() { 20 } else { 1 }
@@ -106,7 +110,8 @@ fn agrees(data: Data, seed: u64, rounds: usize, open_percent: usize) {
     for ([broken, held, open], (_, level)) in told.iter().zip(&levels) {
         let decided = broken + held;
         assert!(broken * 10 >= decided * 3 && held * 10 >= decided * 3, "{level}: {broken} broken, {held} held");
-        assert!(open * 100 <= (decided + open) * open_percent, "{level}: {open} open of {}", decided + open);
+        let limit = if SEARCHED_BY_NOBODY.contains(level) { 100 } else { open_percent };
+        assert!(open * 100 <= (decided + open) * limit, "{level}: {open} open of {}", decided + open);
     }
     assert!(witnesses > rounds / 2, "{witnesses} witnesses");
 }

@@ -190,6 +190,16 @@ const ROWS: &[Row] = &[
         right: r#"{"type":"not-update-serializable","witness":{"witness":"no-commit-order","transactions":[0,1],"smallest":true,"derivation":[]}}"#,
         wrong: &[("not-update-serializable", "not-snapshot-isolation")],
     },
+    Row {
+        history: r#"0:txn=[["w",1,1]] 0:txn=[["r",1,null]] 1:txn=[["r",1,null]] 1:txn=[["r",1,null]]>[["r",1,1]]"#,
+        right: r#"{"type":"not-sequential","witness":{"witness":"no-commit-order","transactions":[0,2],"smallest":true,"derivation":[]}}"#,
+        wrong: &[("[0,2]", "[0,4]"), ("[0,2]", "[2]"), ("[0,2]", "[0,6]")],
+    },
+    Row {
+        history: r#"0:txn=[["w",1,1]] 0:txn=[["r",1,null]] 1:txn=[["r",1,null]] 1:txn=[["r",1,null]]>[["r",1,1]]"#,
+        right: r#"{"type":"not-linearizable","witness":{"witness":"no-commit-order","transactions":[0,4],"smallest":true,"derivation":[]}}"#,
+        wrong: &[("linearizable", "sequential"), ("[0,4]", "[0,6]")],
+    },
 ];
 
 #[test]

@@ -93,6 +93,7 @@ impl<'h> Proof<'h> {
             (Rule::Versions, Some(from)) => {
                 line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key))
             }
+            (Rule::Follows, Some(from)) => self.reaches(&places(line), from.invoked, to.invoked),
             (Rule::Assumed, Some(_)) => {
                 rests.insert(place);
                 true
@@ -104,7 +105,7 @@ impl<'h> Proof<'h> {
                 };
                 let assumed = line.rests_on.iter().find(opposite).ok_or("the opposite was not assumed")?;
                 rests.remove(&(*assumed as usize));
-                self.has_cycle(&line.rests_on.iter().map(|&earlier| earlier as usize).collect::<Vec<_>>())
+                self.has_cycle(&places(line))
             }
             _ => return Err("the initial state comes before nothing by this rule".to_owned()),
         };
@@ -180,6 +181,11 @@ impl<'h> Proof<'h> {
         });
         if ends { Ok(()) } else { Err("the last lines do not contradict each other".to_owned()) }
     }
+}
+
+/// The lines that a line rests on.
+fn places(line: &Derived) -> Vec<usize> {
+    line.rests_on.iter().map(|&earlier| earlier as usize).collect()
 }
 
 fn writes(txn: &Txn<'_>, key: u32) -> bool {

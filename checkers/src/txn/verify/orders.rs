@@ -9,6 +9,8 @@ use super::view::{Txn, all, is_list, txn};
 
 /// Transactions at most.
 const TRANSACTIONS_MAX: usize = 9;
+/// Ways to say who read from whom, at most.
+const WAYS_MAX: usize = 256;
 
 /// What a level asks of a commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,10 @@ enum Asks {
 /// A read: who, key, place, from whom (`None`: the initial state).
 type Read = (usize, u32, u32, Option<usize>);
 
+/// A read of a value that somebody wrote: who, key, place; and who may have written it.
+type Candidates = Vec<((usize, u32, u32), Vec<usize>)>;
+
+#[derive(Clone)]
 struct Orders {
     count: usize,
     reads: Vec<Read>,
@@ -31,12 +37,18 @@ struct Orders {
     /// By transaction: who must come before it in any order; and of these who is visible to it.
     before: Vec<u32>,
     visible: Vec<u32>,
+    /// By transaction: whether it is in doubt; and the keys that are lists.
+    doubtful: Vec<bool>,
+    lists: Vec<u32>,
     order: Vec<usize>,
     asks: Asks,
 }
 
 /// Verifies that some transactions have no commit order that the level of the kind allows.
 pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result<(), String> {
+    if let "not-sequential" | "not-linearizable" = kind {
+        return super::singles::verify(history, transactions, kind == "not-linearizable");
+    }
     let realtime = kind.ends_with("-realtime");
     let processes = realtime || kind.ends_with("-process");
     let asks = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
@@ -55,20 +67,35 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
     }
     let mut txns = transactions.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
     txns.retain(|txn| !txn.failed && (txn.ended.is_some() || is_seen(history, txn)));
-    let mut orders = Orders::of(history, &txns, asks);
+    let (mut orders, candidates) = Orders::of(history, &txns, asks);
     for (b, before) in orders.visible.iter_mut().enumerate() {
         for (a, txn) in txns.iter().enumerate() {
             let kept = processes && txn.is_before_in_process(&txns[b]) || realtime && txn.is_before(&txns[b]);
             *before |= u32::from(kept) << a;
         }
     }
-    for (before, visible) in orders.before.iter_mut().zip(&orders.visible) {
-        *before |= visible;
+    let ways: usize = candidates.iter().map(|(_, writers)| writers.len()).product();
+    if ways > WAYS_MAX {
+        return Err("there are too many ways to say who read from whom".to_owned());
     }
-    match orders.walk(0) {
-        true => Err("the transactions that are named have a commit order".to_owned()),
-        false => Ok(()),
+    for way in 0..ways {
+        let mut rest = way;
+        let mut one = orders.clone();
+        for (read, writers) in &candidates {
+            let writer = writers[rest % writers.len()];
+            rest /= writers.len();
+            one.reads.push((read.0, read.1, read.2, Some(writer)));
+            one.visible[read.0] |= 1 << writer;
+        }
+        one.forget_unseen();
+        for (before, visible) in one.before.iter_mut().zip(&one.visible) {
+            *before |= visible;
+        }
+        if one.walk(0) {
+            return Err("the transactions that are named have a commit order".to_owned());
+        }
     }
+    Ok(())
 }
 
 /// Whether a transaction that ended well read what one in doubt wrote.
@@ -84,7 +111,8 @@ fn bits(mask: u32) -> impl Iterator<Item = usize> {
 }
 
 impl Orders {
-    fn of(history: &History, txns: &[Txn<'_>], asks: Asks) -> Orders {
+    fn of(history: &History, txns: &[Txn<'_>], asks: Asks) -> (Orders, Candidates) {
+        let mut candidates = Candidates::new();
         let count = txns.len();
         let mut orders = Orders {
             count,
@@ -92,6 +120,8 @@ impl Orders {
             writes: Vec::new(),
             before: vec![0; count],
             visible: vec![0; count],
+            doubtful: txns.iter().map(|txn| txn.ended.is_none()).collect(),
+            lists: Vec::new(),
             order: Vec::new(),
             asks,
         };
@@ -110,22 +140,35 @@ impl Orders {
                     orders.reads.push((at, key, place, None));
                     continue;
                 };
-                // Of a value that several wrote, it cannot be said here who was read.
-                let wrote = all(history).filter(|other| other.invoked != txn.invoked && !other.failed);
-                let several = wrote.filter(|other| other.place_of(key, value).is_some()).take(2).count() > 1;
-                let writer = txns.iter().position(|other| other.place_of(key, value).is_some());
-                if let Some(writer) = writer.filter(|&writer| !several && writer != at) {
-                    orders.reads.push((at, key, place, Some(writer)));
-                    orders.visible[at] |= 1 << writer;
+                // Where one that may have written it is not named, nothing is asked of the read.
+                let wrote = |other: &Txn<'_>| {
+                    other.invoked != txn.invoked
+                        && !other.failed
+                        && other.own(key, other.micros().len() as u32).last() == Some(&value)
+                };
+                let writers: Vec<usize> = (0..count).filter(|&other| wrote(&txns[other])).collect();
+                if !writers.is_empty() && all(history).filter(wrote).count() == writers.len() {
+                    candidates.push(((at, key, place), writers));
                 }
             }
         }
         lists.sort_unstable();
         lists.dedup();
+        orders.lists.clone_from(&lists);
         for key in lists {
             orders.take_list(history, txns, key);
         }
-        orders
+        (orders, candidates)
+    }
+
+    /// Writes of registers by transactions in doubt that nobody is said to have read from need not have happened.
+    fn forget_unseen(&mut self) {
+        for txn in (0..self.count).filter(|&txn| self.doubtful[txn]) {
+            if !self.reads.iter().any(|read| read.3 == Some(txn)) {
+                let lists = &self.lists;
+                self.writes[txn].retain(|key| lists.contains(key));
+            }
+        }
     }
 
     /// What the longest list of a key says about its writers.

@@ -103,6 +103,11 @@ impl<'h> Txn<'h> {
         (0..self.txn.len() as u32).find(|&place| self.written(place) == Some((key, value)))
     }
 
+    /// Whether it is of the process of another.
+    pub fn is_of_process(&self, other: &Txn<'_>) -> bool {
+        self.process == other.process
+    }
+
     /// Whether it comes before another in their process.
     pub fn is_before_in_process(&self, other: &Txn<'_>) -> bool {
         self.process == other.process && self.is_before(other)
