@@ -155,7 +155,8 @@ fn make(wanted: &Wanted, random: &mut impl Rng) -> (History, Vec<Made>, Vec<TxnI
                 }
             }
             2 if is_si => {
-                let is_fresh = |key: &u32| versions[*key as usize].last().is_none_or(|&(_, at_commit)| at_commit < began_at[at]);
+                let is_fresh =
+                    |key: &u32| versions[*key as usize].last().is_none_or(|&(_, at_commit)| at_commit < began_at[at]);
                 if doing[at].writes.iter().all(is_fresh) {
                     take_effect(&doing[at], attempts[at], &mut versions, &mut commits);
                 } else {
@@ -232,8 +233,12 @@ fn plant_one(made: &mut [Made], commits: &[TxnId], plant: &str, keys: u32) -> bo
         }
         "skew" | "hops" => {
             let count = if plant == "skew" { 2 } else { 4 };
-            let writers: Vec<TxnId> =
-                commits[middle..].iter().copied().filter(|&id| !made[id as usize].writes.is_empty()).take(count).collect();
+            let writers: Vec<TxnId> = commits[middle..]
+                .iter()
+                .copied()
+                .filter(|&id| !made[id as usize].writes.is_empty())
+                .take(count)
+                .collect();
             for (place, &id) in writers.iter().enumerate() {
                 let next = writers[(place + 1) % writers.len()];
                 let key = made[next as usize].writes[0];

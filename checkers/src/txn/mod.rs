@@ -21,8 +21,8 @@ pub mod meter;
 pub mod predicate;
 pub mod rw_register;
 pub mod solver;
+#[cfg(test)]
+mod tests;
 pub mod txns;
 pub mod verify;
 pub mod weak;
-#[cfg(test)]
-mod tests;

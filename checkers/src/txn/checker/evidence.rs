@@ -23,7 +23,7 @@ const TOLD_MAX: usize = 8;
 /// What an engine of data said.
 pub(super) enum Inferred<'t> {
     /// Lists.
-    Lists(Lists),
+    Lists(Lists<'t>),
     /// Registers.
     Registers(Registers<'t>),
 }
@@ -42,6 +42,7 @@ impl<'t> Inferred<'t> {
             Data::ListAppend => {
                 let mut lists = list_append::infer(txns, &mut meter);
                 evidence.take(&mut lists.anomalies, &mut lists.gaps);
+                evidence.counted(lists.counts.iter().map(|(kind, count)| (*kind, *count)));
                 Inferred::Lists(lists)
             }
             Data::RwRegister => {
@@ -176,7 +177,11 @@ impl Evidence {
         let cycles = graph::cycles(txns, edges, &mut meter);
         self.components_count = cycles.components_count;
         for cycle in &cycles.found {
-            self.add(of_cycle(txns, inferred.reasons(), cycle));
+            // There may be many components; reasons are looked for where they are told.
+            match self.counts.get_mut(cycle.class.as_str()) {
+                Some(count) if *count >= TOLD_MAX as u64 => *count += 1,
+                _ => self.add(of_cycle(txns, inferred.reasons(), cycle)),
+            }
         }
         self.cycles_ended = !cycles.spent;
         if cycles.spent { self.stopped(&meter) } else { self.ran("cycles", &meter) }

@@ -189,8 +189,7 @@ impl Proof<'_> {
         if let Some(writer) = read.writer
             && !known(self, other, writer)
             && let Some(rests_on) = self.path(other, read.reader)
-            && let Some(closed) =
-                self.add(line(other, writer, Rule::OverwrittenBefore, Some(read.reader), rests_on))
+            && let Some(closed) = self.add(line(other, writer, Rule::OverwrittenBefore, Some(read.reader), rests_on))
         {
             return Some(closed);
         }
@@ -244,14 +243,8 @@ impl Proof<'_> {
     /// Puts the last two lines, which contradict each other, at the end.
     fn close(&mut self, closed: Closed) {
         let Closed { line, back } = closed;
-        let follows = Line {
-            from: line.to,
-            to: line.from,
-            key: None,
-            rule: Rule::Follows,
-            other: None,
-            rests_on: back,
-        };
+        let follows =
+            Line { from: line.to, to: line.from, key: None, rule: Rule::Follows, other: None, rests_on: back };
         self.lines.push(follows);
         self.lines.push(line);
     }

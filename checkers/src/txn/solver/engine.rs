@@ -325,7 +325,9 @@ impl<'p> Engine<'p> {
         let mut clause = Clause::default();
         for &edge in &path.edges {
             let edge = self.graph.added(edge);
-            clause.literals.extend(edge.reasons.iter().filter(|&&reason| reason != NONE).map(|&reason| negated(reason)));
+            clause
+                .literals
+                .extend(edge.reasons.iter().filter(|&&reason| reason != NONE).map(|&reason| negated(reason)));
             clause.txns.push(edge.about);
         }
         clause.txns.extend(path.nodes.iter().filter_map(|&node| self.problem.shape.txn(node)));
@@ -444,7 +446,11 @@ impl<'p> Engine<'p> {
             return self.look_at_choice((thing - self.things_of_choices) as usize);
         }
         if thing >= reads {
-            return if problem.shape.keeps_writers_apart() { self.look_at_writers(thing - reads) } else { Ok(Step::Fine) };
+            return if problem.shape.keeps_writers_apart() {
+                self.look_at_writers(thing - reads)
+            } else {
+                Ok(Step::Fine)
+            };
         }
         if !self.is_read_broken(thing) {
             return Ok(Step::Fine);

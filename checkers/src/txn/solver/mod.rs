@@ -144,7 +144,10 @@ fn solve(view: &View<'_>, members: &[TxnId], scratch: &mut Scratch, meter: &mut 
 }
 
 fn holds(view: &View<'_>, order: Vec<TxnId>) -> Decision {
-    debug_assert_eq!(replay::replay(view.txns, view.accesses, view.uncertain, (view.property, view.keeps), &order), Ok(()));
+    debug_assert_eq!(
+        replay::replay(view.txns, view.accesses, view.uncertain, (view.property, view.keeps), &order),
+        Ok(())
+    );
     Decision::Holds(order)
 }
 

@@ -58,9 +58,7 @@ pub fn replay(
     }
     match property {
         Property::Serializable => order.iter().enumerate().try_for_each(|(at, &id)| replay.sees(id, at)),
-        Property::SnapshotIsolation | Property::Prefix => {
-            replay.snapshots(property == Property::SnapshotIsolation)
-        }
+        Property::SnapshotIsolation | Property::Prefix => replay.snapshots(property == Property::SnapshotIsolation),
         _ if order.len() > ALONE_MAX || !uncertain.is_empty() => Ok(()),
         _ => replay.alone(property == Property::UpdateSerializable),
     }

@@ -124,7 +124,12 @@ impl<'a> Brute<'a> {
         }
         for id in 0..count {
             let comes_later = (0..count).any(|other| !placed[other] && self.must_precede(other, id));
-            if placed[id] || !self.is_there[id] || comes_later || !self.sees(id, state) || !self.is_in_order(id, |other| placed[other]) {
+            if placed[id]
+                || !self.is_there[id]
+                || comes_later
+                || !self.sees(id, state)
+                || !self.is_in_order(id, |other| placed[other])
+            {
                 continue;
             }
             placed[id] = true;
@@ -185,7 +190,12 @@ impl<'a> Brute<'a> {
             written.iter().for_each(|&key| keys.entry(key).or_default().push(id));
         }
         let keys: Vec<(u32, Vec<usize>)> = keys.into_iter().collect();
-        let reads: Vec<(usize, u32, Vec<TxnId>)> = self.reads.iter().enumerate().flat_map(|(id, reads)| reads.iter().map(move |(key, writers)| (id, *key, writers.clone()))).collect();
+        let reads: Vec<(usize, u32, Vec<TxnId>)> = self
+            .reads
+            .iter()
+            .enumerate()
+            .flat_map(|(id, reads)| reads.iter().map(move |(key, writers)| (id, *key, writers.clone())))
+            .collect();
         let mut orders = Orders { versions: BTreeMap::new(), reads: Vec::new() };
         self.each_order(&keys, &reads, &mut orders, &is_wanted)
     }

@@ -112,7 +112,12 @@ fn agrees_with_brute_force() {
     for (p, of_keeps) in counts.iter().enumerate() {
         for (k, [broken, holds]) in of_keeps.iter().enumerate() {
             let all = broken + holds;
-            assert!(broken * 10 >= all * 3 && holds * 10 >= all * 3, "{:?} {:?}: {broken} {holds}", PROPERTIES[p], KEEPS[k]);
+            assert!(
+                broken * 10 >= all * 3 && holds * 10 >= all * 3,
+                "{:?} {:?}: {broken} {holds}",
+                PROPERTIES[p],
+                KEEPS[k]
+            );
         }
     }
 }
@@ -133,8 +138,7 @@ fn witnesses_are_smallest() {
                 panic!("{anomaly:?}")
             };
             assert!(smallest);
-            let ids: Vec<u32> =
-                (0..txns.len() as u32).filter(|&id| transactions.contains(&txns.invoked(id))).collect();
+            let ids: Vec<u32> = (0..txns.len() as u32).filter(|&id| transactions.contains(&txns.invoked(id))).collect();
             assert_eq!(ids.len(), transactions.len());
             let told = format!("{property:?} {keeps:?} {ids:?} {}", case.line);
             if !Brute::new(&case, keeps).is_feasible(property) {
