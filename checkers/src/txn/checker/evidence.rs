@@ -42,7 +42,7 @@ impl<'t> Inferred<'t> {
             Data::ListAppend => {
                 let mut lists = list_append::infer(txns, &mut meter);
                 evidence.take(&mut lists.anomalies, &mut lists.gaps);
-                evidence.counted(lists.counts.iter().map(|(kind, count)| (*kind, *count)));
+                evidence.counted(lists.counts.iter().map(|(&kind, &count)| (kind, count)));
                 Inferred::Lists(lists)
             }
             Data::RwRegister => {
