@@ -10,12 +10,15 @@
 #![allow(clippy::print_stdout, reason = "its figures are its output")]
 
 mod graph;
+mod lists;
 #[path = "../linear_bench/measure.rs"]
 mod measure;
+mod registers;
 mod solver;
+mod weak;
 
 /// The rows of all engines.
-const TABLES: &[&[Row]] = &[graph::ROWS, solver::ROWS];
+const TABLES: &[&[Row]] = &[lists::ROWS, registers::ROWS, graph::ROWS, weak::ROWS, solver::ROWS];
 
 /// A row of the table of figures.
 pub struct Row {

@@ -35,8 +35,7 @@ const WIDE: Wanted = Wanted {
     fails: 0,
     doubts: 0,
 };
-const HOT: Wanted =
-    Wanted { processes: 20, micros: (1, 4), keys: 10, writes_a_key: 32, fails: 5, doubts: 2, ..WIDE };
+const HOT: Wanted = Wanted { processes: 20, micros: (1, 4), keys: 10, writes_a_key: 32, fails: 5, doubts: 2, ..WIDE };
 
 const NONE: VersionSources =
     VersionSources { writes_follow_reads: false, sequential_keys: false, linearizable_keys: false, explicit: None };
@@ -48,11 +47,7 @@ pub const ROWS: &[Row] = &[
     Row { name: "registers", what: "20 ops, 100 processes, 1M keys", run: |seed| run(WIDE, seed, &NONE) },
     Row { name: "registers-orders", what: "the same, all sources of orders", run: |seed| run(WIDE, seed, &ALL) },
     Row { name: "registers-hot", what: "1-4 ops, 10 live keys, 32 writes a key", run: |seed| run(HOT, seed, &NONE) },
-    Row {
-        name: "registers-hot-orders",
-        what: "the same, all sources of orders",
-        run: |seed| run(HOT, seed, &ALL),
-    },
+    Row { name: "registers-hot-orders", what: "the same, all sources of orders", run: |seed| run(HOT, seed, &ALL) },
     Row {
         name: "registers-10k-orders",
         what: "10k transactions, all sources of orders",

@@ -119,7 +119,7 @@ fn measured(wanted: &Wanted, plant: &str, seed: u64) -> Line {
 fn make(wanted: &Wanted, random: &mut impl Rng) -> (History, Vec<Made>, Vec<TxnId>) {
     let mut builder = HistoryBuilder::default();
     let mut push = |process: u32, kind: Kind| {
-        let op = Op::new(Process::Client(process), kind, F::new("txn"), Value::Txn(Box::default()));
+        let op = Op::new(Process::Client(process), kind, F::Txn, Value::Txn(Box::default()));
         builder.push(op).expect("a session has one transaction at a time");
     };
     let is_si = !matches!(wanted.property, Property::Serializable | Property::UpdateSerializable);

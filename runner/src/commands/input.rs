@@ -28,9 +28,9 @@ pub fn read(args: &CheckArgs) -> Result<History, RunnerError> {
     let path = args.target.as_path();
     if path.as_os_str() == STANDARD_INPUT {
         let Some(format) = chosen(args.format) else {
-            return Err(RunnerError::Usage(
-                format!("standard input has no name that tells its format; add --format {FORMATS}"),
-            ));
+            return Err(RunnerError::Usage(format!(
+                "standard input has no name that tells its format; add --format {FORMATS}"
+            )));
         };
         let reader = BufReader::with_capacity(LOOK_BYTES, std::io::stdin().lock());
         return read_as(format, reader, args, Path::new("standard input"));
@@ -187,9 +187,9 @@ fn read_as(format: Format, reader: impl BufRead, args: &CheckArgs, path: &Path) 
         Format::Edn => edn::read_from(reader, keyed, &import).map_err(|error| error.to_string()),
         Format::EtcdLog => etcd_log::read(reader, &import).map_err(|error| error.to_string()),
         Format::KvText => edn::read_key_value(reader, &import).map_err(|error| error.to_string()),
-        Format::Sessions(format) => sessions::read(format, reader)
-            .map(|history| (history, Tail::default()))
-            .map_err(|error| error.to_string()),
+        Format::Sessions(format) => {
+            sessions::read(format, reader).map(|history| (history, Tail::default())).map_err(|error| error.to_string())
+        }
     };
     let (history, tail) = read.map_err(|reason| RunnerError::Malformed { path: path.to_owned(), reason })?;
     judge::tell_tail(path, &tail);

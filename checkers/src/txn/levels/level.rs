@@ -39,7 +39,7 @@ const ARGUED: &str = "argued in docs/isolation.md";
 macro_rules! levels {
     ($($level:ident {
         name: $name:literal, aliases: [$($alias:literal),*], about: $about:literal, source: $source:expr,
-        adds: [$($kind:ident),*], implies: [$($to:ident: $why:expr),*]
+        adds: [$($kind:ident),*], implies: [$($to:ident: $why:expr),* $(,)?]
     })*) => {
         /// A consistency model.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

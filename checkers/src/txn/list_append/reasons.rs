@@ -93,6 +93,7 @@ impl<'t> Ground<'t> {
             to_micro: Some(to),
             before: Some(before),
             after: Some(after),
+            source: None,
         }
     }
 }

@@ -96,7 +96,13 @@ impl Forces {
 }
 
 /// Runs the pass. `near` is the length up to which orders that point forward are kept; `again` makes it use horizons.
-pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Forces, Spent> {
+pub(super) fn derive(
+    ranked: &Ranked<'_>,
+    near: u32,
+    again: bool,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Forces, Spent> {
     let mut clocks = Clocks::new(ranked, again, mutation);
     let mut forces = Forces::default();
     let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces };

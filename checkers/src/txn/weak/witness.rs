@@ -211,6 +211,7 @@ impl Prover<'_> {
             to_micro: places.map(|(.., micro)| micro),
             before: text(arrow.from, places.map(|(_, micro, _)| micro)),
             after: text(arrow.to, places.map(|(.., micro)| micro)),
+            source: None,
         }
     }
 
