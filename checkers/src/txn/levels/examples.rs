@@ -222,7 +222,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotPrefixProcess,
         Level::AxiomaticPrefix,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotParallelSnapshotIsolation,
@@ -242,7 +242,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotSnapshotIsolationProcess,
         Level::StrongSessionSnapshotIsolation,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotSnapshotIsolationRealtime,
@@ -257,7 +257,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotSerializableProcess,
         Level::StrongSessionSerializable,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 0) 1) 0:[["r","y",1]]( 1:[["r","x",1]]( 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 0) 1) 0:[["r","y",1]]( 1:[["r","x",1]]( 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotSerializableRealtime,
