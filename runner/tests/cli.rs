@@ -318,14 +318,19 @@ fn a_matrix_is_shown_without_running_it() {
 #[test]
 fn transactions_are_judged_by_level() {
     let folder = tempfile::tempdir().expect("a folder");
-    let event = |process: u32, kind: &str, value: &str| {
-        format!("{{\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\"value\":{value}}}\n")
-    };
     // A read of what a failed transaction wrote.
-    let dirty = event(0, "invoke", "[[\"w\",1,1]]")
-        + &event(1, "invoke", "[[\"r\",1,null]]")
-        + &event(0, "fail", "[[\"w\",1,1]]")
-        + &event(1, "ok", "[[\"r\",1,1]]");
+    let events = [
+        (0, "invoke", r#"[["w",1,1]]"#),
+        (1, "invoke", r#"[["r",1,null]]"#),
+        (0, "fail", r#"[["w",1,1]]"#),
+        (1, "ok", r#"[["r",1,1]]"#),
+    ];
+    let line = |(index, (process, kind, value)): (usize, (u32, &str, &str))| {
+        format!(
+            "{{\"index\":{index},\"time\":{index},\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\"value\":{value}}}\n"
+        )
+    };
+    let dirty: String = events.into_iter().enumerate().map(line).collect();
     std::fs::write(folder.path().join("dirty.jsonl"), dirty).expect("a file");
     for (level, exit, types) in [("read-committed", 1, "G1a"), ("PL-SI", 1, "G1a"), ("read-uncommitted", 0, "")] {
         let arguments = ["check", "dirty.jsonl", "--checker", "rw-register", "--consistency", level, "--json"];

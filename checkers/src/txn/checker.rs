@@ -78,11 +78,21 @@ impl Checker for TxnChecker {
 
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
         let txns = Txns::of(history);
-        let mut evidence = Evidence::default();
+        let mut evidence = Evidence { is_timeless: !history.has_realtime(), ..Evidence::default() };
         evidence.gaps.extend(txns.gaps.iter().cloned());
         if let Some(gap) = nothing_to_judge(&txns) {
             evidence.gaps.push(gap);
             return self.told(&txns, None, evidence, &boundary(Default::default(), LevelSet::default()));
+        }
+        // Without times, what the columns say of them is made up.
+        if self.level.needs_realtime() && !history.has_realtime() {
+            evidence.gaps.push(Gap::Unsupported {
+                index: 0,
+                reason: format!(
+                    "the history does not say when anything happened, and {} keeps the order of real time; ask for strong-session-serializable or another model that `schism explain` does not say to need it",
+                    self.level
+                ),
+            });
         }
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
         let ww = if self.may_need_known_order() { inferred.ww_edges() } else { Vec::new() };

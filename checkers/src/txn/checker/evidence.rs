@@ -177,7 +177,11 @@ impl Evidence {
         let cycles = graph::cycles(txns, edges, &mut meter);
         self.components_count = cycles.components_count;
         for cycle in &cycles.found {
-            self.add(of_cycle(txns, inferred.reasons(), cycle));
+            // There may be many components; reasons are looked for where they are told.
+            match self.counts.get_mut(cycle.class.as_str()) {
+                Some(count) if *count >= TOLD_MAX as u64 => *count += 1,
+                _ => self.add(of_cycle(txns, inferred.reasons(), cycle)),
+            }
         }
         self.cycles_ended = !cycles.spent;
         if cycles.spent { self.stopped(&meter) } else { self.ran("cycles", &meter) }

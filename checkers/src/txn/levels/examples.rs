@@ -29,7 +29,7 @@ impl Example {
     }
 }
 
-/// The example of a kind; those by predicate have none yet.
+/// The example of a kind.
 pub fn example(kind: AnomalyKind) -> Option<&'static Example> {
     EXAMPLES.iter().find(|example| example.kind == kind)
 }
@@ -79,6 +79,44 @@ pub const EXAMPLES: &[Example] = &[
         AnomalyKind::G2ItemRealtime,
         r#"1:[["r","y",[]],["append","x",1]]( 0:[["append","y",1]] 2:[["r","x",[]]] 1)"#,
     ),
+    registers(
+        AnomalyKind::GSingle,
+        Level::StrictSerializable,
+        r#"0:[["insert","a",1],["insert","b",1]]( 1:[["rp","true",{"b":1}]]( 0) 1)"#,
+    ),
+    registers(AnomalyKind::GSingleProcess, Level::StrictSerializable, r#"0:[["insert","a",1]] 0:[["rp","true",{}]]"#),
+    registers(AnomalyKind::GSingleRealtime, Level::StrictSerializable, r#"0:[["insert","a",1]] 1:[["rp","true",{}]]"#),
+    registers(
+        AnomalyKind::GNonadjacent,
+        Level::StrictSerializable,
+        r#"0:[["insert","a",1]]( 1:[["insert","b",1]]( 2:[["rp","true",{"a":1}]] 3:[["rp","true",{"b":1}]] 0) 1)"#,
+    ),
+    registers(
+        AnomalyKind::GNonadjacentProcess,
+        Level::StrictSerializable,
+        r#"0:[["insert","a",1]]( 2:[["rp","= 1",{"a":1}],["rp","= 2",{}]]( 1:[["insert","b",2]] 1:[["rp","= 1",{}]] 0) 2)"#,
+    ),
+    registers(
+        AnomalyKind::GNonadjacentRealtime,
+        Level::StrictSerializable,
+        r#"0:[["insert","a",1]]( 2:[["rp","= 1",{"a":1}],["rp","= 2",{}]]( 1:[["insert","b",2]] 3:[["rp","= 1",{}]] 0) 2)"#,
+    ),
+    registers(
+        AnomalyKind::G2,
+        Level::StrictSerializable,
+        r#"0:[["rp","true",{}],["insert","a",1]]( 1:[["rp","true",{}],["insert","b",1]]( 0) 1)"#,
+    ),
+    registers(
+        AnomalyKind::G2Process,
+        Level::StrictSerializable,
+        r#"1:[["rp","= 2",{}],["insert","a",1]]( 0:[["insert","b",2]] 0:[["rp","= 1",{}]] 1)"#,
+    ),
+    registers(
+        AnomalyKind::G2Realtime,
+        Level::StrictSerializable,
+        r#"1:[["rp","= 2",{}],["insert","a",1]]( 0:[["insert","b",2]] 2:[["rp","= 1",{}]] 1)"#,
+    ),
+    registers(AnomalyKind::PredicateReadMiss, Level::StrictSerializable, r#"0:[["insert","a",1],["rp","true",{}]]"#),
     lists(AnomalyKind::Internal, r#"0:[["append","x",1],["r","x",[]]]"#),
     lists(AnomalyKind::FutureRead, r#"0:[["r","x",[1]],["append","x",1]]"#),
     lists(AnomalyKind::DirtyUpdate, r#"0:[["append","x",1]]( 1:[["append","x",2]] 0! 2:[["r","x",[1,2]]]"#),
@@ -184,7 +222,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotPrefixProcess,
         Level::AxiomaticPrefix,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotParallelSnapshotIsolation,
@@ -204,7 +242,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotSnapshotIsolationProcess,
         Level::StrongSessionSnapshotIsolation,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 2:[["r","x",2]] 3:[["r","y",2]] 2:[["r","y",1]] 3:[["r","x",1]] 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotSnapshotIsolationRealtime,
@@ -219,7 +257,7 @@ pub const EXAMPLES: &[Example] = &[
     registers(
         AnomalyKind::NotSerializableProcess,
         Level::StrongSessionSerializable,
-        r#"9:[["w","x",1],["w","y",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 0) 1) 0:[["r","y",1]]( 1:[["r","x",1]]( 0) 1)"#,
+        r#"0:[["w","x",1],["w","y",1]] 1:[["r","x",1]] 0:[["w","x",2]]( 1:[["w","y",2]]( 0) 1) 0:[["r","y",1]]( 1:[["r","x",1]]( 0) 1)"#,
     ),
     registers(
         AnomalyKind::NotSerializableRealtime,
