@@ -161,20 +161,20 @@ fn spoil(random: &mut impl Rng, calls: &mut [Call]) -> bool {
 fn events(random: &mut impl Rng, mut calls: Vec<Call>) -> History {
     let mut ops = Vec::new();
     let mut open: Vec<usize> = Vec::new();
-    for place in 0..calls.len() {
-        calls[place].process = place as u32;
+    for (place, call) in calls.iter_mut().enumerate() {
+        call.process = place as u32;
     }
     // What did not end well may say what it read, which tells nothing.
     let op = |call: &Call, kind: Kind| {
         let mops = if kind == Kind::Invoke { &call.asked } else { &call.answered };
         Op::new(Process::Client(call.process), kind, F::Txn, Value::Txn(Box::new(mops.clone())))
     };
-    for place in 0..calls.len() {
+    for (place, call) in calls.iter().enumerate() {
         while !open.is_empty() && random.random_bool(0.5) {
             let ended = open.remove(random.random_range(0..open.len()));
             ops.extend(calls[ended].outcome.map(|kind| op(&calls[ended], kind)));
         }
-        ops.push(op(&calls[place], Kind::Invoke));
+        ops.push(op(call, Kind::Invoke));
         open.push(place);
     }
     for ended in open {
