@@ -130,6 +130,11 @@ fn examine(
     }
     let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
     let mut component_of = vec![NONE; accesses.len()];
+    if ranked.is_cyclic {
+        // Where reads point back the clocks do not know all, and a transaction may have seen its own write before it wrote
+        // it: for the guarantees of sessions everything is compared.
+        component_of.fill(0);
+    }
     let mut is_told = vec![false; graph.ranks.len()];
     let mut witnesses: [Vec<Witness>; 3] = Default::default();
     for axiom in Axiom::ALL {
@@ -137,7 +142,7 @@ fn examine(
         let initial = forces.before_initial[axiom as usize].iter();
         found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
         let mut components = graph.components(axiom);
-        if axiom == Axiom::Causal {
+        if axiom == Axiom::Causal && !ranked.is_cyclic {
             for (number, members) in components.iter().enumerate() {
                 let ids = members.iter().map(|&member| ranked.ids[graph.ranks[member as usize] as usize]);
                 ids.for_each(|id| component_of[id as usize] = number as u32);

@@ -59,9 +59,9 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
     let follows =
         |a: usize, b: usize| sessions && a < b && all[kept[a]].session == all[kept[b]].session && !all[kept[a]].doubt;
     let mut step = vec![vec![false; count]; count];
-    for a in 0..count {
-        for b in 0..count {
-            step[a][b] = follows(a, b) || saw[b].iter().any(|saw| saw.whose == Some(a));
+    for (a, row) in step.iter_mut().enumerate() {
+        for (b, cell) in row.iter_mut().enumerate() {
+            *cell = follows(a, b) || saw[b].iter().any(|saw| saw.whose == Some(a));
         }
     }
     let mut path = step.clone();
@@ -79,8 +79,8 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
         Level::Causal => path[other][reader],
     };
     let mut must = step.clone();
-    for reader in 0..count {
-        for read in &saw[reader] {
+    for (reader, reads) in saw.iter().enumerate() {
+        for read in reads {
             for other in (0..count).filter(|&other| other != reader && wrote(other, read.key)) {
                 if read.whose == Some(other) || !visible(reader, read, other) {
                     continue;
@@ -154,14 +154,11 @@ pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
     use Guarantee::*;
     // What the order keeps.
     let mut kept_order = vec![vec![false; writes]; writes];
-    for later in 0..writes {
-        if matches!(guarantee, Writes | Pram | Causal) {
-            (0..writes).filter(|&w| before(w, later)).for_each(|w| kept_order[w][later] = true);
-        }
-        if matches!(guarantee, WritesFollowReads | Causal) {
-            for read in reads.clone().filter(|&read| before(read, later)) {
-                returned(read).into_iter().for_each(|w| kept_order[w][later] = true);
-            }
+    for (w, row) in kept_order.iter_mut().enumerate() {
+        for (later, cell) in row.iter_mut().enumerate() {
+            let by_session = matches!(guarantee, Writes | Pram | Causal) && before(w, later);
+            let mut followed = reads.clone().filter(|&read| before(read, later) && returned(read) == Some(w));
+            *cell = by_session || matches!(guarantee, WritesFollowReads | Causal) && followed.next().is_some();
         }
     }
     // What a read sees.

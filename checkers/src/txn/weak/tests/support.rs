@@ -80,9 +80,8 @@ pub fn accesses(txns: &Txns<'_>) -> Accesses {
         }
         accesses.push(&reads, &writes, txns.is_ok(id));
     }
-    for id in txns.ok_count() as usize..txns.len() {
-        accesses.committed[id] = seen[id];
-    }
+    let doubtful = txns.ok_count() as usize..txns.len();
+    accesses.committed[doubtful.clone()].copy_from_slice(&seen[doubtful]);
     accesses
 }
 
