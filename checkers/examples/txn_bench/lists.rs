@@ -73,9 +73,9 @@ pub fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool)
         let (process, asked) = (workers[worker].0, workers[worker].1.take());
         let Some(mut mops) = asked else {
             let mops: Vec<Mop> = (0..random.random_range(1..=4)).map(|_| ask(&mut random, &mut keys)).collect();
-            for place in 0..KEYS_ALIVE {
-                if keys[place].appended as usize >= appends_per_key {
-                    let full = std::mem::replace(&mut keys[place], alive(keys_count));
+            for key in keys.iter_mut().take(KEYS_ALIVE) {
+                if key.appended as usize >= appends_per_key {
+                    let full = std::mem::replace(key, alive(keys_count));
                     left[keys_count as usize % LEFT] = full;
                     keys_count += 1;
                 }

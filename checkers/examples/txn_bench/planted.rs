@@ -81,7 +81,7 @@ fn mop(text: &str, data: Data, key: i64, answered: bool) -> Mop {
     let mut elements = chars.map(|digit| Value::Int(i64::from(digit.to_digit(10).expect("a gadget's element"))));
     match (f, data) {
         ('r', _) if !answered => Mop::new("r", key, Value::Nil),
-        ('r', Data::Registers) => Mop::new("r", key, elements.last().unwrap_or(Value::Nil)),
+        ('r', Data::Registers) => Mop::new("r", key, elements.next_back().unwrap_or(Value::Nil)),
         ('r', Data::Lists) => {
             let elements: Vec<Value> = elements.collect();
             Mop::new("r", key, if elements.is_empty() { Value::Nil } else { Value::list(elements) })

@@ -68,6 +68,9 @@ fn run(wanted: Wanted, seed: u64, sources: &VersionSources) -> Line {
     Line { count: wanted.count as usize, seconds, bytes, sha256_seconds: Some(sha256_seconds), answer }
 }
 
+/// What a worker asked for: places of keys, and micro-operations.
+type Asked = Vec<(usize, Mop)>;
+
 /// A key in use.
 #[derive(Clone)]
 struct Alive {
@@ -90,8 +93,7 @@ fn history(wanted: Wanted, seed: u64) -> History {
     let mut keys: Vec<Alive> = (0..wanted.keys as i64).map(alive).collect();
     let mut left: Vec<Alive> = vec![alive(-1); LEFT];
     let mut keys_count = wanted.keys as i64;
-    let mut workers: Vec<(u32, Option<Vec<(usize, Mop)>>)> =
-        (0..wanted.processes as u32).map(|process| (process, None)).collect();
+    let mut workers: Vec<(u32, Option<Asked>)> = (0..wanted.processes as u32).map(|process| (process, None)).collect();
     let mut processes_count = wanted.processes as u32;
     let mut made = 0;
     while made < wanted.count {

@@ -81,7 +81,7 @@ impl Query<'_> {
         let is_by_time = self.time.is_some() && ends.closing.is_none();
         let is_adjacent = self.rws == Rws::Apart && last.is_rw() && ends.closing.is_some();
         let has = self.must == 0 || state & HAS != 0 || self.mutation.is(Mutant::MustForgotten);
-        has && !(is_adjacent && !self.mutation.is(Mutant::AdjacentAtEnd)) && (!is_by_time || last == self.time_kind)
+        has && (!is_adjacent || self.mutation.is(Mutant::AdjacentAtEnd)) && (!is_by_time || last == self.time_kind)
     }
 
     /// Whether a walk that came to a vertex in a state may end by the order of time.

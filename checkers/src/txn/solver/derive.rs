@@ -143,9 +143,10 @@ impl Proof<'_> {
         while head < queue.len() && parent[to] == usize::MAX {
             let node = queue[head];
             head += 1;
-            for next in 0..self.count {
-                if self.at[node * self.count + next] != NONE && parent[next] == usize::MAX {
-                    parent[next] = node;
+            let lines = &self.at[node * self.count..][..self.count];
+            for (next, (line, parent)) in lines.iter().zip(&mut parent).enumerate() {
+                if *line != NONE && *parent == usize::MAX {
+                    *parent = node;
                     queue.push(next);
                 }
             }

@@ -277,7 +277,7 @@ impl<'p> Engine<'p> {
     /// Follows up a literal that became true.
     fn assert(&mut self, literal: Literal) -> Result<(), Clause> {
         let shape = self.problem.shape;
-        let is_meant = literal % 2 == 0;
+        let is_meant = literal.is_multiple_of(2);
         match self.meanings[literal as usize / 2] {
             Meaning::Before(a, b) => {
                 let (a, b) = if is_meant { (a, b) } else { (b, a) };

@@ -39,8 +39,8 @@ pub(super) fn guess(view: &View<'_>, problem: &mut Problem) {
             priorities[2 * txn + 1] = first[txn] + 3 * last[txn];
         }
     } else {
-        for txn in 0..count {
-            priorities[txn] = 2 * problem.moment[txn];
+        for (priority, moment) in priorities.iter_mut().zip(&problem.moment[..count]) {
+            *priority = 2 * moment;
         }
         if shape.has_private_readers() {
             priorities.extend(first.iter().map(|first| 4 * first));

@@ -27,7 +27,7 @@ pub fn verify(history: &History, transactions: &[OpIndex], realtime: bool) -> Re
     invoked.sort_unstable();
     invoked.dedup();
     let txns = invoked.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
-    let mut lines: Vec<Vec<(Txn<'_>, Vec<Asks>)>> = Vec::new();
+    let mut lines: Vec<Line<'_>> = Vec::new();
     for txn in txns.iter().filter(|txn| !txn.failed) {
         let asks =
             (0..txn.micros().len() as u32).map(|place| asks(history, &txns, txn, place)).collect::<Result<_, _>>()?;
@@ -39,9 +39,8 @@ pub fn verify(history: &History, transactions: &[OpIndex], realtime: bool) -> Re
     let mut seen = BTreeSet::new();
     let mut open: Vec<State> = vec![(vec![(0, 0); lines.len()], BTreeMap::new())];
     while let Some(state) = open.pop() {
-        let is_left = |(line, done): (&Vec<(Txn<'_>, Vec<Asks>)>, &(usize, usize))| {
-            line[done.0..].iter().any(|(txn, _)| txn.ended.is_some())
-        };
+        let is_left =
+            |(line, done): (&Line<'_>, &(usize, usize))| line[done.0..].iter().any(|(txn, _)| txn.ended.is_some());
         if !lines.iter().zip(&state.0).any(is_left) {
             return Err("the operations that are named have an order".to_owned());
         }
@@ -58,6 +57,9 @@ pub fn verify(history: &History, transactions: &[OpIndex], realtime: bool) -> Re
     }
     Ok(())
 }
+
+/// What a process did: its transactions, each with what its operations ask for.
+type Line<'h> = Vec<(Txn<'h>, Vec<Asks>)>;
 
 fn asks(history: &History, txns: &[Txn<'_>], txn: &Txn<'_>, place: u32) -> Result<Asks, String> {
     let key = txn.micro(place)?.key;
@@ -76,12 +78,11 @@ fn asks(history: &History, txns: &[Txn<'_>], txn: &Txn<'_>, place: u32) -> Resul
 }
 
 /// What a process can do next. Of a transaction in doubt each write may be left out.
-fn after(lines: &[Vec<(Txn<'_>, Vec<Asks>)>], state: &State, line: usize, realtime: bool) -> Vec<State> {
+fn after(lines: &[Line<'_>], state: &State, line: usize, realtime: bool) -> Vec<State> {
     let (txns, micros) = state.0[line];
     let Some((txn, all)) = lines[line].get(txns) else { return Vec::new() };
-    let waits = |(line, done): (&Vec<(Txn<'_>, Vec<Asks>)>, &(usize, usize))| {
-        line[done.0..].iter().any(|(other, _)| other.is_before(txn))
-    };
+    let waits =
+        |(line, done): (&Line<'_>, &(usize, usize))| line[done.0..].iter().any(|(other, _)| other.is_before(txn));
     if realtime && lines.iter().zip(&state.0).any(waits) {
         return Vec::new();
     }

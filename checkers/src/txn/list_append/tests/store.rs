@@ -1,5 +1,7 @@
 //! A tiny store of lists, and ways to break what it answered.
 
+#![allow(clippy::needless_range_loop, reason = "places of two tables at once are clearer as numbers")]
+
 use rand::{Rng, RngExt};
 use schism_history::{F, History, Key, Kind, Mop, Op, Process, Value};
 

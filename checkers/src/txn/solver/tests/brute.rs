@@ -1,5 +1,7 @@
 //! Each property from its definition, by trying everything.
 
+#![allow(clippy::needless_range_loop, reason = "places of two tables at once are clearer as numbers")]
+
 use std::collections::BTreeMap;
 
 use super::generate::Case;

@@ -49,7 +49,7 @@ pub const SHAPES: [Wanted; 8] = [
 /// A history of some shape; of some, the order of a key's versions is told.
 pub fn some(random: &mut ChaCha8Rng, round: usize) -> Case {
     let mut made = case(random, SHAPES[round % SHAPES.len()]);
-    if round % 5 == 0 {
+    if round.is_multiple_of(5) {
         let mut versions = vec![Vec::new(); made.accesses.keys_count as usize];
         let ids = (0..made.accesses.len() as u32).filter(|&id| made.accesses.committed[id as usize]);
         for id in ids {

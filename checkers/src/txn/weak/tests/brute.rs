@@ -1,5 +1,7 @@
 //! The axioms by their definition: all total commit orders are tried.
 
+#![allow(clippy::needless_range_loop, reason = "places of two tables at once are clearer as numbers")]
+
 use super::support::{Micro, Small};
 use crate::txn::weak::sessions::Guarantee;
 
