@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use schism_checkers::{Finding, Outcome};
+use schism_checkers::{Finding, Outcome, Witness};
 
 use crate::Story;
 use crate::figures::{Figures, Measured};
@@ -124,7 +124,10 @@ fn counterexample(page: &mut Page, story: &Story<'_>) {
         let more = operations_count - operations.len().min(OPERATIONS_MAX);
         let _ = writeln!(page.text, "     ... and {} more, see the report", count(more as u64));
     }
-    for reason in reasons.iter().take(2) {
+    // Orders are examples; the steps of a cycle are the proof, whole.
+    let is_whole =
+        matches!(first.anomaly.witness, Witness::Cycle { .. } | Witness::Micros { .. } | Witness::NoCommitOrder { .. });
+    for reason in reasons.iter().take(if is_whole { LINES_MAX } else { 2 }) {
         page.bullet("-", &words::capital(reason));
     }
     if missing_count > 0 {
@@ -184,6 +187,9 @@ fn checkers(page: &mut Page, story: &Story<'_>) {
         let said = page.paint(&format!("{:<8}", sentence::outcome_name(outcome).to_lowercase()), code(outcome));
         let line = format!("  {:<names$}  {said}  {}", words::cut(name, 30), found(finding));
         let _ = writeln!(page.text, "{}", line.trim_end());
+        if let Some(levels) = sentence::levels(finding) {
+            page.bullet(" ", &words::capital(&levels));
+        }
     }
     if story.verdict.checkers.is_empty() {
         let _ = writeln!(page.text, "  none");

@@ -113,7 +113,7 @@ fn histories_are_judged_with_the_right_exit() {
         ("history.txt", VALID, 0, ""),
         ("stale.txt", STALE, 1, ""),
         ("history.bin", "hello\n", 64, "add --format jsonl, edn, etcd-log, kv-text"),
-        ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt) nor its first line"),
+        ("nothing.bin", "", 64, "neither its name (.jsonl, .edn, .log, .txt, .hist, .bincode) nor its first line"),
         ("valid.log", &etcd_log("7"), 0, ""),
         ("stale.log", &etcd_log("nil"), 1, ""),
         ("broken.log", &etcd_log("seven"), 65, "line 5 (byte 143 of the file): found `seven`, expected nil"),

@@ -12,7 +12,7 @@ use schism_history::{OpIndex, RunFacts};
 
 pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
-pub use transactions::name as transaction_name;
+pub use transactions::{levels, name as transaction_name};
 pub use witness::{Counterexample, OPERATIONS_MAX, Proof, Told, counterexamples, decimals, prove};
 
 use crate::Story;
@@ -156,7 +156,7 @@ pub fn meaning(story: &Story<'_>, figures: &Figures) -> Vec<String> {
              history and can be judged again; the reasons below say what would make it a verdict."
                 .to_owned(),
         ],
-        Outcome::Valid => vec![meaning_valid(story)],
+        Outcome::Valid => std::iter::once(meaning_valid(story)).chain(isolation(story)).collect(),
     };
     if let Some(interruption) = interruption(story) {
         paragraphs.insert(0, format!("{}; what had happened until then was judged.", words::capital(&interruption)));
@@ -222,6 +222,7 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
         paragraphs.extend(at_the_time(story, figures, first));
     }
     paragraphs.extend(staleness(story));
+    paragraphs.extend(isolation(story));
     let gaps = story_gaps(story).len() as u64;
     if gaps > 0 {
         paragraphs.push(format!(
@@ -233,6 +234,11 @@ fn meaning_invalid(story: &Story<'_>, figures: &Figures) -> Vec<String> {
         ));
     }
     paragraphs
+}
+
+/// What all findings say of isolation levels, a sentence each.
+fn isolation(story: &Story<'_>) -> Vec<String> {
+    story.verdict.checkers.values().filter_map(levels).map(|told| format!("{}.", words::capital(&told))).collect()
 }
 
 fn is_of_transactions(witness: &Witness) -> bool {

@@ -1,7 +1,7 @@
 //! Anomalies of transactions in words: T1 was before T2 because ..., yet T2 was before T1: a contradiction.
 
 use schism_checkers::anomaly::{Dependency, Derived, Place, Role, Rule, Step};
-use schism_checkers::{Anomaly, AnomalyKind, Witness};
+use schism_checkers::{Anomaly, AnomalyKind, Finding, Witness};
 use schism_history::{Call, History, OpIndex};
 
 use super::witness::{OPERATIONS_MAX, Proof, Told, decimals};
@@ -57,6 +57,34 @@ pub(super) fn prove(history: &History, anomaly: &Anomaly, title: &str) -> Option
         missing_count: invocations.len() - calls.len(),
         title: title.to_owned(),
     })
+}
+
+/// Which models a finding rules out, and which are still possible, in a sentence; nothing where it says nothing of models.
+pub fn levels(finding: &Finding) -> Option<String> {
+    let texts = |value: &serde_json::Value| -> Vec<String> {
+        let items = value.as_array().map_or(&[][..], Vec::as_slice);
+        items.iter().filter_map(|item| item.as_str()).map(|name| words::cut(name, 60)).collect()
+    };
+    let possible = texts(finding.stats.get("strongest_possible")?);
+    let out = finding.stats.get("weakest_ruled_out").and_then(serde_json::Value::as_array);
+    let ruled: Vec<String> = out
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+        .filter_map(|one| Some((one["consistency"].as_str()?, texts(&one["because"]))))
+        .map(|(name, because)| format!("{} ({})", words::cut(name, 60), because.join(", ")))
+        .collect();
+    let undecided = finding.stats.get("not_decided").and_then(serde_json::Value::as_array).map_or(0, Vec::len);
+    let mut parts = Vec::new();
+    if !ruled.is_empty() {
+        parts.push(format!("the weakest models ruled out: {}", words::list(&ruled)));
+    }
+    if !possible.is_empty() {
+        parts.push(format!("the strongest that all of this allows: {}", words::list(&possible)));
+    }
+    if undecided > 0 {
+        parts.push(format!("not decided: {}", plural(undecided as u64, "model")));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The short name of a transaction of a proof: `T1`.
@@ -321,6 +349,26 @@ mod tests {
                 "(3) T1 was before T2: it had ended before the other began",
             ]
         );
+    }
+
+    #[test]
+    fn models_are_told_from_the_figures() {
+        let mut finding = Finding::default();
+        assert_eq!(levels(&finding), None);
+        let figures = serde_json::json!({
+            "strongest_possible": ["snapshot-isolation"],
+            "weakest_ruled_out": [{"consistency": "serializable", "because": ["G2-item", "write-skew"]}],
+            "not_decided": ["prefix"],
+        });
+        finding.stats = figures.as_object().cloned().unwrap_or_default();
+        let told = levels(&finding).unwrap_or_default();
+        assert_eq!(
+            told,
+            "the weakest models ruled out: serializable (G2-item, write-skew); the strongest that all of this allows: \
+             snapshot-isolation; not decided: 1 model"
+        );
+        finding.stats = serde_json::json!({"strongest_possible": 3}).as_object().cloned().unwrap_or_default();
+        assert_eq!(levels(&finding), None);
     }
 
     /// A verdict of another history tells so, and never panics.

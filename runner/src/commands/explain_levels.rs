@@ -125,7 +125,7 @@ mod tests {
             "Implies              forward-consistent-view (Adya 1999), ",
             "Forbids itself:\n\n    G-nonadjacent ",
             "    lost-update ",
-            "    history  9:txn=",
+            "\n    history  ",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

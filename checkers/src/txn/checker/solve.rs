@@ -137,8 +137,7 @@ pub(super) fn decide(
         Decision::Holds(_) => {}
         Decision::Broken(anomaly) => {
             evidence.ran(task.name, &meter);
-            let Anomaly { key, witness, .. } = *anomaly;
-            evidence.add(Anomaly::new(task.broken, key, witness));
+            evidence.add(Anomaly::new(task.broken, anomaly.key.clone(), anomaly.witness.clone()));
         }
         Decision::Unknown(gap) => {
             evidence.steps = evidence.steps.saturating_add(meter.steps);
