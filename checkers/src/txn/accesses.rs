@@ -39,6 +39,12 @@ pub struct Accesses {
     /// By transaction: whether it is committed, which is to say `ok`, or in doubt and its writes were seen. The reads of
     /// one in doubt are unknown, and are not listed.
     pub committed: Vec<bool>,
+    /// Reads (transaction, micro-operation) of a value that their writer wrote last, or that was there at first, and that
+    /// another transaction wrote for a while: who looks at single operations cannot say which of them was read. In order.
+    pub also_for_a_while: Vec<(TxnId, u32)>,
+    /// Whether some read, behind a write of its own transaction, shows what others wrote: such reads are not listed, so
+    /// that nothing found does not mean that nothing is there.
+    pub has_unlisted_reads: bool,
     /// By key, where the order of its versions is known: the writers, in that order. Empty where it is not. It is the
     /// whole order, but for the writers in [`Accesses::tails`].
     pub versions: Vec<Vec<TxnId>>,

@@ -61,6 +61,7 @@ for stat in /proc/[0-9]*/stat; do
       off=$((now - ${its:-0}))
       if [ "$off" -ge -2 ] && [ "$off" -le 2 ]; then echo 'db: its clock is right'; else echo 'db: its clock is wrong'; fi ;;
     'sleep 86399 ') echo "foreign $pid ${20} $1" | sed 's/ [RSD]$//' ;;
+    *" word=$word lab="*) ;;
     *schism-lease*) echo "a watcher: $words" ;;
     *schism*|*stress*) case $words in *schism-node*|schism-*|*sshd*|'perl -e use strict; use Socket'*) ;; *) echo "ours: $words" ;; esac ;;
   esac

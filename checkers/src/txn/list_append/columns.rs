@@ -269,6 +269,9 @@ impl<'a, 'h> Collector<'a, 'h> {
         if at != NONE && !self.mutation.is(Mutant::RepeatedReadIdle) {
             fits &= is_same(txn, at, place, rest, || *list_read(self.txns, reader, at) == list[..rest]);
         }
+        let is_behind_own = at != self.before[place as usize];
+        self.accesses.has_unlisted_reads |=
+            is_behind_own && self.txns.is_ok(reader) && (!fits || at == NONE && rest > 0);
         if fits {
             return;
         }

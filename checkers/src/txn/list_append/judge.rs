@@ -104,6 +104,7 @@ impl<'a, 'h> Judge<'a, 'h> {
         self.writes(key);
         self.readings(key);
         self.own(key);
+        self.own_order(key);
     }
 
     fn edge(&mut self, from: TxnId, to: TxnId, kind: EdgeKind) {

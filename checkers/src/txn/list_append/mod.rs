@@ -24,6 +24,7 @@
 //! | garbage-read | reads | read | - | the element |
 //! | duplicate-elements | reads | read, write of the element if any | - | the element |
 //! | incompatible-order | reads that are no prefix of the longest | read, other read | the other list | the list |
+//! | | appends of one transaction in another order | read, write, overwrite | | the list |
 //! | internal | reads | read, other read if there is one, writes since | what is known | the list |
 //! | future-read | reads | read, write | - | the list |
 //! | G1a | reads | read, aborted write | - | the list |

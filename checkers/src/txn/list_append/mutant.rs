@@ -48,6 +48,8 @@ pub(super) enum Mutant {
     LastReadersForgotten,
     /// Readers of nothing are before nobody.
     InitialForgotten,
+    /// Appends of one transaction may stand in any order.
+    OwnOrderIdle,
     /// What comes after a repeated element has its place too.
     OrderGoesOn,
 }

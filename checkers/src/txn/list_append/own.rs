@@ -109,6 +109,55 @@ impl Judge<'_, '_> {
         places.find(|place| (later..own.end).contains(place) && !self.view.table.is_ambiguous(*place as u32))
     }
 
+    /// Appends of one transaction that the key's list has in another order than they were made in, or of which it has a
+    /// later one without the one before it.
+    pub fn own_order(&mut self, key: u32) {
+        if !self.view.is_clean || self.context.mutation.is(Mutant::OwnOrderIdle) {
+            return;
+        }
+        let appends = self.context.appends(key);
+        let mut best: Option<Candidate> = None;
+        let mut seen = vec![false; appends.len()];
+        for (position, element) in self.view.longest[..self.view.certain].iter().enumerate() {
+            let place = self.view.table.get(element.number());
+            let Some(append) = appends.get(place as usize).filter(|_| self.view.is_ordered[place as usize]) else {
+                continue;
+            };
+            seen[place as usize] = true;
+            let Some(before) = place.checked_sub(1) else { continue };
+            let earlier = appends[before as usize];
+            if earlier.owner != append.owner || self.view.table.is_ambiguous(before) || seen[before as usize] {
+                continue;
+            }
+            let position = position as u32;
+            self.out.findings.count(AnomalyKind::IncompatibleOrder, 1);
+            let Some((length, reading)) = self.shortest_beyond(key, position) else { continue };
+            let places = vec![
+                (reading.reader, reading.micro, Part::Read),
+                (earlier.owner, earlier.micro(), Part::Write),
+                (append.owner, append.micro(), Part::OverWrite),
+            ];
+            let found = Shown::Read(reading.reader, reading.micro);
+            let candidate = Candidate { size: length, places, expected: Shown::Nothing, found, key };
+            if best.as_ref().is_none_or(|best| candidate < *best) {
+                best = Some(candidate);
+            }
+        }
+        if let Some(best) = best {
+            self.out.findings.show(AnomalyKind::IncompatibleOrder, best);
+        }
+    }
+
+    /// The shortest list that was read and has more than so many elements, and who read it.
+    fn shortest_beyond(&self, key: u32, position: u32) -> Option<(u32, Reading)> {
+        let mut deviants = 0;
+        let lists = self.context.readings(key).iter().map(|reading| {
+            let (list, _, _) = self.list_of(reading, &mut deviants);
+            (list.len() as u32, *reading)
+        });
+        lists.filter(|(length, _)| *length > position).min_by_key(|(length, _)| *length)
+    }
+
     /// Versions that several transactions read before they appended.
     fn lost_updates(&mut self, key: u32, mut updates: Vec<ReadModifyWrite<'_>>) {
         if self.context.mutation.is(Mutant::LostUpdateIdle) {

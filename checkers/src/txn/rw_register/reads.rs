@@ -99,6 +99,7 @@ impl Reads {
                 add(&mut all.counts, kind, count);
             }
             all.uncertain.extend(block.uncertain);
+            all.accesses.also_for_a_while.extend(block.split);
             all.updates.extend(block.updates);
         }
         for is_seen in is_seen {
@@ -129,6 +130,8 @@ struct Block {
     updates: Vec<Update>,
     /// Transactions in doubt whose values were read.
     seen: Vec<TxnId>,
+    /// Reads of values that were also written for a while.
+    split: Vec<(TxnId, u32)>,
 }
 
 /// From where a value may come.
@@ -241,16 +244,22 @@ impl Judge<'_> {
     }
 
     /// Takes the good explanations, if there are any: then it is no anomaly. Else the bad one that is there.
-    fn source(&self, id: TxnId, place: u32, key: u32, value: u32) -> Source {
-        let entries = if value == NOBODYS { &[] } else { self.writers.of_value(key, value) };
+    fn source(&mut self, id: TxnId, place: u32, key: u32, value: u32) -> Source {
+        let (writers, mutation) = (self.writers, self.mutation);
+        let entries = if value == NOBODYS { &[] } else { writers.of_value(key, value) };
         let all_count = self.txns.len() as TxnId;
         let is_good = |entry: &&Entry| {
-            entry.txn != id && entry.txn < all_count && (entry.is_last() || self.mutation.is(Mutant::IntermediateFits))
+            entry.txn != id && entry.txn < all_count && (entry.is_last() || mutation.is(Mutant::IntermediateFits))
         };
+        let is_for_a_while = |entry: &Entry| entry.txn != id && entry.txn < all_count && !entry.is_last();
+        let is_split = entries.iter().any(is_for_a_while);
         let mut good = entries.iter().filter(is_good).map(|entry| entry.txn);
         let is_nil = value == ValueId::NIL.number();
         match (good.next(), is_nil) {
-            (None, true) => return Source::One(INITIAL),
+            (None, true) => {
+                self.split(is_split, id, place);
+                return Source::One(INITIAL);
+            }
             (Some(_), true) if self.mutation.is(Mutant::NilAlwaysInitial) => return Source::One(INITIAL),
             (Some(writer), _) => {
                 let mut candidates = vec![writer];
@@ -262,6 +271,7 @@ impl Judge<'_> {
                 if is_nil {
                     candidates.push(INITIAL);
                 }
+                self.split(is_split, id, place);
                 return if candidates.len() == 1 { Source::One(writer) } else { Source::Several(candidates) };
             }
             (None, false) => {}
@@ -277,6 +287,12 @@ impl Judge<'_> {
             Some(_) if self.mutation.is(Mutant::FailedFits) => Source::One(INITIAL),
             Some(failed) => Source::Bad(AnomalyKind::G1a, of(failed)),
             None => Source::Bad(AnomalyKind::GarbageRead, None),
+        }
+    }
+
+    fn split(&mut self, is_split: bool, id: TxnId, place: u32) {
+        if is_split && self.block.split.last() != Some(&(id, place)) {
+            self.block.split.push((id, place));
         }
     }
 

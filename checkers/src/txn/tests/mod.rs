@@ -1,5 +1,6 @@
 //! Every level by brute force from its definition, simulated stores, and the examples of the literature.
 
+mod differential;
 #[path = "../../../examples/txn_bench/generate.rs"]
 mod generate;
 mod lattice;

@@ -27,10 +27,12 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
         "duplicate-elements" => micros.iter().any(|(_, (txn, place))| {
             txn.read(*place).is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at])))
         }),
-        "incompatible-order" => any_two(&micros, |a, b| {
-            let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
-            key == other && !one.starts_with(&two) && !two.starts_with(&one)
-        }),
+        "incompatible-order" => {
+            any_two(&micros, |a, b| {
+                let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
+                key == other && !one.starts_with(&two) && !two.starts_with(&one)
+            }) || has_own_order_broken(&micros)
+        }
         "garbage-read" => micros.iter().any(|(_, micro)| is_garbage(history, micro)),
         "non-repeatable-read" => any_two(&micros, |a, b| {
             let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
@@ -40,6 +42,22 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
         _ => return Err("it is not shown by micro-operations alone, or by those of predicates".to_owned()),
     };
     if holds { Ok(()) } else { Err("the micro-operations that are named do not show it".to_owned()) }
+}
+
+/// Whether a read has an append of a transaction, and none of what that had appended to the key just before it, or later.
+fn has_own_order_broken(micros: &[(Role, Micro<'_>)]) -> bool {
+    let of = |wanted: Role| micros.iter().find(|(role, _)| *role == wanted).map(|(_, micro)| *micro);
+    let (Some(read), Some(first), Some(second)) = (of(Role::Read), of(Role::Write), of(Role::OverWrite)) else {
+        return false;
+    };
+    let (Some((key, list)), Some(a), Some(b)) =
+        (read.0.read(read.1), first.0.written(first.1), second.0.written(second.1))
+    else {
+        return false;
+    };
+    let place = |value: ValueId| list.iter().position(|&other| other == value);
+    let is_own = first.0.invoked == second.0.invoked && first.1 < second.1 && a.0 == key && b.0 == key;
+    is_own && place(b.1).is_some_and(|later| place(a.1).is_none_or(|earlier| earlier > later))
 }
 
 fn is_read(role: Role) -> bool {

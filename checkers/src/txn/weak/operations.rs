@@ -1,5 +1,7 @@
 //! Transactions taken apart: each read and each write is a unit of its own, in the order of the program.
 
+use rustc_hash::FxHashSet;
+
 use super::units::{NONE, Sessions};
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::meter::{Meter, Spent};
@@ -32,7 +34,9 @@ impl Operations {
         meter.take_bytes(count as u64 * 64)?;
         // By transaction: its last operation, or the last before it in its session.
         let mut last = vec![NONE; whole.len()];
-        let (first, parts) = parts(whole);
+        let seen = seen_in_doubt(txns, whole);
+        // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
+        let (first, parts) = parts(whole, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
         let unit_of = |id: TxnId, key: u32| {
             let (start, end) = (first[id as usize] as usize, first[id as usize + 1] as usize);
             let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
@@ -54,7 +58,9 @@ impl Operations {
                 match parts[unit as usize] {
                     Part::Write(write) => all.accesses.push(&[], &[write], true),
                     Part::Read(read) => {
+                        let is_split = whole.also_for_a_while.binary_search(&(id, read.micro)).is_ok();
                         let writer = match read.writer {
+                            _ if is_split => UNKNOWN,
                             INITIAL => INITIAL,
                             writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
                                 unit_of(writer, read.key).unwrap_or(UNKNOWN)
@@ -116,14 +122,23 @@ impl Part {
 
 /// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
 /// end of the last.
-fn parts(whole: &Accesses) -> (Vec<u32>, Vec<Part>) {
+/// Writes of transactions in doubt that somebody saw: transaction and key.
+fn seen_in_doubt(txns: &Txns<'_>, whole: &Accesses) -> FxHashSet<(TxnId, u32)> {
+    let is_doubtful = |id: TxnId| (id as usize) < whole.len() && !txns.is_ok(id);
+    let reads = (0..whole.len() as TxnId).flat_map(|id| whole.reads(id));
+    let read = reads.filter(|read| is_doubtful(read.writer)).map(|read| (read.writer, read.key));
+    let ordered = whole.versions.iter().enumerate().flat_map(|(key, ids)| ids.iter().map(move |&id| (id, key as u32)));
+    read.chain(ordered.filter(|&(id, _)| is_doubtful(id))).collect()
+}
+
+fn parts(whole: &Accesses, happened: impl Fn(TxnId, &Write) -> bool) -> (Vec<u32>, Vec<Part>) {
     let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
     for id in 0..whole.len() as TxnId {
         let start = parts.len();
         first.push(start as u32);
         if whole.committed[id as usize] {
             parts.extend(whole.reads(id).iter().copied().map(Part::Read));
-            parts.extend(whole.writes(id).iter().copied().map(Part::Write));
+            parts.extend(whole.writes(id).iter().filter(|write| happened(id, write)).copied().map(Part::Write));
             parts[start..].sort_by_key(Part::micro);
         }
     }

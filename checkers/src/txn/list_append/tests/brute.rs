@@ -178,6 +178,21 @@ impl OfKey<'_> {
         }
     }
 
+    /// Whether a transaction's append has a place and the one before it has none, or a later one.
+    fn has_own_order_broken(&self) -> bool {
+        let (placed, _) = self.order();
+        let at = |element: &Value| placed.iter().position(|other| other == element);
+        self.appends.iter().any(|(txn, micro, element)| {
+            let own = self.appends.iter().filter(|(other, earlier, _)| other == txn && earlier < micro);
+            let before = own.max_by_key(|(_, earlier, _)| *earlier);
+            let Some((_, _, before)) = before.filter(|(.., before)| self.writer(before).is_some()) else {
+                return false;
+            };
+            self.writer(element).is_some()
+                && at(element).is_some_and(|place| at(before).is_none_or(|before| before > place))
+        })
+    }
+
     fn contents(&self, count: &mut impl FnMut(AnomalyKind, usize)) {
         use AnomalyKind::*;
         let of = |is_it: &dyn Fn(&Read) -> bool| self.reads.iter().filter(|read| is_it(read)).count();
@@ -190,7 +205,7 @@ impl OfKey<'_> {
         };
         count(G1b, of(&ends_between));
         let is_contradicted = self.reads.iter().any(|a| self.reads.iter().any(|b| contradict(&a.list, &b.list)));
-        count(IncompatibleOrder, usize::from(is_contradicted));
+        count(IncompatibleOrder, usize::from(is_contradicted || self.is_clean && self.has_own_order_broken()));
         let mut dirty: Vec<Value> = Vec::new();
         for read in &self.reads {
             for (at, element) in read.list.iter().enumerate() {

@@ -64,6 +64,7 @@ fn every_mutant_is_noticed() {
         FutureIdle,
         FutureAnytime,
         LostUpdateIdle,
+        OwnOrderIdle,
         LostUpdateAlone,
         FirstWriterTaken,
         LastReadersForgotten,

@@ -55,6 +55,10 @@ fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
         ("duplicate-elements", [Role::Read, ..]) => {
             list(0).iter().filter(|item| Some(item.to_string()) == *found).count() > 1
         }
+        ("incompatible-order", [Role::Read, Role::Write, Role::OverWrite]) => {
+            let is_own = places[1].transaction == places[2].transaction && places[1].micro < places[2].micro;
+            is_own && index(0, 2).is_some_and(|later| index(0, 1).is_none_or(|earlier| earlier > later))
+        }
         ("incompatible-order", [Role::Read, Role::OtherRead]) => {
             let (a, b) = (list(0), list(1));
             *expected == text(&b) && a.iter().zip(&b).any(|(a, b)| a != b)

@@ -128,10 +128,14 @@ struct Operation {
 pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
     let kept = committed(all);
     let mut operations: Vec<Operation> = Vec::new();
+    let seen: Vec<(usize, u32)> =
+        (0..kept.len()).flat_map(|at| saws(all, &kept, at)).filter_map(|saw| Some((saw.whose?, saw.key))).collect();
     for at in 0..kept.len() {
         let micros = &all[kept[at]].micros;
         for (place, micro) in micros.iter().enumerate() {
+            // Of a transaction in doubt each operation is in doubt: what nobody saw may never have happened.
             if let Micro::W(key, _) = *micro
+                && (!all[kept[at]].doubt || seen.contains(&(at, key)))
                 && !micros[place + 1..].iter().any(|later| matches!(later, Micro::W(other, _) if *other == key))
             {
                 operations.push(Operation { at, place, key, read: None });
