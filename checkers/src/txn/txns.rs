@@ -95,20 +95,6 @@ impl<'h> Txns<'h> {
         }
     }
 
-    /// The same transactions, each in a session of its own: for models that know no sessions.
-    pub fn without_sessions(&self) -> Txns<'h> {
-        Txns {
-            history: self.history,
-            invoked: self.invoked.clone(),
-            ended: self.ended.clone(),
-            session: (0..self.len() as u32).collect(),
-            ok_count: self.ok_count,
-            sessions_count: self.len() as u32,
-            failed: self.failed.clone(),
-            gaps: Vec::new(),
-        }
-    }
-
     /// The history.
     pub fn history(&self) -> &'h History {
         self.history
