@@ -12,13 +12,15 @@
 
 mod measure;
 mod simulated;
+mod text;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schism_checkers::linear::{Linearizable, ModelName};
 use schism_checkers::{Budget, Checker, Gap};
-use schism_history::{History, Import, Keyed, RunFacts, edn, jsonl};
+use schism_history::{History, Keyed, RunFacts};
 use simulated::{Wanted, history};
+use text::Text;
 
 /// A row of the table of figures.
 struct Row {
@@ -72,35 +74,6 @@ const ROWS: &[Row] = &[
     row("h", "one key, unique values, 200 processes", Wanted { operations: 10_000, concurrency: 200, ..BASE }),
     row("i", "one key, unique values, 100 in doubt", Wanted { doubts: 100, ..BASE }),
 ];
-
-/// A format of text.
-#[derive(Clone, Copy)]
-enum Text {
-    Jsonl,
-    Edn,
-}
-
-impl Text {
-    fn write(self, history: &History) -> std::io::Result<tempfile::NamedTempFile> {
-        let file = tempfile::NamedTempFile::new()?;
-        let out = std::io::BufWriter::new(file.as_file());
-        match self {
-            Text::Jsonl => jsonl::write(history, out)?,
-            Text::Edn => edn::write(history, out)?,
-        }
-        Ok(file)
-    }
-
-    fn read(self, file: &tempfile::NamedTempFile) -> Result<History, String> {
-        let reader = std::io::BufReader::new(file.reopen().map_err(|error| error.to_string())?);
-        let import = Import::default();
-        match self {
-            Text::Jsonl => jsonl::read_with(reader, &import).map_err(|error| error.to_string()),
-            Text::Edn => edn::read_from(reader, Keyed::Yes, &import).map_err(|error| error.to_string()),
-        }
-        .map(|(history, _)| history)
-    }
-}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -156,7 +129,7 @@ fn tell(row: &Row, wanted: Wanted, seed: u64, text: Option<Text>) {
         Some(text) => {
             let file = text.write(&history).expect("the folder of temporary files can be written");
             drop(history);
-            measure::measured(|| check(&text.read(&file).expect("it was written so")))
+            measure::measured(|| check(&text.read(&file, Keyed::Yes).expect("it was written so")))
         }
     };
     let count = wanted.keys as f64 * wanted.operations as f64;

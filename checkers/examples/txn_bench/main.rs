@@ -15,10 +15,13 @@ mod lists;
 mod measure;
 mod registers;
 mod solver;
+#[path = "../linear_bench/text.rs"]
+mod text;
 mod weak;
+mod whole;
 
 /// The rows of all engines.
-const TABLES: &[&[Row]] = &[lists::ROWS, registers::ROWS, graph::ROWS, weak::ROWS, solver::ROWS];
+const TABLES: &[&[Row]] = &[lists::ROWS, registers::ROWS, graph::ROWS, weak::ROWS, solver::ROWS, whole::ROWS];
 
 /// A row of the table of figures.
 pub struct Row {
