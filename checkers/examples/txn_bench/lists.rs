@@ -131,15 +131,13 @@ fn act(mops: &mut [Mop], keys: &mut [Alive], left: &mut [Alive]) {
     }
 }
 
-/// Takes the last element off the first longer list that was read.
+/// Takes the last element off the first longer list that was read of a key that the transaction names but once.
 fn shorten(mops: &mut [Mop]) -> bool {
-    for mop in mops {
-        if let Value::List(items) = &mut mop.value
-            && items.len() > 3
-        {
-            items.pop();
-            return true;
-        }
+    let is_alone = |mop: &Mop| mops.iter().filter(|other| other.key == mop.key).count() == 1;
+    let is_long = |mop: &Mop| matches!(&mop.value, Value::List(items) if items.len() > 3);
+    let Some(at) = mops.iter().position(|mop| &*mop.f == "r" && is_alone(mop) && is_long(mop)) else { return false };
+    if let Value::List(items) = &mut mops[at].value {
+        items.pop();
     }
-    false
+    true
 }

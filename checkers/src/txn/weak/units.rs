@@ -57,8 +57,9 @@ impl Sessions {
     }
 }
 
-/// Units by rank: after all that they follow in their session and all that they read from, and else in order of
-/// completion. Where that relation has a cycle, some read points back, and never the order of a session.
+/// Units by rank: after all that they follow in their session and all that they read from, then after those whose versions
+/// are known to be older, and else in order of completion. Where what they follow and read has a cycle, some read points
+/// back, and never the order of a session; where only the known versions close one, some of these point back.
 #[derive(Debug)]
 pub(super) struct Ranked<'a> {
     pub accesses: &'a Accesses,
@@ -81,8 +82,43 @@ pub(super) struct Ranked<'a> {
 impl<'a> Ranked<'a> {
     /// Numbers them. Linear.
     pub fn of(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+        let is_in = |id: u32| (id as usize) < accesses.len() && accesses.committed[id as usize];
+        let (ids, is_cyclic) = topological(accesses.len(), is_in, |id, at| match at {
+            0 => Some(sessions.before[id as usize]),
+            at => accesses.reads(id).get(at as usize - 1).map(|read| read.writer),
+        });
+        let ranked = Ranked::by(ids, is_cyclic, accesses, sessions);
+        // Orders of versions that point back are looked at in windows of ranks that they span. Transactions overlap, and
+        // on keys in much use such windows would run together into a few that span all; so few should point back.
+        let edges = ranked.version_edges();
+        if edges.iter().all(|&(from, to, _)| from < to) {
+            return ranked;
+        }
+        let older = Older::of(&edges, ranked.ids.len());
+        let (ranks, _) =
+            topological(ranked.ids.len(), |rank| rank != NONE, |rank, at| ranked.follows(&older, rank, at));
+        let ids = ranks.iter().map(|&rank| ranked.ids[rank as usize]).collect();
+        Ranked::by(ids, is_cyclic, accesses, sessions)
+    }
+
+    /// Whom a unit follows, one after another, those with older versions among them; [`NONE`] for nobody.
+    fn follows(&self, older: &Older, rank: u32, at: u32) -> Option<u32> {
+        let reads = self.accesses.reads(self.ids[rank as usize]);
+        match at.checked_sub(1) {
+            None => Some(self.before[rank as usize]),
+            Some(at) => match reads.get(at as usize) {
+                Some(read) => match self.source(rank, read.writer) {
+                    Source::Unit(writer) => Some(writer),
+                    _ => Some(NONE),
+                },
+                None => older.of_unit(rank).get(at as usize - reads.len()).copied(),
+            },
+        }
+    }
+
+    /// With these ids in this order.
+    fn by(ids: Vec<u32>, is_cyclic: bool, accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
         let count = accesses.len();
-        let (ids, is_cyclic) = topological(accesses, sessions);
         let mut ranks = vec![NONE; count];
         for (rank, &id) in ids.iter().enumerate() {
             ranks[id as usize] = rank as u32;
@@ -179,11 +215,45 @@ impl<'a> Ranked<'a> {
     }
 }
 
+/// Whose versions are known to be older, by unit.
+struct Older {
+    starts: Vec<u32>,
+    units: Vec<u32>,
+}
+
+impl Older {
+    fn of(edges: &[(u32, u32, u32)], count: usize) -> Older {
+        let mut starts = vec![0u32; count + 1];
+        edges.iter().for_each(|&(_, to, _)| starts[to as usize] += 1);
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        let mut units = vec![0u32; edges.len()];
+        for &(from, to, _) in edges {
+            let place = &mut starts[to as usize];
+            units[*place as usize] = from;
+            *place += 1;
+        }
+        starts.rotate_right(1);
+        starts[0] = 0;
+        Older { starts, units }
+    }
+
+    fn of_unit(&self, rank: u32) -> &[u32] {
+        let rank = rank as usize;
+        &self.units[self.starts[rank] as usize..self.starts[rank + 1] as usize]
+    }
+}
+
 /// Components of those that follow each other, each after all that it follows, and within one by number, so that the
-/// order of sessions never points back; and whether any has more than one. Tarjan, without recursion.
-fn topological(accesses: &Accesses, sessions: &Sessions) -> (Vec<u32>, bool) {
-    let count = accesses.len();
-    let is_in = |id: u32| (id as usize) < count && accesses.committed[id as usize];
+/// order of sessions never points back; and whether any has more than one. `follows` says whom one follows, one after
+/// another, until there is nobody left. Tarjan, without recursion.
+fn topological(
+    count: usize,
+    is_in: impl Fn(u32) -> bool,
+    follows: impl Fn(u32, u32) -> Option<u32>,
+) -> (Vec<u32>, bool) {
     let (mut index, mut low) = (vec![NONE; count], vec![0u32; count]);
     let mut is_done = vec![false; count];
     let (mut next_index, mut is_cyclic) = (0, false);
@@ -201,13 +271,8 @@ fn topological(accesses: &Accesses, sessions: &Sessions) -> (Vec<u32>, bool) {
                 next_index += 1;
                 waiting.push(*id);
             }
-            let reads = accesses.reads(*id);
-            let follows = match at {
-                0 => Some(sessions.before[this]),
-                at => reads.get(at as usize - 1).map(|read| read.writer),
-            };
             *next += 1;
-            if let Some(follows) = follows {
+            if let Some(follows) = follows(this as u32, at) {
                 if !is_in(follows) {
                     continue;
                 }
