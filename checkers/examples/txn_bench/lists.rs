@@ -50,6 +50,8 @@ fn run(seed: u64, count: usize, appends_per_key: usize, is_broken: bool) -> Line
 struct Alive {
     key: i64,
     elements: Vec<Value>,
+    /// By element: how many transactions had ended when its own did; never for one in doubt.
+    ended_at: Vec<usize>,
     appended: i64,
 }
 
@@ -60,17 +62,18 @@ pub fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool)
         let op = Op::new(Process::Client(process), kind, F::Txn, Value::Txn(Box::new(mops)));
         builder.push(op).expect("each process has one transaction at a time");
     };
-    let alive = |key: i64| Alive { key, elements: Vec::new(), appended: 0 };
+    let alive = |key: i64| Alive { key, elements: Vec::new(), ended_at: Vec::new(), appended: 0 };
     let mut keys: Vec<Alive> = (0..KEYS_ALIVE as i64).map(alive).collect();
     let mut left: Vec<Alive> = (0..LEFT).map(|_| alive(-1)).collect();
     let mut keys_count = KEYS_ALIVE as i64;
-    let mut workers: Vec<(u32, Option<Vec<Mop>>)> = (0..PROCESSES as u32).map(|process| (process, None)).collect();
+    let mut workers: Vec<(u32, usize, Option<Vec<Mop>>)> =
+        (0..PROCESSES as u32).map(|process| (process, 0, None)).collect();
     let mut processes_count = PROCESSES as u32;
     let mut broken_at = if is_broken { count / 2 } else { usize::MAX };
     let mut made = 0;
     while made < count {
         let worker = random.random_range(0..PROCESSES);
-        let (process, asked) = (workers[worker].0, workers[worker].1.take());
+        let (process, begun_at, asked) = (workers[worker].0, workers[worker].1, workers[worker].2.take());
         let Some(mut mops) = asked else {
             let mops: Vec<Mop> = (0..random.random_range(1..=4)).map(|_| ask(&mut random, &mut keys)).collect();
             for key in keys.iter_mut().take(KEYS_ALIVE) {
@@ -81,13 +84,13 @@ pub fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool)
                 }
             }
             push(process, Kind::Invoke, mops.clone());
-            workers[worker].1 = Some(mops);
+            (workers[worker].1, workers[worker].2) = (made, Some(mops));
             continue;
         };
         made += 1;
         let dice = random.random_range(0..100);
         if dice >= 6 {
-            act(&mut mops, &mut keys, &mut left);
+            act(&mut mops, &mut keys, &mut left, if dice == 6 { usize::MAX } else { made });
         }
         match dice {
             0..5 => push(process, Kind::Fail, mops),
@@ -97,7 +100,7 @@ pub fn history(seed: u64, count: usize, appends_per_key: usize, is_broken: bool)
                 processes_count += 1;
             }
             _ => {
-                if made > broken_at && shorten(&mut mops) {
+                if made > broken_at && shorten(&mut mops, &keys, begun_at) {
                     broken_at = usize::MAX;
                 }
                 push(process, Kind::Ok, mops);
@@ -119,25 +122,31 @@ fn ask(random: &mut ChaCha8Rng, keys: &mut [Alive]) -> Mop {
 }
 
 /// Does a transaction, which may have asked for keys that are no longer in use.
-fn act(mops: &mut [Mop], keys: &mut [Alive], left: &mut [Alive]) {
+fn act(mops: &mut [Mop], keys: &mut [Alive], left: &mut [Alive], ended_at: usize) {
     for mop in mops {
         let is_it = |alive: &&mut Alive| mop.key == Key::Int(alive.key);
         let Some(alive) = keys.iter_mut().chain(left.iter_mut()).find(is_it) else { continue };
         if &*mop.f == "append" {
             alive.elements.push(mop.value.clone());
+            alive.ended_at.push(ended_at);
         } else {
             mop.value = Value::list(alive.elements.clone());
         }
     }
 }
 
-/// Takes the last element off the first longer list that was read of a key that the transaction names but once.
-fn shorten(mops: &mut [Mop]) -> bool {
+/// Makes a read too short for certain: of a key in use that the transaction names but once, the newest element is missed
+/// whose transaction had ended before this one began.
+fn shorten(mops: &mut [Mop], keys: &[Alive], begun_at: usize) -> bool {
     let is_alone = |mop: &Mop| mops.iter().filter(|other| other.key == mop.key).count() == 1;
-    let is_long = |mop: &Mop| matches!(&mop.value, Value::List(items) if items.len() > 3);
-    let Some(at) = mops.iter().position(|mop| &*mop.f == "r" && is_alone(mop) && is_long(mop)) else { return false };
+    let kept = mops.iter().enumerate().filter(|(_, mop)| &*mop.f == "r" && is_alone(mop)).find_map(|(at, mop)| {
+        let alive = keys.iter().find(|alive| mop.key == Key::Int(alive.key))?;
+        let newest = alive.ended_at.iter().rposition(|&ended_at| ended_at <= begun_at)?;
+        (newest > 3).then_some((at, newest))
+    });
+    let Some((at, length)) = kept else { return false };
     if let Value::List(items) = &mut mops[at].value {
-        items.pop();
+        items.truncate(length);
     }
     true
 }
