@@ -107,6 +107,14 @@ kinds! {
     DirtyUpdate = "dirty-update", "a committed write lies over an aborted one";
     /// Two committed transactions read one version of a key and wrote the key.
     LostUpdate = "lost-update", "two transactions read the same version and both wrote it";
+    /// A cycle of one rw and of ww, all of one key (Adya, G-cursor).
+    GCursor = "G-cursor", "a transaction read a key and wrote it, and somebody wrote it in between";
+    /// Two writers of a key of which neither saw the other, or another break of update atomicity (Cerone et al.).
+    NotUpdateAtomic = "not-update-atomic", "a transaction missed a write of somebody whom it had read from or written over";
+    /// A cycle with one rw, which leaves a read that is not before what the cycle comes back to (Adya, G-monotonic).
+    GMonotonic = "G-monotonic", "a transaction saw another, and then read something older than that, or than what that depends on";
+    /// A cycle of reads' snapshots with several rw (Adya, G-MSR).
+    GMsr = "G-MSR", "snapshots of single reads, none of which goes back within its transaction, have no order";
     /// A cycle of two rw between two transactions.
     WriteSkew = "write-skew", "two transactions each wrote over what the other had read";
     /// Two writers, two readers, each of which saw another writer alone.

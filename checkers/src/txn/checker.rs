@@ -6,6 +6,7 @@
 //! was found that it forbids and an engine that could have refuted it (or a stronger one) ran to its end; which ones these are
 //! stands in `settle`.
 
+mod conflicts;
 mod evidence;
 mod settle;
 mod singles;
@@ -95,7 +96,7 @@ impl Checker for TxnChecker {
             });
         }
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
-        let ww = if self.may_need_known_order() { inferred.ww_edges() } else { Vec::new() };
+        let ww = inferred.ww_edges();
         evidence.take_cycles(&txns, &mut inferred, budget);
         let settled = settle::by_cycles(self.data, &txns, &inferred, &evidence);
         let mut line = boundary(evidence.kinds, settled);
@@ -105,6 +106,10 @@ impl Checker for TxnChecker {
             let more = evidence.take_axioms(&txns, &inferred, budget);
             line = boundary(evidence.kinds, settled.union(ended(more, &evidence)));
         }
+        if self.wants_unfolded(&line, &inferred, &evidence) {
+            let more = evidence.take_unfolded(&txns, &inferred, &ww, budget);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
         let may_judge = |line: &Boundary, evidence: &Evidence| {
             line.undecided.contains(self.level) && !(evidence.is_timeless && self.level.needs_realtime())
         };
@@ -113,7 +118,12 @@ impl Checker for TxnChecker {
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
         if may_judge(&line, &evidence) {
-            let more = solve::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
+            let more = conflicts::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
+        if may_judge(&line, &evidence) {
+            let ww = if self.may_need_known_order() { &ww[..] } else { &[] };
+            let more = solve::decide(self.level, &txns, &inferred, ww, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
         self.told(&txns, Some(&inferred), evidence, &line)
@@ -149,6 +159,17 @@ impl TxnChecker {
         let is_open = line.undecided.contains(self.level);
         let others_are_open = settle::BY_AXIOMS.iter().any(|level| line.undecided.contains(*level));
         others_are_open && (is_open || !evidence.kinds.is_empty())
+    }
+
+    /// Whether a look inside of transactions is worth its while: as for the weak levels, and only where reads are of committed
+    /// versions and information does not flow in circles; else these models are ruled out anyway.
+    fn wants_unfolded(&self, line: &Boundary, inferred: &Inferred<'_>, evidence: &Evidence) -> bool {
+        let is_sound = evidence.cycles_ended && !evidence.has_predicates && inferred.uncertain().is_empty();
+        let is_open = |level: &Level| line.undecided.contains(*level);
+        is_sound
+            && !line.ruled_out.contains(Level::ReadCommitted)
+            && settle::BY_UNFOLDED.iter().any(is_open)
+            && (is_open(&self.level) || !evidence.kinds.is_empty())
     }
 
     fn told(&self, txns: &Txns<'_>, inferred: Option<&Inferred<'_>>, evidence: Evidence, line: &Boundary) -> Finding {

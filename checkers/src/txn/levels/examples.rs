@@ -125,6 +125,34 @@ pub const EXAMPLES: &[Example] = &[
         Level::StrictSerializable,
         r#"0:[["r","x",null],["w","x",1]]( 1:[["r","x",null],["w","x",2]]( 0) 1)"#,
     ),
+    Example {
+        level: Level::CursorStability,
+        ..lists(
+            AnomalyKind::GCursor,
+            r#"0:[["r","x",[]],["append","x",2]]( 1:[["append","x",1]]( 2:[["r","x",[1,2]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::UpdateAtomic,
+        ..lists(
+            AnomalyKind::NotUpdateAtomic,
+            r#"0:[["r","y",[]],["append","x",2]]( 1:[["append","y",1],["append","x",1]]( 2:[["r","x",[1,2]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::MonotonicView,
+        ..lists(
+            AnomalyKind::GMonotonic,
+            r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::MonotonicSnapshotRead,
+        ..lists(
+            AnomalyKind::GMsr,
+            r#"0:[["append","x",1]]( 1:[["append","y",1]]( 2:[["r","x",[1]],["r","y",[]]] 3:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+        )
+    },
     lists(
         AnomalyKind::WriteSkew,
         r#"0:[["r","x",[]],["r","y",[]],["append","x",1]]( 1:[["r","x",[]],["r","y",[]],["append","y",1]]( 0) 1)"#,

@@ -107,17 +107,17 @@ levels! {
     CursorStability {
         name: "PL-CS", aliases: ["cursor-stability"],
         about: "what a transaction reads of a key and writes again, nobody writes in between", source: ADYA,
-        adds: [LostUpdate], implies: [ReadCommitted: ADYA]
+        adds: [LostUpdate, GCursor], implies: [ReadCommitted: ADYA]
     }
     MonotonicView {
         name: "PL-2L", aliases: ["monotonic-view"],
         about: "once a transaction saw another, it sees nothing older than that, nor than what that depends on",
-        source: ADYA, adds: [], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
+        source: ADYA, adds: [GMonotonic], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
     }
     MonotonicSnapshotRead {
         name: "PL-MSR", aliases: ["monotonic-snapshot-read"],
         about: "each read sees a snapshot of what was committed, and snapshots do not go back within a transaction",
-        source: ADYA, adds: [], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
+        source: ADYA, adds: [GMsr], implies: [MonotonicView: ADYA]
     }
     ConsistentView {
         name: "PL-2+", aliases: ["consistent-view"],
@@ -164,7 +164,7 @@ levels! {
     UpdateAtomic {
         name: "update-atomic", aliases: [],
         about: "read atomic, and of two writers of a key one saw the other", source: CERONE,
-        adds: [LostUpdate], implies: [ReadAtomic: CERONE]
+        adds: [NotUpdateAtomic], implies: [ReadAtomic: CERONE, CursorStability: ARGUED]
     }
     ParallelSnapshotIsolation {
         name: "parallel-snapshot-isolation", aliases: ["psi"],

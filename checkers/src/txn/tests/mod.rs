@@ -10,4 +10,5 @@ mod plain;
 mod singles;
 mod small;
 mod stores;
+mod unfolded;
 mod verified;

@@ -1,0 +1,258 @@
+//! What shows inside of transactions, and every named way to break the search of it, against brute force from the definitions.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use schism_history::{History, notation};
+
+use super::generate::Data;
+use super::orders::{Column, Level, judge};
+use super::plain::Plain;
+use super::small::small;
+use crate::Budget;
+use crate::linear::mutant::Mutation;
+use crate::txn::edge::EdgeKind;
+use crate::txn::graph::unfolded::{Mutant, Phenomenon, Told, Unfolded, Verdict, run};
+use crate::txn::list_append;
+use crate::txn::meter::Meter;
+use crate::txn::rw_register::{self, VersionSources};
+use crate::txn::txns::Txns;
+
+const MUTANTS: &[Mutant] = &[
+    Mutant::LaterSeen,
+    Mutant::WritesUnseen,
+    Mutant::OneStep,
+    Mutant::OwnVersionIsAnother,
+    Mutant::InitialForgotten,
+    Mutant::NextIsEnough,
+    Mutant::ReadNotVisible,
+    Mutant::OverwrittenNotVisible,
+    Mutant::OneAntiDependency,
+    Mutant::LeavesEarlier,
+    Mutant::UnknownForgotten,
+    Mutant::GivenForgotten,
+];
+
+fn level(phenomenon: Phenomenon) -> Level {
+    match phenomenon {
+        Phenomenon::Cursor => Level::CursorStability,
+        Phenomenon::Update => Level::UpdateAtomic,
+        Phenomenon::Monotonic => Level::MonotonicView,
+        Phenomenon::Snapshot => Level::MonotonicSnapshotRead,
+    }
+}
+
+/// A history without G1, the answer of brute force, and what the engines of data say of it.
+struct Case {
+    history: History,
+    data: Data,
+    column: Column,
+}
+
+fn cases(data: Data, seed: u64, rounds: usize) -> Vec<Case> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let made = (0..rounds).filter_map(|round| {
+        let history = small(&mut random, data, if round % 8 == 0 { 6 } else { 5 });
+        let column = judge(&Plain::of(&history))?;
+        (column.get(Level::Pl2) == Some(true)).then_some(Case { history, data, column })
+    });
+    made.collect()
+}
+
+/// What is said, but for phenomena that reads which are not listed may show; `None` where who read what is not certain.
+fn said(case: &Case, mutation: Mutation<Mutant>) -> Option<Unfolded> {
+    let txns = Txns::of(&case.history);
+    let mut meter = Meter::new(&Budget::default());
+    let (accesses, edges) = match case.data {
+        Data::Lists => {
+            let lists = list_append::infer(&txns, &mut meter);
+            (lists.accesses, lists.edges)
+        }
+        Data::Registers => {
+            let registers = rw_register::infer(&txns, &VersionSources::default(), &mut meter);
+            if !registers.uncertain.is_empty() {
+                return None;
+            }
+            (registers.accesses, registers.edges)
+        }
+    };
+    let mut found = run(&txns, &accesses, &edges, &mut meter, mutation);
+    assert!(!found.spent);
+    for (phenomenon, verdict) in Phenomenon::ALL.into_iter().zip(&mut found.verdicts) {
+        if *verdict == Verdict::Absent && accesses.has_unlisted_reads && phenomenon.needs_all_reads() {
+            *verdict = Verdict::Open;
+        }
+    }
+    Some(found)
+}
+
+/// How many anti-dependencies a cycle has, and whether it is one.
+fn over_count(told: &Told) -> usize {
+    let links = &told.links;
+    let mut seen = Vec::new();
+    for (place, link) in links.iter().enumerate() {
+        assert_eq!(link.edge.to, links[(place + 1) % links.len()].edge.from, "{told:?}");
+        assert!(!seen.contains(&link.edge.from), "{told:?}");
+        seen.push(link.edge.from);
+    }
+    links.iter().filter(|link| link.edge.kind == EdgeKind::Rw).count()
+}
+
+/// What is wrong with what was said, if anything.
+fn fault(case: &Case, said: &Unfolded) -> Option<String> {
+    for (phenomenon, verdict) in Phenomenon::ALL.into_iter().zip(&said.verdicts) {
+        let Some(holds) = case.column.get(level(phenomenon)) else { continue };
+        let wrong = match verdict {
+            Verdict::Found(told) => {
+                let count = over_count(told);
+                holds || (count == 1) == (phenomenon == Phenomenon::Snapshot)
+            }
+            Verdict::Absent => !holds,
+            Verdict::Open => false,
+        };
+        if wrong {
+            return Some(format!("{phenomenon:?} {verdict:?} {holds} {}", notation::write(&case.history)));
+        }
+    }
+    None
+}
+
+/// By phenomenon: how often it was found, shown to be absent, and neither although brute force decides.
+fn counts(cases: &[Case]) -> [[usize; 3]; 4] {
+    let mut counts = [[0; 3]; 4];
+    for case in cases {
+        let Some(said) = said(case, Mutation::default()) else { continue };
+        if let Some(fault) = fault(case, &said) {
+            panic!("{fault}");
+        }
+        let is_monotonic = matches!(said.verdicts[2], Verdict::Found(_));
+        for (place, (phenomenon, verdict)) in Phenomenon::ALL.into_iter().zip(&said.verdicts).enumerate() {
+            let is_decided = case.column.get(level(phenomenon)).is_some();
+            match verdict {
+                Verdict::Found(_) => counts[place][0] += 1,
+                Verdict::Absent => counts[place][1] += 1,
+                Verdict::Open if is_decided && !(place == 3 && is_monotonic) => counts[place][2] += 1,
+                Verdict::Open => {}
+            }
+        }
+    }
+    counts
+}
+
+#[test]
+fn lists_are_as_by_brute_force() {
+    let counts = counts(&cases(Data::Lists, 71, 8_000));
+    println!("{counts:?}");
+    for [found, absent, open] in counts {
+        assert!(found >= 10 && absent >= 1_000 && open * 10 < absent, "{counts:?}");
+    }
+}
+
+#[test]
+fn registers_are_as_by_brute_force() {
+    let counts = counts(&cases(Data::Registers, 72, 8_000));
+    println!("{counts:?}");
+    for [_, absent, open] in counts {
+        assert!(absent >= 1_000 && open * 2 < absent, "{counts:?}");
+    }
+}
+
+/// Histories of a few lists in which one kind of phenomenon shows, made for mutants that chance seldom meets; and how many
+/// steps the shortest cycle has.
+const MADE: &[(Phenomenon, usize, &str)] = &[
+    (Phenomenon::Cursor, 2, r#"0:[["r","x",[]],["append","x",2]]( 1:[["append","x",1]]( 2:[["r","x",[1,2]]] 0) 1)"#),
+    (
+        Phenomenon::Cursor,
+        2,
+        r#"0:[["r","x",[]],["append","x",3]]( 1:[["append","x",1]]( 4:[["append","x",2]]( 2:[["r","x",[1,2,3]]] 3:[["r","y",[]],["append","y",2]]( 5:[["append","y",1]]( 0) 1) 4) 3) 5) 2:[["r","y",[1,2]]]"#,
+    ),
+    (
+        Phenomenon::Update,
+        3,
+        r#"0:[["r","y",[]],["append","x",2]]( 1:[["append","y",1]]( 3:[["r","y",[1]],["append","y",2],["append","x",1]]( 2:[["r","x",[1,2]],["r","y",[1,2]]] 0) 1) 3)"#,
+    ),
+    (
+        Phenomenon::Monotonic,
+        3,
+        r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+    ),
+    (
+        Phenomenon::Monotonic,
+        3,
+        r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["append","y",2],["r","x",[]]] 0) 1) 3:[["r","y",[1,2]]]"#,
+    ),
+    (
+        Phenomenon::Snapshot,
+        4,
+        r#"0:[["append","x",1]]( 1:[["append","y",1]]( 2:[["r","x",[1]],["r","y",[]]] 3:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+    ),
+];
+
+/// As those, in which none of them shows.
+const KEPT: &[&str] = &[
+    r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["r","x",[]],["r","y",[1]]] 0) 1)"#,
+    r#"0:[["append","x",1]]( 1:[["append","y",1]]( 2:[["r","x",[1]],["r","y",[]]] 3:[["r","x",[]],["r","y",[1]]] 0) 1)"#,
+    r#"0:[["r","x",[]],["append","x",1]] 1:[["append","x",2]] 2:[["r","x",[1,2]]]"#,
+];
+
+fn made(line: &str) -> Case {
+    let history = notation::parse(&line.replace(":[[", ":txn=[[")).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let column = judge(&Plain::of(&history)).expect("it is small");
+    Case { history, data: Data::Lists, column }
+}
+
+/// What is wrong with the made histories.
+fn made_fault(mutation: Mutation<Mutant>) -> Option<String> {
+    for &(phenomenon, length, line) in MADE {
+        let case = made(line);
+        let said = said(&case, mutation)?;
+        let place = Phenomenon::ALL.iter().position(|&other| other == phenomenon)?;
+        match &said.verdicts[place] {
+            Verdict::Found(told) if told.links.len() == length && told.shortest => {}
+            other => return Some(format!("{phenomenon:?} {other:?}: {line}")),
+        }
+        if let Some(fault) = fault(&case, &said) {
+            return Some(fault);
+        }
+    }
+    for line in KEPT {
+        let case = made(line);
+        let said = said(&case, mutation)?;
+        if said.verdicts[2..].iter().any(|verdict| *verdict != Verdict::Absent) {
+            return Some(format!("{:?}: {line}", said.verdicts));
+        }
+    }
+    None
+}
+
+#[test]
+fn the_shortest_is_found() {
+    assert_eq!(made_fault(Mutation::default()), None);
+    assert!(made_fault(Mutation::of(Mutant::FirstIsShortest)).is_some());
+}
+
+#[test]
+fn mutants_are_noticed() {
+    let all: Vec<Case> = cases(Data::Lists, 73, 6_000).into_iter().chain(cases(Data::Registers, 74, 3_000)).collect();
+    for &mutant in MUTANTS {
+        let mutation = Mutation::of(mutant);
+        let is_noticed = made_fault(mutation).is_some()
+            || all.iter().any(|case| said(case, mutation).is_some_and(|said| fault(case, &said).is_some()));
+        assert!(is_noticed, "{mutant:?} is not noticed");
+    }
+}
+
+#[test]
+fn a_budget_that_ends_says_nothing() {
+    for &(_, _, line) in MADE {
+        let case = made(line);
+        let txns = Txns::of(&case.history);
+        let lists = list_append::infer(&txns, &mut Meter::new(&Budget::default()));
+        for steps_max in 0..40 {
+            let mut meter = Meter::new(&Budget { steps_max, memory_bytes_max: 1 << 30 });
+            let said = run(&txns, &lists.accesses, &lists.edges, &mut meter, Mutation::default());
+            assert_eq!(fault(&case, &said), None);
+        }
+        let mut meter = Meter::new(&Budget { steps_max: 1 << 30, memory_bytes_max: 8 });
+        assert!(run(&txns, &lists.accesses, &lists.edges, &mut meter, Mutation::default()).spent);
+    }
+}
