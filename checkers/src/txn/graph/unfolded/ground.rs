@@ -44,13 +44,6 @@ pub(super) struct Order<'a> {
     is_unknown: bool,
 }
 
-impl Order<'_> {
-    /// All writers.
-    pub fn all(&self) -> impl Iterator<Item = TxnId> + '_ {
-        self.known.iter().chain(&self.tail).copied()
-    }
-}
-
 /// What the searches walk on.
 pub(super) struct Ground<'a> {
     pub txns: &'a Txns<'a>,
@@ -133,7 +126,7 @@ impl<'a> Ground<'a> {
         };
         ground.place_versions();
         let (mut flow, mut over) = (Vec::new(), Vec::new());
-        ground.reads(&mut flow, &mut over, meter)?;
+        ground.dependencies(&mut flow, &mut over, meter)?;
         ground.writes(&mut flow);
         if !mutation.is(Mutant::GivenForgotten) {
             let is_known = |id: TxnId| (id as usize) < count && accesses.committed[id as usize];
@@ -197,7 +190,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Dependencies of reads, and anti-dependencies to whoever wrote the next version.
-    fn reads(&self, flow: &mut Vec<Arc>, over: &mut Vec<Arc>, meter: &mut Meter) -> Result<(), Spent> {
+    fn dependencies(&self, flow: &mut Vec<Arc>, over: &mut Vec<Arc>, meter: &mut Meter) -> Result<(), Spent> {
         for id in (0..self.count() as TxnId).filter(|&id| self.txns.is_ok(id) && self.is_committed(id)) {
             for read in self.accesses.reads(id) {
                 let arc = |from, to, kind| Arc { from, to, place: read.micro, key: read.key, kind };
@@ -209,9 +202,6 @@ impl<'a> Ground<'a> {
                 if let Some(&next) = order.known.get(after as usize) {
                     if next != id {
                         over.push(arc(id, next, EdgeKind::Rw));
-                    } else if self.mutation.is(Mutant::OwnVersionIsAnother) {
-                        let later = order.known.get(after as usize + 1).filter(|&&later| later != id);
-                        over.extend(later.map(|&later| arc(id, later, EdgeKind::Rw)));
                     }
                     continue;
                 }

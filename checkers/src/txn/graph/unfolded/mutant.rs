@@ -10,8 +10,6 @@ pub(crate) enum Mutant {
     WritesUnseen,
     /// Dependencies beyond the nearest are not followed.
     OneStep,
-    /// A read may be followed by its own transaction's version only if nothing else wrote the key.
-    OwnVersionIsAnother,
     /// Of reads of the initial version nothing is said.
     InitialForgotten,
     /// What came between is not looked for where the version that was read has an immediate successor.
