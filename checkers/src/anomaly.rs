@@ -151,10 +151,14 @@ kinds! {
     NotMonotonicWrites = "not-monotonic-writes", "somebody saw a session's later write without its earlier one";
     /// Writes follow reads is broken.
     NotWritesFollowReads = "not-writes-follow-reads", "somebody saw a write without what its session had read before";
-    /// PRAM is broken.
-    NotPram = "not-pram", "no order per session explains what it saw of the others' writes in their order";
-    /// Causal memory is broken.
-    NotCausal = "not-causal", "no order per session explains what it saw, in causal order";
+    /// PRAM as three guarantees of sessions is broken.
+    NotPram = "not-pram", "read your writes, monotonic reads and monotonic writes do not hold together";
+    /// Causal consistency as four guarantees of sessions is broken.
+    NotCausal = "not-causal", "the four guarantees of sessions do not hold together";
+    /// Pipelined RAM of single operations is broken (Lipton, Sandberg).
+    NotPipelinedRam = "not-pipelined-ram", "a process has no order of all writes and its own reads that keeps the order of each process";
+    /// Causal memory of single operations is broken (Ahamad et al.).
+    NotCausalMemory = "not-causal-memory", "a process has no order of all writes and its own reads that keeps causality";
     /// Sequential consistency of single operations is broken.
     NotSequential = "not-sequential", "no order of the single operations keeps the order of each process";
     /// Linearizability of single operations is broken.

@@ -8,6 +8,7 @@
 
 mod conflicts;
 mod evidence;
+mod memories;
 mod settle;
 mod singles;
 mod solve;
@@ -25,6 +26,9 @@ use crate::txn::rw_register::VersionSources;
 use crate::txn::txns::Txns;
 use crate::verdict::{Finding, Gap};
 use evidence::{Evidence, Inferred};
+
+/// In larger histories nobody looks inside of transactions unasked.
+const UNASKED_TXNS_MAX: usize = 200_000;
 
 /// What the transactions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +121,10 @@ impl Checker for TxnChecker {
             let more = singles::judge(self.level, history, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
+        if self.data == Data::RwRegister && self.sources == VersionSources::default() && may_judge(&line, &evidence) {
+            let more = memories::judge(self.level, history, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
         if may_judge(&line, &evidence) {
             let more = conflicts::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
@@ -161,15 +169,16 @@ impl TxnChecker {
         others_are_open && (is_open || !evidence.kinds.is_empty())
     }
 
-    /// Whether a look inside of transactions is worth its while: as for the weak levels, and only where reads are of committed
-    /// versions and information does not flow in circles; else these models are ruled out anyway.
+    /// Whether a look inside of transactions is worth its while: one of its models was asked for, or something was found and it
+    /// is to be told what is still kept (not of large histories, where it takes seconds). And only where reads are of
+    /// committed versions and information does not flow in circles; else these models are ruled out anyway.
     fn wants_unfolded(&self, line: &Boundary, inferred: &Inferred<'_>, evidence: &Evidence) -> bool {
         let is_sound = evidence.cycles_ended && !evidence.has_predicates && inferred.uncertain().is_empty();
         let is_open = |level: &Level| line.undecided.contains(*level);
         is_sound
             && !line.ruled_out.contains(Level::ReadCommitted)
             && settle::BY_UNFOLDED.iter().any(is_open)
-            && (is_open(&self.level) || !evidence.kinds.is_empty())
+            && (is_open(&self.level) || !evidence.kinds.is_empty() && inferred.accesses().len() <= UNASKED_TXNS_MAX)
     }
 
     fn told(&self, txns: &Txns<'_>, inferred: Option<&Inferred<'_>>, evidence: Evidence, line: &Boundary) -> Finding {

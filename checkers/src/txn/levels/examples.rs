@@ -237,6 +237,16 @@ pub const EXAMPLES: &[Example] = &[
         r#"0:[["w","x",1]]( 1:[["r","x",1]] 1:[["w","y",1]] 2:[["r","y",1]] 2:[["r","x",null]] 0)"#,
     ),
     registers(
+        AnomalyKind::NotPipelinedRam,
+        Level::PipelinedRam,
+        r#"3:[["w","x",2]]( 0:[["w","y",1]] 0:[["w","x",1]] 0:[["w","z",1]] 2:[["r","x",2]] 2:[["r","y",null]] 2:[["r","z",1]] 2:[["r","x",2]] 3)"#,
+    ),
+    registers(
+        AnomalyKind::NotCausalMemory,
+        Level::CausalMemory,
+        r#"0:[["w","z",1]]( 1:[["w","x",2]]( 3:[["r","z",1]] 3:[["w","x",1]] 3:[["w","y",1]] 1) 1:[["r","z",null]] 1:[["r","y",1]] 1:[["r","x",2]] 0)"#,
+    ),
+    registers(
         AnomalyKind::NotSequential,
         Level::Sequential,
         r#"0:[["w","x",1]]( 1:[["w","y",1]]( 0) 1) 0:[["r","y",null]]( 1:[["r","x",null]]( 0) 1)"#,

@@ -267,11 +267,21 @@ levels! {
     Sequential {
         name: "sequential", aliases: ["sequentially-consistent"],
         about: "the single operations have an order that keeps the order of each process", source: MEMORY,
-        adds: [NotSequential], implies: [Causal: MEMORY]
+        adds: [NotSequential], implies: [CausalMemory: MEMORY]
+    }
+    CausalMemory {
+        name: "causal-memory", aliases: ["cm"],
+        about: "each process has an order of all writes and its own reads that keeps causality", source: MEMORY,
+        adds: [NotCausalMemory], implies: [Causal: ARGUED, PipelinedRam: MEMORY]
+    }
+    PipelinedRam {
+        name: "pipelined-ram", aliases: ["fifo"],
+        about: "each process has an order of all writes and its own reads that keeps the order of each process", source: MEMORY,
+        adds: [NotPipelinedRam], implies: [Pram: ARGUED]
     }
     Causal {
-        name: "causal", aliases: ["causal-memory"],
-        about: "all four guarantees of sessions together: who sees a write sees what it causally depends on",
+        name: "causal", aliases: [],
+        about: "all four guarantees of sessions together: who sees a write sees what it causally depends on (causal-memory asks more)",
         source: SESSIONS,
         adds: [NotCausal], implies: [WritesFollowReads: SESSIONS, Pram: SESSIONS]
     }
@@ -281,8 +291,8 @@ levels! {
         adds: [NotWritesFollowReads], implies: []
     }
     Pram {
-        name: "PRAM", aliases: ["pipelined-ram", "fifo"],
-        about: "read your writes, monotonic reads and monotonic writes together",
+        name: "PRAM", aliases: [],
+        about: "read your writes, monotonic reads and monotonic writes together (pipelined-ram asks more)",
         source: SESSIONS,
         adds: [NotPram, GarbageRead],
         implies: [MonotonicReads: SESSIONS, MonotonicWrites: SESSIONS, ReadYourWrites: SESSIONS]

@@ -164,6 +164,8 @@ fn the_weakest_models_that_each_kind_rules_out() {
         (NotWritesFollowReads, &[L::WritesFollowReads]),
         (NotPram, &[L::Pram]),
         (NotCausal, &[L::Causal]),
+        (NotPipelinedRam, &[L::PipelinedRam]),
+        (NotCausalMemory, &[L::CausalMemory]),
         (NotSequential, &[L::Sequential]),
         (NotLinearizable, &[L::Linearizable]),
         (NotUpdateSerializable, &[L::UpdateSerializable, L::RepeatableRead]),

@@ -72,6 +72,8 @@ const NOT_VERIFIED: &[&str] = &[
     "not-writes-follow-reads",
     "not-pram",
     "not-causal",
+    "not-pipelined-ram",
+    "not-causal-memory",
     "not-linearizable",
     "internal",
 ];

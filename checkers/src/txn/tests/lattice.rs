@@ -46,6 +46,8 @@ const IMPLIES: &[(Level, &[Level])] = {
         (SessionPrefix, &[Prefix, AxiomaticCausal]),
         (SessionUpdateSerializable, &[UpdateSerializable]),
         (Linearizable, &[Sequential]),
+        (Sequential, &[CausalMemory]),
+        (CausalMemory, &[PipelinedRam]),
     ]
 };
 

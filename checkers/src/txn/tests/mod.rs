@@ -5,6 +5,7 @@ mod differential;
 mod generate;
 mod lattice;
 mod literature;
+mod memories;
 mod orders;
 mod plain;
 mod singles;

@@ -7,7 +7,7 @@
 //! Biswas, Enea, "On the Complexity of Checking Transactional Consistency" (2019).
 
 use super::plain::{Case, Direct, Plain};
-use super::singles;
+use super::{memories, singles};
 
 macro_rules! levels {
     ($($level:ident = $name:literal,)*) => {
@@ -55,6 +55,8 @@ levels! {
     SessionUpdateSerializable = "session-update-serializable",
     Sequential = "sequential",
     Linearizable = "linearizable",
+    PipelinedRam = "pipelined-ram",
+    CausalMemory = "causal-memory",
 }
 
 /// Whether each level holds; `None` where its definition says nothing about such a history.
@@ -86,7 +88,12 @@ pub fn judge(plain: &Plain) -> Option<Column> {
     let linearizable = singles::explained(plain, true);
     holds |= u64::from(linearizable) << Level::Linearizable as u32;
     holds |= u64::from(linearizable || singles::explained(plain, false)) << Level::Sequential as u32;
-    let verdict = |&(level, _): &(Level, &str)| verdict(level, holds >> level as u32 & 1 == 1, direct);
+    let [pipelined, causal] = [false, true].map(|causal| memories::explained(plain, causal));
+    let verdict = |&(level, _): &(Level, &str)| match level {
+        Level::PipelinedRam => pipelined,
+        Level::CausalMemory => causal,
+        _ => verdict(level, holds >> level as u32 & 1 == 1, direct),
+    };
     Some(Column(LEVELS.iter().map(verdict).collect()))
 }
 

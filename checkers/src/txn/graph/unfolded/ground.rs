@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rayon::prelude::*;
 use schism_history::MicroF;
 
 use super::mutant::Mutant;
@@ -76,7 +77,7 @@ pub(super) struct Arcs {
 
 impl Arcs {
     fn new(count: usize, mut all: Vec<Arc>) -> Arcs {
-        all.sort_unstable();
+        all.par_sort_unstable();
         all.dedup();
         let mut starts = vec![0_u32; count + 1];
         all.iter().for_each(|arc| starts[arc.from as usize + 1] += 1);
@@ -131,7 +132,8 @@ impl<'a> Ground<'a> {
         if !mutation.is(Mutant::GivenForgotten) {
             let is_known = |id: TxnId| (id as usize) < count && accesses.committed[id as usize];
             let given = ww.iter().filter(|edge| {
-                edge.kind == EdgeKind::Ww && edge.from != edge.to && is_known(edge.from) && is_known(edge.to)
+                let is_sane = edge.kind == EdgeKind::Ww && edge.from != edge.to;
+                is_sane && is_known(edge.from) && is_known(edge.to) && !ground.are_neighbours(edge.from, edge.to)
             });
             let bare =
                 |edge: &Edge| Arc { from: edge.from, to: edge.to, place: NONE, key: NONE, kind: EdgeKind::Ww };
@@ -171,6 +173,17 @@ impl<'a> Ground<'a> {
         let position = self.positions[self.starts[id as usize] as usize + write];
         let micro = self.accesses.writes(id)[write].micro;
         (position != NONE).then_some((position, micro))
+    }
+
+    /// Whether one wrote the next version after another's, so far as versions have places.
+    fn are_neighbours(&self, from: TxnId, to: TxnId) -> bool {
+        self.accesses.writes(from).iter().any(|write| {
+            let (Some((first, _)), Some((next, _))) = (self.version(from, write.key), self.version(to, write.key)) else {
+                return false;
+            };
+            let is_last = || first + 1 == self.orders[write.key as usize].known.len() as u32;
+            first < TAIL && (next == first + 1 || next == TAIL && is_last())
+        })
     }
 
     /// Whether a transaction takes part.
