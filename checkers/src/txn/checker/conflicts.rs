@@ -98,7 +98,8 @@ fn question(
     let count = accesses.len().min(txns.len()) as TxnId;
     let is_in = |id: TxnId| id < count && accesses.committed[id as usize];
     let wrote = |id: TxnId, key: u32| accesses.writes(id).iter().any(|write| write.key == key);
-    let mut question = Question { keys_count: accesses.keys_count, reads: Vec::new(), writes: Vec::new(), pairs: Vec::new() };
+    let mut question =
+        Question { keys_count: accesses.keys_count, reads: Vec::new(), writes: Vec::new(), pairs: Vec::new() };
     let mut writers: Vec<Vec<TxnId>> = vec![Vec::new(); if updates { accesses.keys_count as usize } else { 0 }];
     for id in (0..count).filter(|&id| is_in(id)) {
         for write in accesses.writes(id) {

@@ -204,7 +204,11 @@ impl Evidence {
     ) -> LevelSet {
         let mut meter = Meter::new(budget);
         let found = unfolded::examine(txns, inferred.accesses(), ww, &mut meter);
-        if found.spent { self.stopped(&meter) } else { self.ran("unfolded", &meter) }
+        if found.spent {
+            self.stopped(&meter)
+        } else {
+            self.ran("unfolded", &meter)
+        }
         let mut settled = LevelSet::default();
         for (phenomenon, verdict) in Phenomenon::ALL.into_iter().zip(found.verdicts) {
             match verdict {

@@ -44,7 +44,8 @@ pub fn explained(plain: &Plain, causal: bool) -> Option<bool> {
     };
     let mut before = vec![0u64; deeds.len()];
     for at in 0..deeds.len() {
-        before[at] |= (0..at).filter(|&other| deeds[other].process == deeds[at].process).fold(0, |bits, other| bits | 1 << other);
+        before[at] |=
+            (0..at).filter(|&other| deeds[other].process == deeds[at].process).fold(0, |bits, other| bits | 1 << other);
         let Some(value) = deeds[at].read else { continue };
         match written(deeds[at].key, value) {
             (Some(writer), None) if causal => before[at] |= 1 << writer,

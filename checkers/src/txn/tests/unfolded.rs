@@ -111,7 +111,8 @@ fn fork(random: &mut ChaCha8Rng, simple: bool) -> History {
     let begin = txns.iter().enumerate().map(|(process, micros)| format!("{process}:txn=[{micros}]("));
     let end = (0..txns.len()).map(|process| format!("{process})"));
     let all: Vec<String> = begin.chain(end).collect();
-    let last: Vec<String> = lists.iter().enumerate().map(|(key, list)| format!(r#"["r",{key},[{}]]"#, text(list))).collect();
+    let last: Vec<String> =
+        lists.iter().enumerate().map(|(key, list)| format!(r#"["r",{key},[{}]]"#, text(list))).collect();
     let last = if !simple && random.random_bool(0.6) { format!(" 9:txn=[{}]", last.join(",")) } else { String::new() };
     notation::parse(&(all.join(" ") + &last)).expect("the text was made by its rules")
 }

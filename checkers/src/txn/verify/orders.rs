@@ -18,8 +18,13 @@ enum Asks {
     Serial,
     /// As if one after the other, where a transaction read a key that it wrote.
     Cursors,
-    Snapshots { conflicts: bool },
-    Visible { conflicts: bool, closed: bool },
+    Snapshots {
+        conflicts: bool,
+    },
+    Visible {
+        conflicts: bool,
+        closed: bool,
+    },
     Earlier,
     Updates,
 }

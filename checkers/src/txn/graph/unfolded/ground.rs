@@ -135,8 +135,7 @@ impl<'a> Ground<'a> {
                 let is_sane = edge.kind == EdgeKind::Ww && edge.from != edge.to;
                 is_sane && is_known(edge.from) && is_known(edge.to) && !ground.are_neighbours(edge.from, edge.to)
             });
-            let bare =
-                |edge: &Edge| Arc { from: edge.from, to: edge.to, place: NONE, key: NONE, kind: EdgeKind::Ww };
+            let bare = |edge: &Edge| Arc { from: edge.from, to: edge.to, place: NONE, key: NONE, kind: EdgeKind::Ww };
             flow.extend(given.map(bare));
         }
         let bytes = ((flow.len() + over.len()) * size_of::<Arc>() + count * 24 + ground.positions.len() * 4) as u64;
@@ -178,7 +177,8 @@ impl<'a> Ground<'a> {
     /// Whether one wrote the next version after another's, so far as versions have places.
     fn are_neighbours(&self, from: TxnId, to: TxnId) -> bool {
         self.accesses.writes(from).iter().any(|write| {
-            let (Some((first, _)), Some((next, _))) = (self.version(from, write.key), self.version(to, write.key)) else {
+            let (Some((first, _)), Some((next, _))) = (self.version(from, write.key), self.version(to, write.key))
+            else {
                 return false;
             };
             let is_last = || first + 1 == self.orders[write.key as usize].known.len() as u32;
@@ -229,7 +229,8 @@ impl<'a> Ground<'a> {
     fn writes(&self, flow: &mut Vec<Arc>) {
         for (key, order) in self.orders.iter().enumerate() {
             let key = key as u32;
-            let tail = order.known.last().into_iter().flat_map(|&last| order.tail.iter().map(move |&next| (last, next)));
+            let tail =
+                order.known.last().into_iter().flat_map(|&last| order.tail.iter().map(move |&next| (last, next)));
             let pairs = order.known.windows(2).map(|pair| (pair[0], pair[1])).chain(tail);
             for (from, to) in pairs.filter(|(from, to)| from != to) {
                 let place = self.version(to, key).map_or(NONE, |(_, micro)| micro);
@@ -244,7 +245,8 @@ impl<'a> Ground<'a> {
         if arc.key == NONE {
             return Link { edge, cause: None };
         }
-        let last = |id: TxnId| write_of(self.accesses, id, arc.key).map_or(0, |write| self.accesses.writes(id)[write].micro);
+        let last =
+            |id: TxnId| write_of(self.accesses, id, arc.key).map_or(0, |write| self.accesses.writes(id)[write].micro);
         let cause = match arc.kind {
             EdgeKind::Wr => (arc.key, last(arc.from), arc.place),
             EdgeKind::Ww => (arc.key, last(arc.from), self.first_write(arc.to, arc.key)),

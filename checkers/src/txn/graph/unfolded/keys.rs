@@ -128,7 +128,13 @@ impl<'a> Ground<'a> {
             // Of those behind all others the order is not known: any of them comes after what was read.
             if next != other && after >= self.known_count(read.key) {
                 links.clear();
-                links.push(self.link(&Arc { from: id, to: other, place: read.micro, key: read.key, kind: EdgeKind::Rw }));
+                links.push(self.link(&Arc {
+                    from: id,
+                    to: other,
+                    place: read.micro,
+                    key: read.key,
+                    kind: EdgeKind::Rw,
+                }));
             } else {
                 self.along(read.key, (after, next), other, &mut links);
             }

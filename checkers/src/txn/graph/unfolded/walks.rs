@@ -278,7 +278,8 @@ impl Ground<'_> {
                     if is_read && arc.to == start.from && arc.place <= start.place {
                         return Ok(Some(self.links(start, walker, at as u32, &arc)));
                     }
-                    let entered = if is_read { reads.of_read(self, arc.to, arc.place) } else { reads.labels[arc.to as usize] };
+                    let entered =
+                        if is_read { reads.of_read(self, arc.to, arc.place) } else { reads.labels[arc.to as usize] };
                     if reads.labels[id as usize] == label && entered == label {
                         walker.visit(arc.to, if is_read { arc.place } else { NONE }, (place as u32, false), at as u32);
                     }
