@@ -134,10 +134,17 @@ fn what_shows_inside_of_transactions_decides() {
     let missed = r#"0:[["r","y",null],["w","x",2]]( 1:[["w","y",1],["w","x",1]]( 0) 1) 1:[["r","x",1],["w","z",1]] 2:[["r","z",1],["w","x",3]]"#;
     // Who wrote y after z saw x, and is written over before x is read.
     let over = r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["append","y",2],["r","x",[]]]( 3:[["r","y",[1,2]]] 0) 1) 2)"#;
-    let fork = r#"0:[["w","x",1]]( 1:[["w","y",1]]( 2:[["r","x",1],["r","y",null]] 3:[["r","y",1],["r","x",null]] 0) 1)"#;
+    let fork =
+        r#"0:[["w","x",1]]( 1:[["w","y",1]]( 2:[["r","x",1],["r","y",null]] 3:[["r","y",1],["r","x",null]] 0) 1)"#;
     let late = r#"3:[["w","x",2]]( 0:[["w","y",1]] 0:[["w","x",1]] 0:[["w","z",1]] 2:[["r","x",2]] 2:[["r","y",null]] 2:[["r","z",1]] 2:[["r","x",2]] 3)"#;
+    // What the other wrote comes first, as a third shows.
+    let known = r#"1:[["w","y",1],["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","y",null],["w","x",2]]"#;
+    let own = r#"1:[["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","x",null],["w","x",2]]"#;
     let mut wrong = Vec::new();
     for (data, sources, level, line, kind) in [
+        (R, None, Level::UpdateAtomic, known, Some(AnomalyKind::NotUpdateAtomic)),
+        (R, None, Level::CursorStability, known, None),
+        (R, None, Level::CursorStability, own, Some(AnomalyKind::GCursor)),
         (R, None, Level::CursorStability, blind, None),
         (R, Some("linearizable-keys"), Level::CursorStability, blind, Some(AnomalyKind::GCursor)),
         (L, None, Level::CursorStability, unread, Some(AnomalyKind::GCursor)),
