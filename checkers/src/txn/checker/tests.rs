@@ -127,9 +127,9 @@ fn a_budget_that_ends_leaves_the_verdict_open() {
 #[test]
 fn what_shows_inside_of_transactions_decides() {
     use Data::{ListAppend as L, RwRegister as R};
-    let blind = r#"1:[["w","x",2]] 0:[["r","x",null],["w","x",1]]"#;
+    let blind = r#"1:[["w","x",2]]( 0:[["r","x",null],["w","x",1]] 1) 1:[["r","x",1]]"#;
     // A lost update whose other write was blind, in a list whose last appends nobody read.
-    let unread = r#"9:[["append","x",1]] 0:[["r","x",[]],["append","x",2]]( 1:[["append","x",3]] 0)"#;
+    let unread = r#"9:[["append","x",1]] 2:[["r","x",[1]]] 0:[["r","x",[]],["append","x",2]]( 1:[["append","x",3]] 0)"#;
     let unseen = r#"0:[["r","y",null],["w","x",2]]( 1:[["w","y",1],["w","x",1]]( 0) 1) 2:[["r","x",2]]"#;
     let missed = r#"0:[["r","y",null],["w","x",2]]( 1:[["w","y",1],["w","x",1]]( 0) 1) 1:[["r","x",1],["w","z",1]] 2:[["r","z",1],["w","x",3]]"#;
     // Who wrote y after z saw x, and is written over before x is read.
@@ -146,7 +146,7 @@ fn what_shows_inside_of_transactions_decides() {
         (R, None, Level::CursorStability, known, None),
         (R, None, Level::CursorStability, own, Some(AnomalyKind::GCursor)),
         (R, None, Level::CursorStability, blind, None),
-        (R, Some("linearizable-keys"), Level::CursorStability, blind, Some(AnomalyKind::GCursor)),
+        (R, Some("sequential-keys"), Level::CursorStability, blind, Some(AnomalyKind::GCursor)),
         (L, None, Level::CursorStability, unread, Some(AnomalyKind::GCursor)),
         (R, None, Level::UpdateAtomic, unseen, None),
         (R, None, Level::UpdateAtomic, missed, None),

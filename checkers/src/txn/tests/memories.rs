@@ -82,9 +82,9 @@ fn reads(plain: &Plain) -> impl Iterator<Item = (usize, Option<u32>)> + '_ {
 
 /// Whether a transaction that failed wrote what another wrote too.
 fn has_failed_twin(plain: &Plain) -> bool {
-    let failed = plain.txns.iter().filter(|txn| txn.failed).flat_map(|txn| &txn.micros);
+    let mut failed = plain.txns.iter().filter(|txn| txn.failed).flat_map(|txn| &txn.micros);
     let others = || plain.txns.iter().filter(|txn| !txn.failed).flat_map(|txn| &txn.micros);
-    failed.into_iter().any(|micro| matches!(micro, Micro::Write { .. }) && others().any(|other| other == micro))
+    failed.any(|micro| matches!(micro, Micro::Write { .. }) && others().any(|other| other == micro))
 }
 
 fn has_order(deeds: &[Deed], process: u32, keys_count: usize) -> bool {
