@@ -42,12 +42,12 @@ pub fn explained(plain: &Plain, causal: bool) -> Option<bool> {
         let mut all = (0..deeds.len()).filter(|&at| deeds[at].key == key && deeds[at].write == Some(value));
         (all.next(), all.next())
     };
-    let mut before = vec![0u64; deeds.len()];
-    for at in 0..deeds.len() {
-        before[at] |=
-            (0..at).filter(|&other| deeds[other].process == deeds[at].process).fold(0, |bits, other| bits | 1 << other);
-        let Some(value) = deeds[at].read else { continue };
-        match written(deeds[at].key, value) {
+    let mut before: Vec<u64> = Vec::new();
+    for (at, deed) in deeds.iter().enumerate() {
+        let earlier = (0..at).filter(|&other| deeds[other].process == deed.process);
+        before.push(earlier.fold(0, |bits, other| bits | 1 << other));
+        let Some(value) = deed.read else { continue };
+        match written(deed.key, value) {
             (Some(writer), None) if causal => before[at] |= 1 << writer,
             (Some(_), None) => {}
             _ => return None,

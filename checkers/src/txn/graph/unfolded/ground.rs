@@ -7,8 +7,8 @@ use std::collections::BinaryHeap;
 use rayon::prelude::*;
 use schism_history::MicroF;
 
+use super::Link;
 use super::mutant::Mutant;
-use super::{Link, is_flow};
 use crate::linear::mutant::Mutation;
 use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::edge::{Edge, EdgeKind};
@@ -340,7 +340,7 @@ fn orders<'a>(accesses: &'a Accesses, count: usize, guess: Option<&[u32]>) -> (V
 fn ranks(flow: &Arcs, first: &[u32]) -> Option<Vec<u32>> {
     let count = first.len();
     let mut missing = vec![0_u32; count];
-    flow.all.iter().filter(|arc| is_flow(arc.kind)).for_each(|arc| missing[arc.to as usize] += 1);
+    flow.all.iter().for_each(|arc| missing[arc.to as usize] += 1);
     let mut ready: BinaryHeap<Reverse<(u32, u32)>> =
         (0..count as u32).filter(|&id| missing[id as usize] == 0).map(|id| Reverse((first[id as usize], id))).collect();
     let mut rank = vec![NONE; count];

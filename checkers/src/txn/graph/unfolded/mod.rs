@@ -39,7 +39,7 @@ mod walks;
 use crate::anomaly::AnomalyKind;
 use crate::linear::mutant::Mutation;
 use crate::txn::accesses::Accesses;
-use crate::txn::edge::{Edge, EdgeKind};
+use crate::txn::edge::Edge;
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
 use ground::Ground;
@@ -229,9 +229,4 @@ fn judge(ground: &Ground<'_>, wanted: [bool; 4], meter: &mut Meter) -> Result<[O
         found[2] = monotonic.then(|| told.into());
     }
     Ok(found)
-}
-
-/// Whether it carries information: a dependency of single items without anti-dependencies.
-fn is_flow(kind: EdgeKind) -> bool {
-    matches!(kind, EdgeKind::Ww | EdgeKind::Wr)
 }
