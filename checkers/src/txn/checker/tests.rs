@@ -140,8 +140,13 @@ fn what_shows_inside_of_transactions_decides() {
     // What the other wrote comes first, as a third shows.
     let known = r#"1:[["w","y",1],["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","y",null],["w","x",2]]"#;
     let own = r#"1:[["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","x",null],["w","x",2]]"#;
+    // Of the memories: the order of processes alone does not put z before x.
+    let causal = r#"0:[["w","z",1]]( 1:[["w","x",2]]( 3:[["r","z",1]] 3:[["w","x",1]] 3:[["w","y",1]] 1) 1:[["r","z",null]] 1:[["r","y",1]] 1:[["r","x",2]] 0)"#;
     let mut wrong = Vec::new();
     for (data, sources, level, line, kind) in [
+        (R, None, Level::PipelinedRam, causal, None),
+        (R, None, Level::CausalMemory, causal, Some(AnomalyKind::NotCausalMemory)),
+        (R, None, Level::Causal, causal, None),
         (R, None, Level::UpdateAtomic, known, Some(AnomalyKind::NotUpdateAtomic)),
         (R, None, Level::CursorStability, known, None),
         (R, None, Level::CursorStability, own, Some(AnomalyKind::GCursor)),
