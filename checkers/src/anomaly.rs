@@ -107,6 +107,14 @@ kinds! {
     DirtyUpdate = "dirty-update", "a committed write lies over an aborted one";
     /// Two committed transactions read one version of a key and wrote the key.
     LostUpdate = "lost-update", "two transactions read the same version and both wrote it";
+    /// A cycle of one rw and of ww, all of one key (Adya, G-cursor).
+    GCursor = "G-cursor", "a transaction read a key and wrote it, and somebody wrote it in between";
+    /// Two writers of a key of which neither saw the other, or another break of update atomicity (Cerone et al.).
+    NotUpdateAtomic = "not-update-atomic", "a transaction missed a write of somebody whom it had read from or written over";
+    /// A cycle with one rw, which leaves a read that is not before what the cycle comes back to (Adya, G-monotonic).
+    GMonotonic = "G-monotonic", "a transaction saw another, and then read something older than that, or than what that depends on";
+    /// A cycle of reads' snapshots with several rw (Adya, G-MSR).
+    GMsr = "G-MSR", "snapshots of single reads, none of which goes back within its transaction, have no order";
     /// A cycle of two rw between two transactions.
     WriteSkew = "write-skew", "two transactions each wrote over what the other had read";
     /// Two writers, two readers, each of which saw another writer alone.
@@ -143,10 +151,14 @@ kinds! {
     NotMonotonicWrites = "not-monotonic-writes", "somebody saw a session's later write without its earlier one";
     /// Writes follow reads is broken.
     NotWritesFollowReads = "not-writes-follow-reads", "somebody saw a write without what its session had read before";
-    /// PRAM is broken.
-    NotPram = "not-pram", "no order per session explains what it saw of the others' writes in their order";
-    /// Causal memory is broken.
-    NotCausal = "not-causal", "no order per session explains what it saw, in causal order";
+    /// PRAM as three guarantees of sessions is broken.
+    NotPram = "not-pram", "read your writes, monotonic reads and monotonic writes do not hold together";
+    /// Causal consistency as four guarantees of sessions is broken.
+    NotCausal = "not-causal", "the four guarantees of sessions do not hold together";
+    /// Pipelined RAM of single operations is broken (Lipton, Sandberg).
+    NotPipelinedRam = "not-pipelined-ram", "a process has no order of all writes and its own reads that keeps the order of each process";
+    /// Causal memory of single operations is broken (Ahamad et al.).
+    NotCausalMemory = "not-causal-memory", "a process has no order of all writes and its own reads that keeps causality";
     /// Sequential consistency of single operations is broken.
     NotSequential = "not-sequential", "no order of the single operations keeps the order of each process";
     /// Linearizability of single operations is broken.

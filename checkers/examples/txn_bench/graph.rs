@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use schism_checkers::Budget;
 use schism_checkers::txn::edge::{Edge, EdgeKind};
 use schism_checkers::txn::graph::cycles;
+use schism_checkers::txn::graph::unfolded::{Phenomenon, Verdict, examine};
+use schism_checkers::txn::list_append::infer;
 use schism_checkers::txn::meter::Meter;
 use schism_checkers::txn::txns::Txns;
 use schism_history::{F, History, HistoryBuilder, Key, Kind, Mop, Op, Process, Value};
@@ -52,7 +54,28 @@ pub const ROWS: &[Row] = &[
         run: |seed| row(seed, Made::Random, 100_000),
     },
     Row { name: "graph-ring-100k", what: "cycles: one ring of 100k", run: |seed| row(seed, Made::Ring, 100_000) },
+    Row { name: "unfolded-100k", what: "inside of 100k transactions of lists", run: |seed| unfolded(seed, 100_000) },
+    Row { name: "unfolded-1m", what: "inside of 1M transactions of lists", run: |seed| unfolded(seed, 1_000_000) },
 ];
+
+/// The history of the row `lists-broken`: one read is too short, and of many keys some appends were not read.
+fn unfolded(seed: u64, count: usize) -> Line {
+    let history = crate::lists::history(seed, count, 32, true);
+    let txns = Txns::of(&history);
+    let lists = infer(&txns, &mut Meter::new(&Budget::default()));
+    let mut meter = Meter::new(&Budget::default());
+    let (found, seconds, bytes) = measure::measured(|| examine(&txns, &lists.accesses, &lists.edges, &mut meter));
+    let told = Phenomenon::ALL.iter().zip(&found.verdicts).map(|(phenomenon, verdict)| {
+        let said = match verdict {
+            Verdict::Found(told) => format!("{} steps", told.links.len()),
+            Verdict::Absent => "absent".to_owned(),
+            Verdict::Open => "open".to_owned(),
+        };
+        format!("{} {said}", phenomenon.kind().as_str())
+    });
+    let answer = format!("{} steps: {}", meter.steps, told.collect::<Vec<_>>().join(", "));
+    Line { count, seconds, bytes, sha256_seconds: None, answer }
+}
 
 fn row(seed: u64, made: Made, count: usize) -> Line {
     let mut random = ChaCha8Rng::seed_from_u64(seed);

@@ -6,7 +6,9 @@
 //! was found that it forbids and an engine that could have refuted it (or a stronger one) ran to its end; which ones these are
 //! stands in `settle`.
 
+mod conflicts;
 mod evidence;
+mod memories;
 mod settle;
 mod singles;
 mod solve;
@@ -24,6 +26,9 @@ use crate::txn::rw_register::VersionSources;
 use crate::txn::txns::Txns;
 use crate::verdict::{Finding, Gap};
 use evidence::{Evidence, Inferred};
+
+/// In larger histories nobody looks inside of transactions unasked.
+const UNASKED_TXNS_MAX: usize = 200_000;
 
 /// What the transactions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +100,7 @@ impl Checker for TxnChecker {
             });
         }
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
-        let ww = if self.may_need_known_order() { inferred.ww_edges() } else { Vec::new() };
+        let ww = inferred.ww_edges();
         evidence.take_cycles(&txns, &mut inferred, budget);
         let settled = settle::by_cycles(self.data, &txns, &inferred, &evidence);
         let mut line = boundary(evidence.kinds, settled);
@@ -105,6 +110,10 @@ impl Checker for TxnChecker {
             let more = evidence.take_axioms(&txns, &inferred, budget);
             line = boundary(evidence.kinds, settled.union(ended(more, &evidence)));
         }
+        if self.wants_unfolded(&line, &inferred, &evidence) {
+            let more = evidence.take_unfolded(&txns, &inferred, &ww, budget);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
         let may_judge = |line: &Boundary, evidence: &Evidence| {
             line.undecided.contains(self.level) && !(evidence.is_timeless && self.level.needs_realtime())
         };
@@ -112,8 +121,17 @@ impl Checker for TxnChecker {
             let more = singles::judge(self.level, history, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
+        if self.data == Data::RwRegister && self.sources == VersionSources::default() && may_judge(&line, &evidence) {
+            let more = memories::judge(self.level, history, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
         if may_judge(&line, &evidence) {
-            let more = solve::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
+            let more = conflicts::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+        }
+        if may_judge(&line, &evidence) {
+            let ww = if self.may_need_known_order() { &ww[..] } else { &[] };
+            let more = solve::decide(self.level, &txns, &inferred, ww, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
         self.told(&txns, Some(&inferred), evidence, &line)
@@ -149,6 +167,18 @@ impl TxnChecker {
         let is_open = line.undecided.contains(self.level);
         let others_are_open = settle::BY_AXIOMS.iter().any(|level| line.undecided.contains(*level));
         others_are_open && (is_open || !evidence.kinds.is_empty())
+    }
+
+    /// Whether a look inside of transactions is worth its while: one of its models was asked for, or something was found and it
+    /// is to be told what is still kept (not of large histories, where it takes seconds). And only where reads are of
+    /// committed versions and information does not flow in circles; else these models are ruled out anyway.
+    fn wants_unfolded(&self, line: &Boundary, inferred: &Inferred<'_>, evidence: &Evidence) -> bool {
+        let is_sound = evidence.cycles_ended && !evidence.has_predicates && inferred.uncertain().is_empty();
+        let is_open = |level: &Level| line.undecided.contains(*level);
+        is_sound
+            && !line.ruled_out.contains(Level::ReadCommitted)
+            && settle::BY_UNFOLDED.iter().any(is_open)
+            && (is_open(&self.level) || !evidence.kinds.is_empty() && inferred.accesses().len() <= UNASKED_TXNS_MAX)
     }
 
     fn told(&self, txns: &Txns<'_>, inferred: Option<&Inferred<'_>>, evidence: Evidence, line: &Boundary) -> Finding {

@@ -9,6 +9,7 @@ mod derivation;
 mod micros;
 mod orders;
 mod singles;
+mod unfolded;
 mod view;
 
 use schism_history::History;

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use schism_history::{MicroValue, Value};
+
 use crate::anomaly::{Anomaly, AnomalyKind, Dependency, Step, Witness};
 use crate::checker::Budget;
 use crate::txn::accesses::Accesses;
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
+use crate::txn::graph::unfolded::{self, Phenomenon, Told, Verdict};
 use crate::txn::graph::{self, Cycle};
 use crate::txn::levels::{KindSet, Level, LevelSet, ruled_out_by};
 use crate::txn::list_append::{self, Lists};
 use crate::txn::meter::Meter;
 use crate::txn::rw_register::{self, Registers, Uncertain, VersionSources};
-use crate::txn::txns::Txns;
+use crate::txn::txns::{TxnId, Txns};
 use crate::txn::weak;
 use crate::verdict::Gap;
 
@@ -113,6 +116,8 @@ pub(super) struct Evidence {
     pub spent: Vec<Gap>,
     /// Whether cycles were looked for to the end.
     pub cycles_ended: bool,
+    /// Whether there are dependencies of predicates.
+    pub has_predicates: bool,
     /// Edges of data.
     pub edges_count: u64,
     /// Strongly connected components.
@@ -174,6 +179,8 @@ impl Evidence {
         let mut meter = Meter::new(budget);
         let edges = inferred.take_edges();
         self.edges_count = edges.len() as u64;
+        let is_predicate = |edge: &Edge| matches!(edge.kind, EdgeKind::Wwp | EdgeKind::Wrp | EdgeKind::Rwp);
+        self.has_predicates = matches!(inferred, Inferred::Registers(_)) && edges.iter().any(is_predicate);
         let cycles = graph::cycles(txns, edges, &mut meter);
         self.components_count = cycles.components_count;
         for cycle in &cycles.found {
@@ -185,6 +192,34 @@ impl Evidence {
         }
         self.cycles_ended = !cycles.spent;
         if cycles.spent { self.stopped(&meter) } else { self.ran("cycles", &meter) }
+    }
+
+    /// Looks inside of transactions; the models that are settled then.
+    pub(super) fn take_unfolded(
+        &mut self,
+        txns: &Txns<'_>,
+        inferred: &Inferred<'_>,
+        ww: &[Edge],
+        budget: &Budget,
+    ) -> LevelSet {
+        let mut meter = Meter::new(budget);
+        let found = unfolded::examine(txns, inferred.accesses(), ww, &mut meter);
+        if found.spent {
+            self.stopped(&meter)
+        } else {
+            self.ran("unfolded", &meter)
+        }
+        let mut settled = LevelSet::default();
+        for (phenomenon, verdict) in Phenomenon::ALL.into_iter().zip(found.verdicts) {
+            match verdict {
+                Verdict::Found(told) => self.add(of_unfolded(txns, inferred.reasons(), phenomenon, &told)),
+                // A read that is not listed may have seen more.
+                Verdict::Absent if inferred.accesses().has_unlisted_reads && phenomenon.needs_all_reads() => {}
+                Verdict::Absent => settled.insert(settle::by_unfolded(phenomenon)),
+                Verdict::Open => {}
+            }
+        }
+        settled
     }
 
     /// Judges the weak levels; those that are settled then.
@@ -213,4 +248,50 @@ fn of_cycle(txns: &Txns<'_>, reasons: &dyn Reasons, cycle: &Cycle) -> Anomaly {
     };
     let steps: Vec<Step> = cycle.edges.iter().map(step).collect();
     Anomaly::new(cycle.class, None, Witness::Cycle { steps, shortest: cycle.shortest })
+}
+
+/// Such a cycle with its reasons: those that are named, where others might do too.
+fn of_unfolded(txns: &Txns<'_>, reasons: &dyn Reasons, phenomenon: Phenomenon, told: &Told) -> Anomaly {
+    let step = |link: &unfolded::Link| {
+        let kind = link.edge.kind.as_str().to_owned();
+        let plain = || Dependency { kind: kind.clone(), ..Dependency::default() };
+        let known = reasons.reason(link.edge);
+        let because = match link.cause {
+            None => known.unwrap_or_else(plain),
+            Some((key, from, to)) => {
+                let key = txns.key_text(key);
+                let is_it = |known: &Dependency| known.from_micro == Some(from) && known.to_micro == Some(to);
+                known.filter(|known| is_it(known) && known.key.as_ref() == Some(&key)).unwrap_or_else(|| Dependency {
+                    kind: kind.clone(),
+                    key: Some(key),
+                    from_micro: Some(from),
+                    to_micro: Some(to),
+                    before: value_text(txns, link.edge.from, from),
+                    after: value_text(txns, link.edge.to, to),
+                    source: None,
+                })
+            }
+        };
+        Step { transaction: txns.invoked(link.edge.from), because }
+    };
+    let steps: Vec<Step> = told.links.iter().map(step).collect();
+    let key = steps.first().and_then(|step| step.because.key.clone()).filter(|_| phenomenon == Phenomenon::Cursor);
+    Anomaly::new(phenomenon.kind(), key, Witness::Cycle { steps, shortest: told.shortest })
+}
+
+/// What a micro-operation wrote or read, as text.
+fn value_text(txns: &Txns<'_>, id: TxnId, micro: u32) -> Option<String> {
+    let history = txns.history();
+    let txn = txns.txn(id);
+    let micro = ((micro as usize) < txn.len()).then(|| txn.micro(micro as usize))?;
+    let list = |items: &[schism_history::ValueId]| match items {
+        [] => "nil".to_owned(),
+        items => Value::list(items.iter().map(|&item| (*history.value_of(item)).clone()).collect()).to_string(),
+    };
+    Some(match micro.value {
+        MicroValue::One(value) => history.value_of(value).to_string(),
+        MicroValue::Prefix(length) => list(&txn.list_of(micro.key)[..length as usize]),
+        MicroValue::Deviant(items) => list(items),
+        MicroValue::Other(mop) => mop.value.to_string(),
+    })
 }

@@ -1,5 +1,6 @@
 //! Which engine, once it has run to its end, has found whatever there is against a model.
 
+use crate::txn::graph::unfolded::Phenomenon;
 use crate::txn::levels::{Level, LevelSet};
 use crate::txn::txns::Txns;
 
@@ -54,6 +55,20 @@ const BY_WHOLE_VERSIONS: &[Level] = &[
     Level::StrongSessionSnapshotIsolation,
     Level::StrongSnapshotIsolation,
 ];
+
+/// Models of what shows inside of transactions alone.
+pub(super) const BY_UNFOLDED: &[Level] =
+    &[Level::CursorStability, Level::UpdateAtomic, Level::MonotonicView, Level::MonotonicSnapshotRead];
+
+/// The model that a phenomenon defines.
+pub(super) fn by_unfolded(phenomenon: Phenomenon) -> Level {
+    match phenomenon {
+        Phenomenon::Cursor => Level::CursorStability,
+        Phenomenon::Update => Level::UpdateAtomic,
+        Phenomenon::Monotonic => Level::MonotonicView,
+        Phenomenon::Snapshot => Level::MonotonicSnapshotRead,
+    }
+}
 
 /// What cycles settle.
 pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, evidence: &Evidence) -> LevelSet {

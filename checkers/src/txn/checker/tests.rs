@@ -122,3 +122,54 @@ fn a_budget_that_ends_leaves_the_verdict_open() {
     assert_ne!(finding.outcome(), Outcome::Valid);
     assert!(!finding.gaps.is_empty() || !finding.anomalies.is_empty());
 }
+
+/// Levels between PL-2 and PL-2+: data, sources of the order of versions, model, history; whether it is kept, and the kind that says it is not.
+#[test]
+fn what_shows_inside_of_transactions_decides() {
+    use Data::{ListAppend as L, RwRegister as R};
+    let blind = r#"1:[["w","x",2]]( 0:[["r","x",null],["w","x",1]] 1) 1:[["r","x",1]]"#;
+    // A lost update whose other write was blind, in a list whose last appends nobody read.
+    let unread = r#"9:[["append","x",1]] 2:[["r","x",[1]]] 0:[["r","x",[]],["append","x",2]]( 1:[["append","x",3]] 0)"#;
+    let unseen = r#"0:[["r","y",null],["w","x",2]]( 1:[["w","y",1],["w","x",1]]( 0) 1) 2:[["r","x",2]]"#;
+    let missed = r#"0:[["r","y",null],["w","x",2]]( 1:[["w","y",1],["w","x",1]]( 0) 1) 1:[["r","x",1],["w","z",1]] 2:[["r","z",1],["w","x",3]]"#;
+    // Who wrote y after z saw x, and is written over before x is read.
+    let over = r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["append","y",2],["r","x",[]]]( 3:[["r","y",[1,2]]] 0) 1) 2)"#;
+    let fork =
+        r#"0:[["w","x",1]]( 1:[["w","y",1]]( 2:[["r","x",1],["r","y",null]] 3:[["r","y",1],["r","x",null]] 0) 1)"#;
+    let late = r#"3:[["w","x",2]]( 0:[["w","y",1]] 0:[["w","x",1]] 0:[["w","z",1]] 2:[["r","x",2]] 2:[["r","y",null]] 2:[["r","z",1]] 2:[["r","x",2]] 3)"#;
+    // What the other wrote comes first, as a third shows.
+    let known = r#"1:[["w","y",1],["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","y",null],["w","x",2]]"#;
+    let own = r#"1:[["w","x",1]] 3:[["r","x",1],["w","z",1]] 0:[["r","z",1],["r","x",null],["w","x",2]]"#;
+    // Of the memories: the order of processes alone does not put z before x.
+    let causal = r#"0:[["w","z",1]]( 1:[["w","x",2]]( 3:[["r","z",1]] 3:[["w","x",1]] 3:[["w","y",1]] 1) 1:[["r","z",null]] 1:[["r","y",1]] 1:[["r","x",2]] 0)"#;
+    let mut wrong = Vec::new();
+    for (data, sources, level, line, kind) in [
+        (R, None, Level::PipelinedRam, causal, None),
+        (R, None, Level::CausalMemory, causal, Some(AnomalyKind::NotCausalMemory)),
+        (R, None, Level::Causal, causal, None),
+        (R, None, Level::UpdateAtomic, known, Some(AnomalyKind::NotUpdateAtomic)),
+        (R, None, Level::CursorStability, known, None),
+        (R, None, Level::CursorStability, own, Some(AnomalyKind::GCursor)),
+        (R, None, Level::CursorStability, blind, None),
+        (R, Some("sequential-keys"), Level::CursorStability, blind, Some(AnomalyKind::GCursor)),
+        (L, None, Level::CursorStability, unread, Some(AnomalyKind::GCursor)),
+        (R, None, Level::UpdateAtomic, unseen, None),
+        (R, None, Level::UpdateAtomic, missed, None),
+        (L, None, Level::MonotonicView, over, Some(AnomalyKind::GMonotonic)),
+        (L, None, Level::CausalCerone, over, None),
+        (R, None, Level::MonotonicSnapshotRead, fork, Some(AnomalyKind::GMsr)),
+        (R, None, Level::MonotonicView, fork, None),
+        (R, None, Level::Pram, late, None),
+        (R, None, Level::PipelinedRam, late, Some(AnomalyKind::NotPipelinedRam)),
+        (R, None, Level::CausalMemory, blind, None),
+    ] {
+        let options = Options { model: None, consistency: Some(level.usual_name()), version_order: sources };
+        let checker = build_with(data.as_str(), &options).expect("a checker");
+        let finding = checker.check(&history(line), &RunFacts::default(), &Budget::default());
+        let wanted = if kind.is_some() { Outcome::Invalid } else { Outcome::Valid };
+        if finding.outcome() != wanted || kind.is_some_and(|kind| !kinds(&finding).contains(&kind)) {
+            wrong.push(format!("{data:?} {level} {line}: {:?} {:?}", kinds(&finding), finding.gaps));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

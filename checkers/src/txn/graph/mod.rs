@@ -4,6 +4,7 @@
 //! - `components`, `order`: components without recursion; the order of time with two edges a transaction.
 //! - `component`, `class`: one of them in flat arrays; the classes as a table.
 //! - `search`, `walk`, `simple`: what is looked for, how, and what is left where walks are no cycles.
+//! - [`unfolded`]: phenomena that look inside of transactions.
 //! - `topological`: a topological order or a cycle, for other engines.
 //!
 //! Edges: those of data are given. Of a process and of real time a transaction is before another if it had ended before that
@@ -24,6 +25,7 @@ mod simple;
 #[cfg(test)]
 mod tests;
 mod topological;
+pub mod unfolded;
 mod walk;
 mod windows;
 

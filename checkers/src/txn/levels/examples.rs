@@ -125,6 +125,34 @@ pub const EXAMPLES: &[Example] = &[
         Level::StrictSerializable,
         r#"0:[["r","x",null],["w","x",1]]( 1:[["r","x",null],["w","x",2]]( 0) 1)"#,
     ),
+    Example {
+        level: Level::CursorStability,
+        ..lists(
+            AnomalyKind::GCursor,
+            r#"0:[["r","x",[]],["append","x",2]]( 1:[["append","x",1]]( 2:[["r","x",[1,2]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::UpdateAtomic,
+        ..lists(
+            AnomalyKind::NotUpdateAtomic,
+            r#"0:[["r","y",[]],["append","x",2]]( 1:[["append","y",1],["append","x",1]]( 2:[["r","x",[1,2]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::MonotonicView,
+        ..lists(
+            AnomalyKind::GMonotonic,
+            r#"0:[["append","x",1]]( 1:[["r","x",[1]],["append","y",1]]( 2:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+        )
+    },
+    Example {
+        level: Level::MonotonicSnapshotRead,
+        ..lists(
+            AnomalyKind::GMsr,
+            r#"0:[["append","x",1]]( 1:[["append","y",1]]( 2:[["r","x",[1]],["r","y",[]]] 3:[["r","y",[1]],["r","x",[]]] 0) 1)"#,
+        )
+    },
     lists(
         AnomalyKind::WriteSkew,
         r#"0:[["r","x",[]],["r","y",[]],["append","x",1]]( 1:[["r","x",[]],["r","y",[]],["append","y",1]]( 0) 1)"#,
@@ -207,6 +235,16 @@ pub const EXAMPLES: &[Example] = &[
         AnomalyKind::NotCausal,
         Level::Causal,
         r#"0:[["w","x",1]]( 1:[["r","x",1]] 1:[["w","y",1]] 2:[["r","y",1]] 2:[["r","x",null]] 0)"#,
+    ),
+    registers(
+        AnomalyKind::NotPipelinedRam,
+        Level::PipelinedRam,
+        r#"3:[["w","x",2]]( 0:[["w","y",1]] 0:[["w","x",1]] 0:[["w","z",1]] 2:[["r","x",2]] 2:[["r","y",null]] 2:[["r","z",1]] 2:[["r","x",2]] 3)"#,
+    ),
+    registers(
+        AnomalyKind::NotCausalMemory,
+        Level::CausalMemory,
+        r#"0:[["w","z",1]]( 1:[["w","x",2]]( 3:[["r","z",1]] 3:[["w","x",1]] 3:[["w","y",1]] 1) 1:[["r","z",null]] 1:[["r","y",1]] 1:[["r","x",2]] 0)"#,
     ),
     registers(
         AnomalyKind::NotSequential,

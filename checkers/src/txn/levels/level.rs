@@ -107,17 +107,17 @@ levels! {
     CursorStability {
         name: "PL-CS", aliases: ["cursor-stability"],
         about: "what a transaction reads of a key and writes again, nobody writes in between", source: ADYA,
-        adds: [LostUpdate], implies: [ReadCommitted: ADYA]
+        adds: [LostUpdate, GCursor], implies: [ReadCommitted: ADYA]
     }
     MonotonicView {
         name: "PL-2L", aliases: ["monotonic-view"],
         about: "once a transaction saw another, it sees nothing older than that, nor than what that depends on",
-        source: ADYA, adds: [], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
+        source: ADYA, adds: [GMonotonic], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
     }
     MonotonicSnapshotRead {
         name: "PL-MSR", aliases: ["monotonic-snapshot-read"],
         about: "each read sees a snapshot of what was committed, and snapshots do not go back within a transaction",
-        source: ADYA, adds: [], implies: [ReadCommitted: ADYA, MonotonicAtomicView: ARGUED]
+        source: ADYA, adds: [GMsr], implies: [MonotonicView: ADYA]
     }
     ConsistentView {
         name: "PL-2+", aliases: ["consistent-view"],
@@ -164,7 +164,7 @@ levels! {
     UpdateAtomic {
         name: "update-atomic", aliases: [],
         about: "read atomic, and of two writers of a key one saw the other", source: CERONE,
-        adds: [LostUpdate], implies: [ReadAtomic: CERONE]
+        adds: [NotUpdateAtomic], implies: [ReadAtomic: CERONE, CursorStability: ARGUED]
     }
     ParallelSnapshotIsolation {
         name: "parallel-snapshot-isolation", aliases: ["psi"],
@@ -267,11 +267,21 @@ levels! {
     Sequential {
         name: "sequential", aliases: ["sequentially-consistent"],
         about: "the single operations have an order that keeps the order of each process", source: MEMORY,
-        adds: [NotSequential], implies: [Causal: MEMORY]
+        adds: [NotSequential], implies: [CausalMemory: MEMORY]
+    }
+    CausalMemory {
+        name: "causal-memory", aliases: ["cm"],
+        about: "each process has an order of all writes and its own reads that keeps causality", source: MEMORY,
+        adds: [NotCausalMemory], implies: [Causal: ARGUED, PipelinedRam: MEMORY]
+    }
+    PipelinedRam {
+        name: "pipelined-ram", aliases: ["fifo"],
+        about: "each process has an order of all writes and its own reads that keeps the order of each process", source: MEMORY,
+        adds: [NotPipelinedRam], implies: [Pram: ARGUED]
     }
     Causal {
-        name: "causal", aliases: ["causal-memory"],
-        about: "all four guarantees of sessions together: who sees a write sees what it causally depends on",
+        name: "causal", aliases: [],
+        about: "all four guarantees of sessions together: who sees a write sees what it causally depends on (causal-memory asks more)",
         source: SESSIONS,
         adds: [NotCausal], implies: [WritesFollowReads: SESSIONS, Pram: SESSIONS]
     }
@@ -281,8 +291,8 @@ levels! {
         adds: [NotWritesFollowReads], implies: []
     }
     Pram {
-        name: "PRAM", aliases: ["pipelined-ram", "fifo"],
-        about: "read your writes, monotonic reads and monotonic writes together",
+        name: "PRAM", aliases: [],
+        about: "read your writes, monotonic reads and monotonic writes together (pipelined-ram asks more)",
         source: SESSIONS,
         adds: [NotPram, GarbageRead],
         implies: [MonotonicReads: SESSIONS, MonotonicWrites: SESSIONS, ReadYourWrites: SESSIONS]

@@ -7,7 +7,7 @@
 //! Biswas, Enea, "On the Complexity of Checking Transactional Consistency" (2019).
 
 use super::plain::{Case, Direct, Plain};
-use super::singles;
+use super::{memories, singles};
 
 macro_rules! levels {
     ($($level:ident = $name:literal,)*) => {
@@ -26,6 +26,7 @@ levels! {
     Pl2 = "PL-2",
     CursorStability = "PL-CS",
     MonotonicView = "PL-2L",
+    MonotonicSnapshotRead = "PL-MSR",
     ConsistentView = "PL-2+",
     ForwardConsistentView = "PL-FCV",
     UpdateSerializable = "PL-3U",
@@ -54,6 +55,8 @@ levels! {
     SessionUpdateSerializable = "session-update-serializable",
     Sequential = "sequential",
     Linearizable = "linearizable",
+    PipelinedRam = "pipelined-ram",
+    CausalMemory = "causal-memory",
 }
 
 /// Whether each level holds; `None` where its definition says nothing about such a history.
@@ -85,7 +88,12 @@ pub fn judge(plain: &Plain) -> Option<Column> {
     let linearizable = singles::explained(plain, true);
     holds |= u64::from(linearizable) << Level::Linearizable as u32;
     holds |= u64::from(linearizable || singles::explained(plain, false)) << Level::Sequential as u32;
-    let verdict = |&(level, _): &(Level, &str)| verdict(level, holds >> level as u32 & 1 == 1, direct);
+    let [pipelined, causal] = [false, true].map(|causal| memories::explained(plain, causal));
+    let verdict = |&(level, _): &(Level, &str)| match level {
+        Level::PipelinedRam => pipelined,
+        Level::CausalMemory => causal,
+        _ => verdict(level, holds >> level as u32 & 1 == 1, direct),
+    };
     Some(Column(LEVELS.iter().map(verdict).collect()))
 }
 
@@ -115,6 +123,7 @@ fn verdict(level: Level, holds: bool, direct: Direct) -> Option<bool> {
         L::Pl2
             | L::CursorStability
             | L::MonotonicView
+            | L::MonotonicSnapshotRead
             | L::ConsistentView
             | L::ForwardConsistentView
             | L::UpdateSerializable
@@ -213,7 +222,7 @@ impl<'c> Orders<'c> {
         let realtime = &self.case.realtime;
         let nothing = &vec![0; self.case.count];
         if !self.has([L::CursorStability, L::MonotonicView, L::UpdateSerializable, L::SessionUpdateSerializable])
-            || !self.has([L::ConsistentView, L::ForwardConsistentView, L::RepeatableRead, L::Pl2])
+            || !self.has([L::ConsistentView, L::ForwardConsistentView, L::RepeatableRead, L::MonotonicSnapshotRead])
         {
             self.judge_by_cycles();
         }
@@ -258,6 +267,9 @@ impl<'c> Orders<'c> {
         let reach = self.closure(&ww, &[]);
         self.set(L::CursorStability, |orders| orders.has_stable_cursors());
         self.set(L::MonotonicView, |orders| orders.has_monotonic_views(&rw, &reach));
+        self.set(L::MonotonicSnapshotRead, |orders| {
+            orders.has_monotonic_views(&rw, &reach) && orders.has_read_snapshots()
+        });
         self.set(L::ConsistentView, |_| rw.iter().all(|&(a, b)| reach[b] >> a & 1 == 0));
         // With all transactions beginning before any commits there are no edges of starts, so that this is the same.
         let consistent = self.holds >> L::ConsistentView as u32 & 1 == 1;
@@ -342,6 +354,21 @@ impl<'c> Orders<'c> {
                     && previous.is_some_and(|previous| before >> previous & 1 == 1)
             });
             !sees && !overwrites
+        })
+    }
+
+    /// G-MSRa and the part of G-MSRb that rests on snapshots: each read has one, the first so many of the order, which holds
+    /// what it read and no later version of that, and they do not shrink. A transaction's own version is none of others'.
+    fn has_read_snapshots(&self) -> bool {
+        (0..self.case.count).all(|txn| {
+            let mut reads: Vec<_> = self.case.reads.iter().filter(|read| read.reader == txn).collect();
+            reads.sort_by_key(|read| read.micro);
+            let mut least = 0;
+            reads.iter().all(|read| {
+                least = least.max(read.writer.map_or(0, |writer| self.position[writer] + 1));
+                let next = self.next(read.key, read.writer).filter(|&next| next != txn);
+                next.is_none_or(|next| least <= self.position[next])
+            })
         })
     }
 

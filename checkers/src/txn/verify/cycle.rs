@@ -26,7 +26,8 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
         }
     }
     let kinds: Vec<&str> = steps.iter().map(|step| step.because.kind.as_str()).collect();
-    of_class(kind, &kinds)
+    of_class(kind, &kinds)?;
+    super::unfolded::verify(kind, steps)
 }
 
 /// Whether a dependency is there.

@@ -16,8 +16,15 @@ const WAYS_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
     Serial,
-    Snapshots { conflicts: bool },
-    Visible { conflicts: bool, closed: bool },
+    /// As if one after the other, where a transaction read a key that it wrote.
+    Cursors,
+    Snapshots {
+        conflicts: bool,
+    },
+    Visible {
+        conflicts: bool,
+        closed: bool,
+    },
     Earlier,
     Updates,
 }
@@ -53,6 +60,8 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
     let processes = realtime || kind.ends_with("-process");
     let asks = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
         "not-serializable" => Asks::Serial,
+        "G-cursor" => Asks::Cursors,
+        "not-update-atomic" => Asks::Visible { conflicts: false, closed: false },
         "not-snapshot-isolation" => Asks::Snapshots { conflicts: false },
         "not-prefix" => Asks::Snapshots { conflicts: true },
         "not-parallel-snapshot-isolation" => Asks::Visible { conflicts: false, closed: true },
@@ -231,6 +240,9 @@ impl Orders {
                 .reads
                 .iter()
                 .all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer),
+            Asks::Cursors => self.reads.iter().all(|&(reader, key, _, writer)| {
+                !self.wrote(reader, key) || self.newest(&self.order[..self.position(reader)], key) == writer
+            }),
             Asks::Snapshots { conflicts } => (0..self.count).all(|txn| self.has_snapshot(txn, conflicts)),
             Asks::Visible { conflicts, closed } => self.sees_newest(conflicts, closed),
             Asks::Earlier => self.reads.iter().all(|&(reader, key, place, writer)| {
