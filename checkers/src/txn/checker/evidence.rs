@@ -198,8 +198,7 @@ impl Evidence {
         }
         self.ran("axioms", &meter);
         // What is not certain may have been read from where it breaks an axiom.
-        let is_all = inferred.uncertain().is_empty() && !inferred.accesses().has_unlisted_reads;
-        if is_all { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
+        if inferred.uncertain().is_empty() { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the clock engine judges: units (transactions, or single operations) with what they read and wrote, and the order
 //! of sessions; numbered anew so that who is visible comes before who sees it.
 
+use super::mutant::{Mutant, Mutation};
 use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::txns::{TxnId, Txns};
 
@@ -150,8 +151,11 @@ impl<'a> Ranked<'a> {
     }
 
     /// Orders that known versions say: from writer to writer, by key.
-    pub fn version_edges(&self) -> Vec<(u32, u32, u32)> {
+    pub fn version_edges(&self, mutation: Mutation) -> Vec<(u32, u32, u32)> {
         let mut edges = Vec::new();
+        if mutation.is(Mutant::VersionsForgotten) {
+            return edges;
+        }
         let mut listed = vec![NONE; self.ids.len()];
         for (key, versions) in self.accesses.versions.iter().enumerate() {
             if versions.is_empty() {
@@ -170,7 +174,7 @@ impl<'a> Ranked<'a> {
                 last = rank;
             }
             // Whoever wrote the key and is not among its versions came after all of them: else a read had shown it.
-            if last != NONE {
+            if last != NONE && !mutation.is(Mutant::LateForgotten) {
                 let late = self.writers(key as u32).iter().filter(|&&rank| listed[rank as usize] != key as u32);
                 edges.extend(late.map(|&rank| (last, rank, key as u32)));
             }

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
-use schism_history::{MicroValue, OpIndex};
+use schism_history::{Micro, MicroF, MicroValue, OpIndex};
 
 use super::components::{Graph, Why};
 use super::derive::{Axiom, Forced, Forces};
 use super::units::{NONE, Ranked};
 use crate::anomaly::{Dependency, Derived, Rule, Step, Witness};
+use crate::txn::accesses::Read;
 use crate::txn::edge::EdgeKind;
 use crate::txn::txns::{TxnId, Txns};
 
@@ -190,10 +191,28 @@ impl Prover<'_> {
             Why::Versions(key) => Some((key, wrote(from, key)?, wrote(to, key)?)),
             Why::Reads => {
                 let read = accesses.reads(to).iter().find(|read| read.writer == from)?;
-                Some((read.key, wrote(from, read.key)?, read.micro))
+                let origin = self.origin(self.owner(arrow.from), self.owner(arrow.to), read);
+                Some((read.key, origin.or_else(|| wrote(from, read.key))?, read.micro))
             }
             _ => None,
         }
+    }
+
+    /// The micro-operation of a writer that wrote what a read saw: not always its last one of the key.
+    fn origin(&self, writer: TxnId, reader: TxnId, read: &Read) -> Option<u32> {
+        let txn = self.txns.txn(reader);
+        let is_own = |micro: &Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
+        let own = txn.micros().take(read.micro as usize).filter(is_own).count();
+        let seen = match txn.micro(read.micro as usize).value {
+            MicroValue::One(value) => value,
+            MicroValue::Prefix(length) => txn.list_of(read.key)[..length as usize].iter().nth_back(own).copied()?,
+            MicroValue::Deviant(list) => list.iter().nth_back(own).copied()?,
+            MicroValue::Other(_) => return None,
+        };
+        let is_it = |micro: Micro<'_>| {
+            micro.f != MicroF::Read && micro.key == read.key && micro.value == MicroValue::One(seen)
+        };
+        self.txns.txn(writer).micros().position(is_it).map(|place| place as u32)
     }
 
     fn dependency(&self, arrow: &Arrow) -> Dependency {

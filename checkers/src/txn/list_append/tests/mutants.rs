@@ -59,6 +59,8 @@ fn every_mutant_is_noticed() {
         DirtyNextOnly,
         OwnEdges,
         OwnIsExternal,
+        OwnKept,
+        OwnUncompared,
         InternalIdle,
         RepeatedReadIdle,
         FutureIdle,
