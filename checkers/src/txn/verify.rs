@@ -6,8 +6,10 @@
 
 mod cycle;
 mod derivation;
+mod lists;
 mod micros;
 mod orders;
+mod sessions;
 mod singles;
 mod view;
 

@@ -5,7 +5,8 @@
 
 use schism_history::{History, OpIndex};
 
-use super::view::{Txn, all, is_list, txn};
+use super::lists::Order;
+use super::view::{Txn, all, is_committed, is_list, txn};
 
 /// Transactions at most.
 const TRANSACTIONS_MAX: usize = 9;
@@ -66,7 +67,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         return Err(format!("{} transactions are too many to try all their orders", transactions.len()));
     }
     let mut txns = transactions.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
-    txns.retain(|txn| !txn.failed && (txn.ended.is_some() || is_seen(history, txn)));
+    txns.retain(|txn| is_committed(history, txn));
     let (mut orders, candidates) = Orders::of(history, &txns, asks);
     for (b, before) in orders.visible.iter_mut().enumerate() {
         for (a, txn) in txns.iter().enumerate() {
@@ -96,14 +97,6 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         }
     }
     Ok(())
-}
-
-/// Whether a transaction that ended well read what one in doubt wrote.
-fn is_seen(history: &History, txn: &Txn<'_>) -> bool {
-    all(history).any(|reader| {
-        let reads = (0..reader.micros().len() as u32).filter_map(|place| reader.read(place));
-        reads.into_iter().any(|(key, values)| values.iter().any(|&value| txn.place_of(key, value).is_some()))
-    })
 }
 
 fn bits(mask: u32) -> impl Iterator<Item = usize> {
@@ -171,20 +164,12 @@ impl Orders {
         }
     }
 
-    /// What the longest list of a key says about its writers.
+    /// What the lists of a key that were read say about its writers.
     fn take_list(&mut self, history: &History, txns: &[Txn<'_>], key: u32) {
-        let reads = all(history)
-            .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>());
-        let lists = reads.filter(|(other, _)| *other == key).map(|(_, list)| list);
-        let longest = lists.max_by_key(Vec::len).unwrap_or_default();
-        let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
+        let order = Order::of(history, key);
         for (b, later) in txns.iter().enumerate().filter(|(b, _)| self.writes[*b].contains(&key)) {
             for (a, earlier) in txns.iter().enumerate().filter(|(a, _)| *a != b && self.writes[*a].contains(&key)) {
-                let first = match (place(earlier), place(later)) {
-                    (Some(a), Some(b)) => a < b,
-                    (a, b) => a.is_some() && b.is_none() && later.ended.is_some(),
-                };
-                self.before[b] |= u32::from(first) << a;
+                self.before[b] |= u32::from(order.is_later(earlier, later)) << a;
             }
         }
     }

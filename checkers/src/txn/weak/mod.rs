@@ -130,7 +130,7 @@ fn examine(
             Err(Spent) => spent = true,
         }
     }
-    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None, guarantee: None };
     let mut component_of = vec![NONE; accesses.len()];
     if ranked.is_cyclic {
         // Where reads point back the clocks do not know all, and a transaction may have seen its own write before it wrote

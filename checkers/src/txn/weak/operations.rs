@@ -1,6 +1,7 @@
 //! Transactions taken apart: each read and each write is a unit of its own, in the order of the program.
 
 use rustc_hash::FxHashSet;
+use schism_history::{Micro, MicroF, MicroValue, ValueId};
 
 use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Sessions};
@@ -70,7 +71,9 @@ impl Operations {
                             _ if is_split => UNKNOWN,
                             INITIAL => INITIAL,
                             writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
-                                unit_of(writer, read.key).unwrap_or(UNKNOWN)
+                                // What a transaction wrote for a while is no version, and no single operation here.
+                                let is_version = || is_last_write(txns, whole, id, &read);
+                                unit_of(writer, read.key).filter(|_| is_version()).unwrap_or(UNKNOWN)
                             }
                             _ => UNKNOWN,
                         };
@@ -110,6 +113,26 @@ impl Operations {
     pub fn is_write(&self, unit: u32) -> bool {
         !self.accesses.writes(unit).is_empty()
     }
+}
+
+/// What a read saw of others: the newest value, own appends at the end of a list left out.
+pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<ValueId> {
+    let txn = txns.txn(reader);
+    let is_own = |micro: &Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
+    let own = || txn.micros().take(read.micro as usize).filter(is_own).count();
+    match txn.micro(read.micro as usize).value {
+        MicroValue::One(value) => Some(value),
+        MicroValue::Prefix(length) => txn.list_of(read.key)[..length as usize].iter().nth_back(own()).copied(),
+        MicroValue::Deviant(list) => list.iter().nth_back(own()).copied(),
+        MicroValue::Other(_) => None,
+    }
+}
+
+/// Whether a read saw what its writer wrote last.
+fn is_last_write(txns: &Txns<'_>, whole: &Accesses, reader: TxnId, read: &Read) -> bool {
+    let write = whole.writes(read.writer).iter().find(|write| write.key == read.key);
+    let written = write.map(|write| txns.txn(read.writer).micro(write.micro as usize).value);
+    written == newest(txns, reader, read).map(MicroValue::One)
 }
 
 #[derive(Debug, Clone, Copy)]

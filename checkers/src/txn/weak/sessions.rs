@@ -110,7 +110,8 @@ pub(super) fn judge(
     outcome?;
     let (seen, initial) = (pass.seen, pass.initial);
     let forces = Forces::of(seen.iter().map(|seen| seen.forced).collect());
-    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: Some(&operations.owners) };
+    let owners = Some(&operations.owners[..]);
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners, guarantee: None };
     let mut anomalies: Vec<Anomaly> = Vec::new();
     let mut broken = [false; 6];
     for guarantee in Guarantee::ALL {
@@ -123,6 +124,7 @@ pub(super) fn judge(
         if is_implied {
             continue;
         }
+        let prover = Prover { guarantee: Some(guarantee), ..prover };
         let bit = 1 << guarantee as u8;
         let first = initial.iter().find(|seen| seen.by & bit != 0);
         let witness = match first {

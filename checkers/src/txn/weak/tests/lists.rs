@@ -117,7 +117,9 @@ impl Lists {
         let txns = Txns::of(&history);
         let mut meter = Meter::new(&Budget::default());
         let lists = list_append::infer(&txns, &mut meter);
-        assert!(lists.anomalies.iter().all(|anomaly| anomaly.kind == "lost-update"), "{}", self.line());
+        // Reads of one transaction may differ; nothing else is wrong with what is read.
+        let is_known = |anomaly: &crate::Anomaly| matches!(anomaly.kind.as_str(), "lost-update" | "internal");
+        assert!(lists.anomalies.iter().all(is_known), "{}", self.line());
         let weak = judge_as(&txns, &lists.accesses, &mut meter, near, mutation);
         assert!(!weak.spent, "a small history spent the budget");
         weak
