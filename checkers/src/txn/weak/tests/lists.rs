@@ -227,3 +227,31 @@ fn every_mutant_of_known_versions_is_noticed() {
     }
     assert!(survivors.is_empty(), "not noticed: {survivors:?}");
 }
+
+/// Kinds that are found in a line.
+fn kinds(text: &str) -> Vec<String> {
+    let history = notation::parse(text).expect("a history");
+    let txns = Txns::of(&history);
+    let mut meter = Meter::new(&Budget::default());
+    let lists = list_append::infer(&txns, &mut meter);
+    let weak = judge_as(&txns, &lists.accesses, &mut meter, 1, Mutation::default());
+    weak.anomalies.into_iter().map(|anomaly| anomaly.kind).collect()
+}
+
+#[test]
+fn behind_an_own_append_the_session_is_missed() {
+    let found = kinds(r#"0:txn=[["append",1,1]] 0:txn=[["append",1,2],["r",1,null]]>[["append",1,2],["r",1,[2]]]"#);
+    assert!(found.iter().any(|kind| kind == "not-read-your-writes"), "{found:?}");
+    let right = kinds(r#"0:txn=[["append",1,1]] 0:txn=[["append",1,2],["r",1,null]]>[["append",1,2],["r",1,[1,2]]]"#);
+    assert!(right.is_empty(), "{right:?}");
+}
+
+#[test]
+fn what_was_written_for_a_while_is_no_version() {
+    // The session reads on and on; the first element is of a transaction that appends again later.
+    let found = kinds(
+        r#"0:txn=[["append",1,1],["append",1,3]]( 1:txn=[["append",1,2]]( 2:txn=[["r",1,null]]>[["r",1,[1]]]
+           2:txn=[["r",1,null]]>[["r",1,[1,2]]] 2:txn=[["r",1,null]]>[["r",1,[1,2,3]]] 0) 1)"#,
+    );
+    assert!(!found.iter().any(|kind| kind.starts_with("not-monotonic")), "{found:?}");
+}
