@@ -8,8 +8,11 @@ use schism_history::{History, OpIndex};
 use super::lists::Order;
 use super::view::{Txn, all, is_committed, is_list, txn};
 
-/// Transactions at most.
-const TRANSACTIONS_MAX: usize = 9;
+/// Transactions at most; where only a whole order can be judged, fewer.
+const TRANSACTIONS_MAX: usize = 24;
+const WHOLE_MAX: usize = 9;
+/// Orders, or beginnings of orders, that are tried at most.
+const TRIED_MAX: u64 = 1_000_000;
 /// Ways to say who read from whom, at most.
 const WAYS_MAX: usize = 256;
 
@@ -43,6 +46,8 @@ struct Orders {
     lists: Vec<u32>,
     order: Vec<usize>,
     asks: Asks,
+    /// Beginnings of orders that were tried.
+    tried: u64,
 }
 
 /// Verifies that some transactions have no commit order that the level of the kind allows.
@@ -63,7 +68,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         "non-monotonic-view" => Asks::Earlier,
         _ => return Err("no commit order defines it".to_owned()),
     };
-    if transactions.len() > TRANSACTIONS_MAX {
+    if transactions.len() > if asks == Asks::Updates { WHOLE_MAX } else { TRANSACTIONS_MAX } {
         return Err(format!("{} transactions are too many to try all their orders", transactions.len()));
     }
     let mut txns = transactions.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
@@ -75,7 +80,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
             *before |= u32::from(kept) << a;
         }
     }
-    let ways: usize = candidates.iter().map(|(_, writers)| writers.len()).product();
+    let ways: usize = candidates.iter().fold(1, |ways, (_, writers)| ways.saturating_mul(writers.len()));
     if ways > WAYS_MAX {
         return Err("there are too many ways to say who read from whom".to_owned());
     }
@@ -92,7 +97,13 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         for (before, visible) in one.before.iter_mut().zip(&one.visible) {
             *before |= visible;
         }
-        if one.walk(0) {
+        one.tried = std::mem::take(&mut orders.tried);
+        let found = one.walk(0);
+        orders.tried = one.tried;
+        if orders.tried > TRIED_MAX {
+            return Err(format!("the orders of {} transactions are too many to try them all", transactions.len()));
+        }
+        if found {
             return Err("the transactions that are named have a commit order".to_owned());
         }
     }
@@ -117,6 +128,7 @@ impl Orders {
             lists: Vec::new(),
             order: Vec::new(),
             asks,
+            tried: 0,
         };
         let mut lists = Vec::new();
         for (at, txn) in txns.iter().enumerate() {
@@ -177,12 +189,16 @@ impl Orders {
     /// Whether some order that begins so is allowed.
     fn walk(&mut self, placed: u32) -> bool {
         if self.order.len() == self.count {
-            return self.allows();
+            return self.asks != Asks::Updates || self.has_serial_updates();
         }
         for txn in 0..self.count {
             if placed >> txn & 1 == 0 && self.before[txn] & !placed == 0 {
+                self.tried += 1;
+                if self.tried > TRIED_MAX {
+                    return false;
+                }
                 self.order.push(txn);
-                let found = self.walk(placed | 1 << txn);
+                let found = self.allows(txn) && self.walk(placed | 1 << txn);
                 self.order.pop();
                 if found {
                     return true;
@@ -210,22 +226,24 @@ impl Orders {
         self.order[from..].iter().copied().find(|&txn| self.wrote(txn, key))
     }
 
-    fn allows(&self) -> bool {
+    /// Whether the last one of an order may stand there, which depends on those before it alone. Of updates only a whole order
+    /// can be judged.
+    fn allows(&self, last: usize) -> bool {
+        let mut reads = self.reads.iter().filter(|read| read.0 == last);
         match self.asks {
-            Asks::Serial => self
-                .reads
-                .iter()
-                .all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer),
-            Asks::Snapshots { conflicts } => (0..self.count).all(|txn| self.has_snapshot(txn, conflicts)),
-            Asks::Visible { conflicts, closed } => self.sees_newest(conflicts, closed),
-            Asks::Earlier => self.reads.iter().all(|&(reader, key, place, writer)| {
+            Asks::Serial => {
+                reads.all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer)
+            }
+            Asks::Snapshots { conflicts } => self.has_snapshot(last, conflicts),
+            Asks::Visible { conflicts, closed } => self.sees_newest(last, conflicts, closed),
+            Asks::Earlier => reads.all(|&(reader, key, place, writer)| {
                 let earlier = self.reads.iter().filter(|other| other.0 == reader && other.2 < place);
                 earlier.filter_map(|other| other.3).all(|seen| {
                     let older = |writer| self.position(seen) < self.position(writer);
                     Some(seen) == writer || !self.wrote(seen, key) || writer.is_some_and(older)
                 })
             }),
-            Asks::Updates => self.has_serial_updates(),
+            Asks::Updates => true,
         }
     }
 
@@ -239,7 +257,7 @@ impl Orders {
         })
     }
 
-    fn sees_newest(&self, conflicts: bool, closed: bool) -> bool {
+    fn sees_newest(&self, last: usize, conflicts: bool, closed: bool) -> bool {
         let mut visible = vec![0u32; self.count];
         for (place, &txn) in self.order.iter().enumerate() {
             let mut sees = self.visible[txn];
@@ -253,7 +271,7 @@ impl Orders {
             }
             visible[txn] = sees;
         }
-        self.reads.iter().all(|&(reader, key, _, writer)| {
+        self.reads.iter().filter(|read| read.0 == last).all(|&(reader, key, _, writer)| {
             let seen = self.order.iter().rev().copied();
             seen.into_iter().find(|&txn| visible[reader] >> txn & 1 == 1 && self.wrote(txn, key)) == writer
         })
