@@ -124,8 +124,8 @@ pub(super) struct Collector<'a, 'h> {
     columns: Columns,
     /// All accesses; who wrote what was read is not known yet.
     pub accesses: Accesses,
-    /// Internal reads, by key: how many, and the shortest.
-    internal: BTreeMap<u32, (u64, Candidate)>,
+    /// Reads that contradict their own transaction, by kind and key: how many, and the shortest.
+    within: BTreeMap<(AnomalyKind, u32), (u64, Candidate)>,
     /// Micro-operations without a meaning here.
     pub gaps: Vec<Gap>,
 }
@@ -150,7 +150,7 @@ impl<'a, 'h> Collector<'a, 'h> {
                 ..Columns::default()
             },
             accesses: Accesses::new(keys_count as u32),
-            internal: BTreeMap::new(),
+            within: BTreeMap::new(),
             gaps: Vec::new(),
         }
     }
@@ -169,10 +169,10 @@ impl<'a, 'h> Collector<'a, 'h> {
         }
         self.scatter();
         let mut findings = Findings::default();
-        for (key, (count, shortest)) in std::mem::take(&mut self.internal) {
+        for ((kind, key), (count, shortest)) in std::mem::take(&mut self.within) {
             if !self.columns.marks[key as usize].is_unsupported {
-                findings.count(AnomalyKind::Internal, count);
-                findings.show(AnomalyKind::Internal, shortest);
+                findings.count(kind, count);
+                findings.show(kind, shortest);
             }
         }
         (self.columns, self.accesses, findings, self.gaps)
@@ -291,17 +291,31 @@ impl<'a, 'h> Collector<'a, 'h> {
         }
         let mut places = vec![(reader, place, Part::Read)];
         let mut own = self.before[place as usize];
+        let mut missed = None;
         while own != at {
             places.push((reader, own, Part::Write));
+            let is_there = |element: &ValueId| MicroValue::One(*element) == txn.micro(own as usize).value;
+            if !list.iter().any(is_there) {
+                missed = Some((reader, own, Part::Write));
+            }
             own = self.before[own as usize];
         }
         if at != NONE {
             places.push((reader, at, Part::OtherRead));
         }
         places[1..].reverse();
+        if let Some(missed) = missed.filter(|_| !self.mutation.is(Mutant::OwnMissedIdle)) {
+            self.add(AnomalyKind::NotReadYourWrites, key, vec![places[0], missed], list.len());
+        }
+        self.add(AnomalyKind::Internal, key, places, list.len());
+    }
+
+    /// Counts a read that contradicts its own transaction; the first place is the read's.
+    fn add(&mut self, kind: AnomalyKind, key: u32, places: Vec<(u32, u32, Part)>, length: usize) {
+        let (reader, place, _) = places[0];
         let (expected, found) = (Shown::Known(reader, place), Shown::Read(reader, place));
-        let candidate = Candidate { size: list.len() as u32, places, expected, found, key };
-        let (count, shortest) = self.internal.entry(key).or_insert_with(|| (0, candidate.clone()));
+        let candidate = Candidate { size: length as u32, places, expected, found, key };
+        let (count, shortest) = self.within.entry((kind, key)).or_insert_with(|| (0, candidate.clone()));
         *count += 1;
         if candidate < *shortest {
             *shortest = candidate;

@@ -26,6 +26,7 @@
 //! | incompatible-order | reads that are no prefix of the longest | read, other read | the other list | the list |
 //! | | appends of one transaction in another order | read, write, overwrite | | the list |
 //! | internal | reads | read, other read if there is one, writes since | what is known | the list |
+//! | not-read-your-writes | reads without an element that was appended before | read, write | what is known | the list |
 //! | future-read | reads | read, write | - | the list |
 //! | G1a | reads | read, aborted write | - | the list |
 //! | dirty-update | elements of failed transactions under others | aborted write, over-write, read | - | the list |

@@ -36,6 +36,8 @@ pub(super) enum Mutant {
     OwnUncompared,
     /// Reads of own appends are not compared with them.
     InternalIdle,
+    /// A session's own append may be missing.
+    OwnMissedIdle,
     /// Two reads of a key in one transaction may differ.
     RepeatedReadIdle,
     /// Own elements that are read are never too early.

@@ -22,6 +22,12 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
         "future-read" => pairs(&micros, is_read, Role::Write, |read, write| {
             read.0.invoked == write.0.invoked && read.1 < write.1 && read_from(read, write)
         }),
+        "not-read-your-writes" => pairs(&micros, is_read, Role::Write, |read, write| {
+            let is_own = read.0.invoked == write.0.invoked && write.1 < read.1 && is_list_of(history, write);
+            is_own && read.0.read(read.1).zip(write.0.written(write.1)).is_some_and(|(read, write)| {
+                read.0 == write.0 && !read.1.contains(&write.1)
+            })
+        }),
         "dirty-update" => is_dirty_update(history, &micros),
         "lost-update" => is_lost_update(&micros),
         "duplicate-elements" => read_of(&micros).and_then(|(txn, place)| txn.read(place)).is_some_and(|(_, list)| {
@@ -78,6 +84,11 @@ fn pairs(
 ) -> bool {
     let second = |a: &Micro<'_>| micros.iter().any(|(role, b)| *role == second && wanted(a, b));
     micros.iter().any(|(role, a)| first(*role) && second(a))
+}
+
+/// Whether a micro-operation is one of a list, of which nothing is ever written over.
+fn is_list_of(history: &History, (txn, place): &Micro<'_>) -> bool {
+    txn.micro(*place).is_ok_and(|micro| is_list(history, micro.key))
 }
 
 fn any_two(micros: &[(Role, Micro<'_>)], wanted: impl Fn(&Micro<'_>, &Micro<'_>) -> bool) -> bool {

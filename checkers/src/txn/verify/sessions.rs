@@ -123,7 +123,9 @@ impl<'h> Operations<'h> {
                 let returned = match newest {
                     None => None,
                     Some(value) => {
-                        let wrote = |other: &Txn<'_>| !other.failed && other.place_of(key, value).is_some();
+                        let wrote = |other: &Txn<'_>| {
+                            other.invoked != txn.invoked && !other.failed && other.place_of(key, value).is_some()
+                        };
                         let is_it = |write: &Operation| write.key == key && write.value == Some(value) && write.at != at;
                         match operations.writes.iter().position(is_it) {
                             Some(write) if all(history).filter(wrote).count() == 1 => Some(write),

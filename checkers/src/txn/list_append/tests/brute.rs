@@ -232,11 +232,11 @@ impl OfKey<'_> {
     }
 
     fn within(&self, count: &mut impl FnMut(AnomalyKind, usize)) {
-        let mut internal = 0;
-        let mut future = 0;
+        let (mut internal, mut future, mut missed) = (0, 0, 0);
         for read in &self.reads {
             // What is known: a list, or how it ends.
             let (mut known, mut is_whole, mut is_touched) = (Vec::new(), false, false);
+            let mut since: Vec<&Value> = Vec::new();
             for (micro, mop) in self.txns[read.txn].mops.iter().enumerate().take(read.micro) {
                 if mop.key.to_string() != self.key {
                     continue;
@@ -244,14 +244,17 @@ impl OfKey<'_> {
                 is_touched = true;
                 if &*mop.f == "append" {
                     known.push(mop.value.clone());
+                    since.push(&mop.value);
                 } else if let Some(before) =
                     self.reads.iter().find(|other| other.txn == read.txn && other.micro == micro)
                 {
                     (known, is_whole) = (before.list.clone(), true);
+                    since.clear();
                 }
             }
             let fits = if is_whole { read.list == known } else { read.list.ends_with(&known) };
             internal += usize::from(is_touched && !fits);
+            missed += usize::from(since.iter().any(|value| !read.list.contains(value)));
             let is_later = |(txn, micro, element): &(usize, usize, Value)| {
                 let is_unique = self.writers_count(element) == 1;
                 *txn == read.txn && *micro > read.micro && is_unique && read.list.contains(element)
@@ -259,6 +262,7 @@ impl OfKey<'_> {
             future += usize::from(self.appends.iter().any(is_later));
         }
         count(AnomalyKind::Internal, internal);
+        count(AnomalyKind::NotReadYourWrites, missed);
         count(AnomalyKind::FutureRead, future);
         let mut versions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for read in self.reads.iter().filter(|read| read.is_external()) {

@@ -62,6 +62,7 @@ fn every_mutant_is_noticed() {
         OwnKept,
         OwnUncompared,
         InternalIdle,
+        OwnMissedIdle,
         RepeatedReadIdle,
         FutureIdle,
         FutureAnytime,

@@ -86,6 +86,10 @@ fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
             };
             is_one(0, 1) && is_one(2, 3) && places[0].transaction != places[2].transaction && list(0) == list(2)
         }
+        ("not-read-your-writes", [Role::Read, Role::Write]) => {
+            let is_own = places[0].transaction == places[1].transaction && places[1].micro < places[0].micro;
+            is_own && index(0, 1).is_none()
+        }
         ("internal", [Role::Read, rest @ ..]) => {
             let base = usize::from(rest.first() == Some(&Role::OtherRead));
             let mut known: Vec<Value> = if base == 1 { list(1) } else { Vec::new() };
