@@ -46,7 +46,13 @@ impl Judge<'_, '_> {
                 if !reading.is_behind_own() {
                     let length = reading.length;
                     let list = if length == DEVIANT { list } else { &[] };
-                    updates.push(ReadModifyWrite { length, list, reader, micro: reading.micro(), over: own[0].micro() });
+                    updates.push(ReadModifyWrite {
+                        length,
+                        list,
+                        reader,
+                        micro: reading.micro(),
+                        over: own[0].micro(),
+                    });
                 }
             }
         }
@@ -88,7 +94,8 @@ impl Judge<'_, '_> {
             let Some(place) = found.filter(|_| !self.context.mutation.is(Mutant::FutureIdle)) else { continue };
             self.out.findings.count(AnomalyKind::FutureRead, 1);
             let append = self.context.appends(key)[place];
-            let places = vec![(reading.reader, reading.micro(), Part::Read), (append.owner, append.micro(), Part::Write)];
+            let places =
+                vec![(reading.reader, reading.micro(), Part::Read), (append.owner, append.micro(), Part::Write)];
             let size = match self.view.deviants.get(next_deviant) {
                 Some(deviant) if reading.length == DEVIANT => deviant.list.len() as u32,
                 _ => reading.length,

@@ -252,7 +252,11 @@ const ROWS: &[Row] = &[
         right: r#"{"type":"stale-causal-read","witness":{"witness":"no-commit-order","transactions":[0,1,2],"smallest":false,"derivation":[
             {"from":0,"to":1,"key":"1","rule":"reads-from"},{"from":1,"to":2,"key":"2","rule":"reads-from"},
             {"from":2,"to":0,"key":"1","rule":"written-after-read","rests_on":[0,1]}]}}"#,
-        wrong: &[("stale-causal-read", "fractured-read"), ("stale-causal-read", "non-monotonic-view"), ("[0,1]}", "[1]}")],
+        wrong: &[
+            ("stale-causal-read", "fractured-read"),
+            ("stale-causal-read", "non-monotonic-view"),
+            ("[0,1]}", "[1]}"),
+        ],
     },
 ];
 
@@ -275,8 +279,7 @@ fn right_witnesses_are_verified_and_wrong_ones_are_not() {
 fn found() -> Vec<(History, KindSet, Vec<Anomaly>)> {
     let of = |example: &crate::txn::levels::Example| {
         let sources = (!example.version_order.is_empty()).then_some(example.version_order);
-        let options =
-            Options { model: None, consistency: Some(example.level.usual_name()), version_order: sources };
+        let options = Options { model: None, consistency: Some(example.level.usual_name()), version_order: sources };
         let checker = build_with(example.data.as_str(), &options).expect("a checker");
         let history = notation::parse(&example.history()).expect("a history");
         let finding = checker.check(&history, &RunFacts::default(), &Budget::default());
@@ -383,10 +386,7 @@ fn an_edge_the_other_way_round_is_refused() {
                 let from = from?;
                 (lines[place].from, lines[place].to) = (Some(to), from);
                 let transactions = transactions.clone();
-                Some(with(
-                    anomaly,
-                    Witness::NoCommitOrder { transactions, derivation: lines, smallest: *smallest },
-                ))
+                Some(with(anomaly, Witness::NoCommitOrder { transactions, derivation: lines, smallest: *smallest }))
             };
             (0..derivation.len()).filter_map(turned).collect()
         }

@@ -48,13 +48,7 @@ fn is_axiom(kind: &str) -> bool {
 }
 
 /// Whether a dependency is there; `any`: on any later version, not only the next one.
-fn holds(
-    history: &History,
-    from: &Txn<'_>,
-    to: &Txn<'_>,
-    because: &Dependency,
-    any: bool,
-) -> Result<bool, String> {
+fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, any: bool) -> Result<bool, String> {
     match because.kind.as_str() {
         "process" => return Ok(from.is_before_in_process(to)),
         "realtime" => return Ok(from.is_before(to)),
@@ -73,7 +67,8 @@ fn holds(
             if to.micro(b)?.key != key || !named {
                 continue;
             }
-            let later = any && because.kind == "ww" && is_list(history, key) && Order::of(history, key).is_later(from, to);
+            let later =
+                any && because.kind == "ww" && is_list(history, key) && Order::of(history, key).is_later(from, to);
             if later || data_holds(history, (from, a), (to, b), because) {
                 return Ok(true);
             }
@@ -82,12 +77,7 @@ fn holds(
     Ok(false)
 }
 
-fn data_holds(
-    history: &History,
-    (from, a): (&Txn<'_>, u32),
-    (to, b): (&Txn<'_>, u32),
-    because: &Dependency,
-) -> bool {
+fn data_holds(history: &History, (from, a): (&Txn<'_>, u32), (to, b): (&Txn<'_>, u32), because: &Dependency) -> bool {
     let written = from.written(a);
     if because.kind == "wr" {
         // What was read may have been written over by the transaction itself.
@@ -113,7 +103,8 @@ fn data_holds(
         _ => from.external(a).map(|(_, newest)| newest),
     };
     let is_reported = |before: Option<ValueId>| {
-        because.source.as_deref() == Some(REPORTED) && before.is_some_and(|before| is_reported(history, key, before, after))
+        because.source.as_deref() == Some(REPORTED)
+            && before.is_some_and(|before| is_reported(history, key, before, after))
     };
     before.is_some_and(|before| is_reported(before) || is_older(history, key, before, to, b))
 }
@@ -134,7 +125,9 @@ fn is_reported(history: &History, key: u32, before: ValueId, after: ValueId) -> 
                 let parts = items(&triple);
                 let [of, written, version] = &parts[..] else { continue };
                 let is_of = of.to_string().trim_matches('"') == name.trim_matches('"');
-                let Some(which) = values.iter().position(|value| is_of && *value == written.to_string()) else { continue };
+                let Some(which) = values.iter().position(|value| is_of && *value == written.to_string()) else {
+                    continue;
+                };
                 match items(version).iter().map(Value::as_int).collect::<Option<Vec<i64>>>() {
                     Some(all) => numbers.entry(field.to_string()).or_default()[which].push(all),
                     None => fields.entry(field.to_string()).or_default()[which].push(version.to_string()),

@@ -24,15 +24,18 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
         }),
         "not-read-your-writes" => pairs(&micros, is_read, Role::Write, |read, write| {
             let is_own = read.0.invoked == write.0.invoked && write.1 < read.1 && is_list_of(history, write);
-            is_own && read.0.read(read.1).zip(write.0.written(write.1)).is_some_and(|(read, write)| {
-                read.0 == write.0 && !read.1.contains(&write.1)
-            })
+            is_own
+                && read
+                    .0
+                    .read(read.1)
+                    .zip(write.0.written(write.1))
+                    .is_some_and(|(read, write)| read.0 == write.0 && !read.1.contains(&write.1))
         }),
         "dirty-update" => is_dirty_update(history, &micros),
         "lost-update" => is_lost_update(&micros),
-        "duplicate-elements" => read_of(&micros).and_then(|(txn, place)| txn.read(place)).is_some_and(|(_, list)| {
-            (1..list.len()).any(|at| list[..at].contains(&list[at]))
-        }),
+        "duplicate-elements" => read_of(&micros)
+            .and_then(|(txn, place)| txn.read(place))
+            .is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at]))),
         "incompatible-order" => {
             any_two(&micros, |a, b| {
                 let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
@@ -170,12 +173,17 @@ fn is_lost_update(micros: &[(Role, Micro<'_>)]) -> bool {
             is_one && txn.written(*place).is_some_and(|(other, _)| other == key)
         })
     };
-    pairs(micros, |role| role == Role::Read, Role::OtherRead, |a, b| {
-        let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
-        let key = one.0;
-        let is_both = writes(&a.0, key) && writes(&b.0, key) && are_its_writes(&a.0, &b.0, key);
-        a.0.invoked != b.0.invoked && one == two && is_both
-    })
+    pairs(
+        micros,
+        |role| role == Role::Read,
+        Role::OtherRead,
+        |a, b| {
+            let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
+            let key = one.0;
+            let is_both = writes(&a.0, key) && writes(&b.0, key) && are_its_writes(&a.0, &b.0, key);
+            a.0.invoked != b.0.invoked && one == two && is_both
+        },
+    )
 }
 
 /// Whether a read has a value that nobody ever tried to write.

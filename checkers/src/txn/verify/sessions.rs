@@ -110,7 +110,8 @@ impl<'h> Operations<'h> {
         for (at, txn) in operations.txns.iter().enumerate() {
             for place in places(txn) {
                 let Some((key, value)) = txn.written(place) else { continue };
-                let is_last = !(place + 1..places(txn).end).any(|later| txn.written(later).is_some_and(|(k, _)| k == key));
+                let is_last =
+                    !(place + 1..places(txn).end).any(|later| txn.written(later).is_some_and(|(k, _)| k == key));
                 // Of one in doubt, what nobody saw may never have happened.
                 if is_last && (txn.ended.is_some() || is_seen(history, key, value)) {
                     operations.writes.push(Operation { at, place, key, value: Some(value) });
@@ -126,7 +127,8 @@ impl<'h> Operations<'h> {
                         let wrote = |other: &Txn<'_>| {
                             other.invoked != txn.invoked && !other.failed && other.place_of(key, value).is_some()
                         };
-                        let is_it = |write: &Operation| write.key == key && write.value == Some(value) && write.at != at;
+                        let is_it =
+                            |write: &Operation| write.key == key && write.value == Some(value) && write.at != at;
                         match operations.writes.iter().position(is_it) {
                             Some(write) if all(history).filter(wrote).count() == 1 => Some(write),
                             _ => continue,

@@ -40,12 +40,7 @@ pub(super) struct Graph {
 impl Graph {
     /// Builds it. Windows come first: an arrow between two windows is part of no cycle, as all that point back lie within
     /// one.
-    pub fn of(
-        ranked: &Ranked<'_>,
-        forces: &Forces,
-        meter: &mut Meter,
-        mutation: Mutation,
-    ) -> Result<Graph, Spent> {
+    pub fn of(ranked: &Ranked<'_>, forces: &Forces, meter: &mut Meter, mutation: Mutation) -> Result<Graph, Spent> {
         let versions = ranked.version_edges(mutation);
         let windows = windows(ranked, forces, &versions);
         let mut graph = Graph::default();

@@ -206,9 +206,8 @@ impl Prover<'_> {
     /// The micro-operation of a writer that wrote what a read saw: not always its last one of the key.
     fn origin(&self, writer: TxnId, reader: TxnId, read: &Read) -> Option<u32> {
         let seen = newest(self.txns, reader, read)?;
-        let is_it = |micro: Micro<'_>| {
-            micro.f != MicroF::Read && micro.key == read.key && micro.value == MicroValue::One(seen)
-        };
+        let is_it =
+            |micro: Micro<'_>| micro.f != MicroF::Read && micro.key == read.key && micro.value == MicroValue::One(seen);
         self.txns.txn(writer).micros().position(is_it).map(|place| place as u32)
     }
 
@@ -308,7 +307,13 @@ impl Prover<'_> {
             None | Some(Guarantee::Causal) => true,
             Some(Guarantee::OwnWrites) => !is_read,
             Some(Guarantee::Reads) => state.reads == 0,
-            Some(Guarantee::Writes) => if is_read { state.reads == 0 } else { state.reads == 1 || within() },
+            Some(Guarantee::Writes) => {
+                if is_read {
+                    state.reads == 0
+                } else {
+                    state.reads == 1 || within()
+                }
+            }
             Some(Guarantee::WritesFollowReads) => is_read || state.reads > 0 || within(),
             Some(Guarantee::Pram) => !is_read || state.reads == 0,
         }

@@ -162,8 +162,10 @@ struct Operation {
 pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee) -> bool {
     let kept = committed(all, orders);
     let mut operations: Vec<Operation> = Vec::new();
-    let seen: Vec<(usize, u32)> =
-        (0..kept.len()).flat_map(|at| saws(all, orders, &kept, at)).filter_map(|saw| Some((saw.whose?, saw.key))).collect();
+    let seen: Vec<(usize, u32)> = (0..kept.len())
+        .flat_map(|at| saws(all, orders, &kept, at))
+        .filter_map(|saw| Some((saw.whose?, saw.key)))
+        .collect();
     let listed = |key: u32, value: u32| orders.get(key as usize).is_some_and(|order| order.contains(&value));
     let mut values: Vec<u32> = Vec::new();
     for at in 0..kept.len() {

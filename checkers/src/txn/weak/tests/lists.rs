@@ -71,7 +71,8 @@ impl Lists {
                     mine => {
                         let earlier = order.iter().filter(|&&(writer, _)| writer < at).count();
                         let wild = random.random_range(0..100) < shape.wild_percent;
-                        let most = if wild { random.random_range(0..=order.len()) } else { earlier.saturating_sub(lag) };
+                        let most =
+                            if wild { random.random_range(0..=order.len()) } else { earlier.saturating_sub(lag) };
                         most.min(mine.unwrap_or(order.len()))
                     }
                 };
@@ -79,10 +80,13 @@ impl Lists {
                 all[at].micros[place] = Micro::R(key, newest);
             }
         }
-        let whole: Vec<Vec<u32>> = whole.into_iter().map(|order| order.into_iter().flat_map(|(_, all)| all).collect()).collect();
+        let whole: Vec<Vec<u32>> =
+            whole.into_iter().map(|order| order.into_iter().flat_map(|(_, all)| all).collect()).collect();
         let mut lists = Lists { known: vec![Vec::new(); whole.len()], all, whole };
         for at in (0..lists.all.len()).filter(|&at| !lists.all[at].doubt) {
-            for (key, list) in (0..lists.all[at].micros.len()).filter_map(|place| lists.list(at, place)).collect::<Vec<_>>() {
+            for (key, list) in
+                (0..lists.all[at].micros.len()).filter_map(|place| lists.list(at, place)).collect::<Vec<_>>()
+            {
                 if list.len() > lists.known[key as usize].len() {
                     lists.known[key as usize] = list;
                 }
@@ -214,11 +218,12 @@ fn every_mutant_of_known_versions_is_noticed() {
     let all = histories(16, 4_000);
     let expected: Vec<(Column, Column)> = all.iter().map(|(lists, _)| lists.defined()).collect();
     let mut survivors = Vec::new();
-    for mutant in [VersionsForgotten, LateForgotten, OwnAppendsSeen, LastHappened, NewerIgnored, NotJoined, WritesUnseen] {
+    for mutant in
+        [VersionsForgotten, LateForgotten, OwnAppendsSeen, LastHappened, NewerIgnored, NotJoined, WritesUnseen]
+    {
         let mutation = Mutation { mutant: Some(mutant) };
-        let differs = |((lists, near), expected): (&(Lists, u32), &(Column, Column))| {
-            lists.judged(*near, mutation) != *expected
-        };
+        let differs =
+            |((lists, near), expected): (&(Lists, u32), &(Column, Column))| lists.judged(*near, mutation) != *expected;
         let noticed = all.iter().zip(&expected).position(differs);
         println!("{mutant:?}: noticed at {noticed:?}");
         if noticed.is_none() {
