@@ -1,5 +1,5 @@
 //! Who read what from whom: the view of transactions that needs no order of versions. Registers and lists alike: a list
-//! read is read from the writer of its last element.
+//! read is read from the writer of its last element; behind appends of its own, from that of the last element before them.
 
 use crate::txn::txns::TxnId;
 
@@ -9,12 +9,13 @@ pub const INITIAL: TxnId = TxnId::MAX - 1;
 /// Nobody wrote it, or a transaction that failed did; or it cannot be said who.
 pub const UNKNOWN: TxnId = TxnId::MAX;
 
-/// A read of a key that its transaction had not written before.
+/// A read of what others wrote to a key: of a key that its transaction had not written before; of a list also one behind
+/// appends of its own transaction, which then end the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Read {
     /// The key's number ([`schism_history::Micro::key`]).
     pub key: u32,
-    /// Who wrote what was read: another transaction, [`INITIAL`] or [`UNKNOWN`].
+    /// Who wrote what was read (own appends at the end of a list left out): another transaction, [`INITIAL`] or [`UNKNOWN`].
     pub writer: TxnId,
     /// The micro-operation's place in its transaction.
     pub micro: u32,
@@ -42,9 +43,6 @@ pub struct Accesses {
     /// Reads (transaction, micro-operation) of a value that their writer wrote last, or that was there at first, and that
     /// another transaction wrote for a while: who looks at single operations cannot say which of them was read. In order.
     pub also_for_a_while: Vec<(TxnId, u32)>,
-    /// Whether some read, behind a write of its own transaction, shows what others wrote: such reads are not listed, so
-    /// that nothing found does not mean that nothing is there.
-    pub has_unlisted_reads: bool,
     /// By key, where the order of its versions is known: the writers, in that order. Empty where it is not. It is the
     /// whole order, but for the writers in [`Accesses::tails`].
     pub versions: Vec<Vec<TxnId>>,

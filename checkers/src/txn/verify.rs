@@ -1,13 +1,15 @@
 //! Proofs about transactions, verified again from the history alone, by code that shares nothing with the engines: it
 //! reads raw values and the order of events, and knows the definition of each kind.
 //!
-//! Not verified: that a witness is the smallest; dependencies of predicates; commit orders of snapshot isolation and its
-//! kin that are refuted by more transactions than can be tried ([`orders`]).
+//! Not verified: that a witness is the smallest; dependencies of predicates; commit orders without a derivation that are
+//! refuted by more transactions than can be tried ([`orders`]).
 
 mod cycle;
 mod derivation;
+mod lists;
 mod micros;
 mod orders;
+mod sessions;
 mod singles;
 mod unfolded;
 mod view;

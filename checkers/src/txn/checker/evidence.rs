@@ -213,8 +213,6 @@ impl Evidence {
         for (phenomenon, verdict) in Phenomenon::ALL.into_iter().zip(found.verdicts) {
             match verdict {
                 Verdict::Found(told) => self.add(of_unfolded(txns, inferred.reasons(), phenomenon, &told)),
-                // A read that is not listed may have seen more.
-                Verdict::Absent if inferred.accesses().has_unlisted_reads && phenomenon.needs_all_reads() => {}
                 Verdict::Absent => settled.insert(settle::by_unfolded(phenomenon)),
                 Verdict::Open => {}
             }
@@ -233,8 +231,7 @@ impl Evidence {
         }
         self.ran("axioms", &meter);
         // What is not certain may have been read from where it breaks an axiom.
-        let is_all = inferred.uncertain().is_empty() && !inferred.accesses().has_unlisted_reads;
-        if is_all { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
+        if inferred.uncertain().is_empty() { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use schism_history::{Micro, MicroF, MicroValue, TxnRef, ValueId};
 use super::findings::{Candidate, Findings, Part, Shown, invocation, list_read};
 use super::mutant::{Mutant, Mutation};
 use crate::anomaly::AnomalyKind;
-use crate::txn::accesses::{Accesses, Read, UNKNOWN, Write};
+use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
 
@@ -17,6 +17,8 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) const DEVIANT: u32 = u32::MAX;
 /// In [`Append::micro`]: the transaction appended to the key again.
 const AGAIN: u32 = 1 << 31;
+/// In [`Reading::micro`]: the transaction had appended to the key before.
+const BEHIND_OWN: u32 = 1 << 31;
 
 /// An append to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +47,23 @@ impl Append {
 pub(super) struct Reading {
     /// Who.
     pub reader: TxnId,
-    /// Its place in it.
-    pub micro: u32,
+    micro: u32,
     /// So many elements of the key's list, or [`DEVIANT`].
     pub length: u32,
-    /// Its place among all reads of [`Accesses`]; [`NONE`] after an append of its own.
+    /// Its place among all reads of [`Accesses`].
     pub place: u32,
+}
+
+impl Reading {
+    /// Its place in its transaction.
+    pub fn micro(self) -> u32 {
+        self.micro & !BEHIND_OWN
+    }
+
+    /// Whether the transaction had appended to the key before, so that these appends end the list.
+    pub fn is_behind_own(self) -> bool {
+        self.micro & BEHIND_OWN != 0
+    }
 }
 
 /// All of them, by key; of one key by transaction and place, failed ones last.
@@ -69,6 +82,9 @@ pub(super) struct Columns {
     /// By key: what is unusual about it.
     pub marks: Vec<KeyMarks>,
 }
+
+/// In [`Read::writer`], between the two passes: behind an append of its own transaction.
+const AFTER_OWN: TxnId = INITIAL;
 
 /// What is unusual about a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,8 +124,8 @@ pub(super) struct Collector<'a, 'h> {
     columns: Columns,
     /// All accesses; who wrote what was read is not known yet.
     pub accesses: Accesses,
-    /// Internal reads, by key: how many, and the shortest.
-    internal: BTreeMap<u32, (u64, Candidate)>,
+    /// Reads that contradict their own transaction, by kind and key: how many, and the shortest.
+    within: BTreeMap<(AnomalyKind, u32), (u64, Candidate)>,
     /// Micro-operations without a meaning here.
     pub gaps: Vec<Gap>,
 }
@@ -134,7 +150,7 @@ impl<'a, 'h> Collector<'a, 'h> {
                 ..Columns::default()
             },
             accesses: Accesses::new(keys_count as u32),
-            internal: BTreeMap::new(),
+            within: BTreeMap::new(),
             gaps: Vec::new(),
         }
     }
@@ -153,10 +169,10 @@ impl<'a, 'h> Collector<'a, 'h> {
         }
         self.scatter();
         let mut findings = Findings::default();
-        for (key, (count, shortest)) in std::mem::take(&mut self.internal) {
+        for ((kind, key), (count, shortest)) in std::mem::take(&mut self.within) {
             if !self.columns.marks[key as usize].is_unsupported {
-                findings.count(AnomalyKind::Internal, count);
-                findings.show(AnomalyKind::Internal, shortest);
+                findings.count(kind, count);
+                findings.show(kind, shortest);
             }
         }
         (self.columns, self.accesses, findings, self.gaps)
@@ -221,9 +237,10 @@ impl<'a, 'h> Collector<'a, 'h> {
         if self.before[place as usize] != NONE {
             self.compare(owner, place, micro.key);
         }
-        if touch.write == NONE || self.mutation.is(Mutant::OwnIsExternal) {
-            self.reads.push(Read { key: micro.key, writer: UNKNOWN, micro: place });
-        }
+        // Who it was is said later, of each; until then this tells the second pass which are behind own appends.
+        let is_external = touch.write == NONE || self.mutation.is(Mutant::OwnIsExternal);
+        let writer = if is_external { UNKNOWN } else { AFTER_OWN };
+        self.reads.push(Read { key: micro.key, writer, micro: place });
     }
 
     fn other(&mut self, owner: u32, micro: Micro<'_>) {
@@ -269,25 +286,36 @@ impl<'a, 'h> Collector<'a, 'h> {
         if at != NONE && !self.mutation.is(Mutant::RepeatedReadIdle) {
             fits &= is_same(txn, at, place, rest, || *list_read(self.txns, reader, at) == list[..rest]);
         }
-        let is_behind_own = at != self.before[place as usize];
-        self.accesses.has_unlisted_reads |=
-            is_behind_own && self.txns.is_ok(reader) && (!fits || at == NONE && rest > 0);
         if fits {
             return;
         }
         let mut places = vec![(reader, place, Part::Read)];
         let mut own = self.before[place as usize];
+        let mut missed = None;
         while own != at {
             places.push((reader, own, Part::Write));
+            let is_there = |element: &ValueId| MicroValue::One(*element) == txn.micro(own as usize).value;
+            if !list.iter().any(is_there) {
+                missed = Some((reader, own, Part::Write));
+            }
             own = self.before[own as usize];
         }
         if at != NONE {
             places.push((reader, at, Part::OtherRead));
         }
         places[1..].reverse();
+        if let Some(missed) = missed.filter(|_| !self.mutation.is(Mutant::OwnMissedIdle)) {
+            self.add(AnomalyKind::NotReadYourWrites, key, vec![places[0], missed], list.len());
+        }
+        self.add(AnomalyKind::Internal, key, places, list.len());
+    }
+
+    /// Counts a read that contradicts its own transaction; the first place is the read's.
+    fn add(&mut self, kind: AnomalyKind, key: u32, places: Vec<(u32, u32, Part)>, length: usize) {
+        let (reader, place, _) = places[0];
         let (expected, found) = (Shown::Known(reader, place), Shown::Read(reader, place));
-        let candidate = Candidate { size: list.len() as u32, places, expected, found, key };
-        let (count, shortest) = self.internal.entry(key).or_insert_with(|| (0, candidate.clone()));
+        let candidate = Candidate { size: length as u32, places, expected, found, key };
+        let (count, shortest) = self.within.entry((kind, key)).or_insert_with(|| (0, candidate.clone()));
         *count += 1;
         if candidate < *shortest {
             *shortest = candidate;
@@ -369,7 +397,7 @@ fn scatter_readings(txns: &Txns<'_>, accesses: &Accesses, mut next: Vec<u32>, co
     for id in 0..txns.ok_count() {
         let reads = accesses.reads(id);
         let first_read = accesses.first_read(id);
-        let mut external = 0;
+        let mut listed = 0;
         for (micro_place, micro) in txns.txn(id).micros().enumerate() {
             let length = match (micro.f, micro.value) {
                 (MicroF::Read, MicroValue::Prefix(length)) => length,
@@ -377,14 +405,13 @@ fn scatter_readings(txns: &Txns<'_>, accesses: &Accesses, mut next: Vec<u32>, co
                 (MicroF::Read, MicroValue::One(ValueId::NIL)) => 0,
                 _ => continue,
             };
-            let mut place = NONE;
-            if reads.get(external).is_some_and(|read| read.micro == micro_place as u32) {
-                place = first_read + external as u32;
-                external += 1;
-            }
+            let is_behind_own = reads.get(listed).is_some_and(|read| read.writer == AFTER_OWN);
+            let mark = if is_behind_own { BEHIND_OWN } else { 0 };
+            let (micro_place, place) = (micro_place as u32 | mark, first_read + listed as u32);
             let next = &mut next[micro.key as usize];
-            readings[*next as usize] = Reading { reader: id, micro: micro_place as u32, length, place };
+            readings[*next as usize] = Reading { reader: id, micro: micro_place, length, place };
             *next += 1;
+            listed += 1;
         }
     }
     readings

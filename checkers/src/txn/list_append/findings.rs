@@ -13,11 +13,12 @@ pub(super) const SHOWN_MAX: usize = 8;
 const GATHERED_MAX: usize = 64;
 
 /// The kinds that lists show, in the order in which they are told.
-pub(super) const KINDS: [AnomalyKind; 9] = [
+pub(super) const KINDS: [AnomalyKind; 10] = [
     AnomalyKind::GarbageRead,
     AnomalyKind::DuplicateElements,
     AnomalyKind::IncompatibleOrder,
     AnomalyKind::Internal,
+    AnomalyKind::NotReadYourWrites,
     AnomalyKind::FutureRead,
     AnomalyKind::G1a,
     AnomalyKind::DirtyUpdate,

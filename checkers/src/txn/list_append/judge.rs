@@ -2,7 +2,7 @@
 
 use schism_history::ValueId;
 
-use super::columns::{DEVIANT, NONE, Reading};
+use super::columns::{Append, DEVIANT, NONE, Reading};
 use super::findings::{Candidate, Findings, Part, Shown};
 use super::key::{Context, Deviant, KeyView, Scan};
 use super::mutant::Mutant;
@@ -177,9 +177,9 @@ impl<'a, 'h> Judge<'a, 'h> {
             if common < list.len() || scan.is_bad(list.len()) {
                 self.contents(at, list, scan, common);
             }
-            let writer = if reading.place == NONE { UNKNOWN } else { self.writer(key, at, reading, list) };
+            let writer = self.foreign(key, reading, list).map_or(UNKNOWN, |seen| self.writer(key, at, reading, seen));
             self.out.writers.push(writer);
-            if reading.place == NONE || common < list.len() || list.len() > self.view.certain {
+            if reading.is_behind_own() || common < list.len() || list.len() > self.view.certain {
                 continue;
             }
             let rank = self.view.ranks[list.len()] as usize;
@@ -212,7 +212,23 @@ impl<'a, 'h> Judge<'a, 'h> {
         }
     }
 
-    /// Who wrote what a reading saw, with the dependency on that.
+    /// What a reading saw of others: the list without the transaction's own appends at its end. `None` where these are
+    /// not there as they should be, which is an anomaly by itself.
+    fn foreign<'l>(&self, key: u32, reading: &Reading, list: &'l [ValueId]) -> Option<&'l [ValueId]> {
+        if !reading.is_behind_own() || self.context.mutation.is(Mutant::OwnKept) {
+            return Some(list);
+        }
+        let appends = self.context.appends(key);
+        let first = appends.partition_point(|append| append.owner < reading.reader);
+        let is_before = |append: &&Append| append.owner == reading.reader && append.micro() < reading.micro();
+        let count = appends[first..].iter().take_while(is_before).count();
+        let (seen, end) = list.split_at_checked(list.len().checked_sub(count)?)?;
+        let fits = end.iter().zip(&appends[first..]).all(|(element, append)| element.number() == append.element);
+        (fits || self.context.mutation.is(Mutant::OwnUncompared)).then_some(seen)
+    }
+
+    /// Who wrote what a reading saw of others, with the dependency on that; behind own appends that is said by the order of
+    /// versions.
     fn writer(&mut self, key: u32, at: usize, reading: &Reading, list: &[ValueId]) -> TxnId {
         let Some(last) = list.last() else { return INITIAL };
         let place = self.view.table.get(last.number());
@@ -226,7 +242,9 @@ impl<'a, 'h> Judge<'a, 'h> {
             self.shorter(AnomalyKind::G1b, list.len(), at);
             self.out.findings.count(AnomalyKind::G1b, 1);
         }
-        self.edge(append.owner, reading.reader, EdgeKind::Wr);
+        if !reading.is_behind_own() {
+            self.edge(append.owner, reading.reader, EdgeKind::Wr);
+        }
         append.owner
     }
 
@@ -292,8 +310,8 @@ impl<'a, 'h> Judge<'a, 'h> {
         let reading = readings[at];
         let mut deviants = readings[..at].iter().filter(|reading| reading.length == DEVIANT).count();
         let (list, scan, common) = self.list_of(&reading, &mut deviants);
-        let read = (reading.reader, reading.micro, Part::Read);
-        let whole = Shown::Read(reading.reader, reading.micro);
+        let read = (reading.reader, reading.micro(), Part::Read);
+        let whole = Shown::Read(reading.reader, reading.micro());
         let size = list.len() as u32;
         let element = |at: u32| list.get(at as usize).copied().unwrap_or(ValueId::NIL);
         let append = |at: u32, part: Part| {
@@ -319,13 +337,14 @@ impl<'a, 'h> Judge<'a, 'h> {
             }
             AnomalyKind::IncompatibleOrder => {
                 if let Some(other) = self.contradicting(key, common) {
-                    places.push((other.reader, other.micro, Part::OtherRead));
-                    expected = Shown::Read(other.reader, other.micro);
+                    places.push((other.reader, other.micro(), Part::OtherRead));
+                    expected = Shown::Read(other.reader, other.micro());
                 }
             }
             _ => {
-                places.extend(append(size.saturating_sub(1), Part::Write));
-                let place = list.last().map_or(NONE, |last| self.view.table.get(last.number()));
+                let seen = self.foreign(key, &reading, list).unwrap_or(list);
+                places.extend(append((seen.len() as u32).saturating_sub(1), Part::Write));
+                let place = seen.last().map_or(NONE, |last| self.view.table.get(last.number()));
                 let next = self.context.appends(key).get(place.saturating_add(1) as usize);
                 places.extend(next.map(|next| (next.owner, next.micro(), Part::OverWrite)));
             }

@@ -151,7 +151,7 @@ impl<'h> KeyView<'h> {
     fn settle_deviants(&mut self, context: Context<'_, 'h>, key: u32) -> u32 {
         let appends = context.appends(key);
         for reading in context.readings(key).iter().filter(|reading| reading.length == DEVIANT) {
-            let micro = context.txns.txn(reading.reader).micro(reading.micro as usize);
+            let micro = context.txns.txn(reading.reader).micro(reading.micro() as usize);
             let MicroValue::Deviant(list) = micro.value else { continue };
             let number = self.deviants.len() as u32 + 2;
             let scan = self.scan_list(context, appends, list, number);

@@ -12,9 +12,9 @@
 //! **Edges**: ww between the transactions of neighbouring elements, and from the last one to whoever comes after all;
 //! wr from the transaction of the last element of a list to its reader; rw from a reader to the transaction of the
 //! next element, or to all who come after the last. Only external reads make edges: a list that was read after an own
-//! append of the key says nothing that the ww edges do not say. Nothing and an empty list are the same. A read that
-//! contradicts the order makes its wr edge alone. No edge is implied by less than what was read, so what follows from
-//! them holds.
+//! append of the key says nothing that the ww edges do not say; but it is among the accesses, with the transaction of the
+//! last element before the own ones. Nothing and an empty list are the same. A read that contradicts the order makes its
+//! wr edge alone. No edge is implied by less than what was read, so what follows from them holds.
 //!
 //! **Anomalies** that need no cycle, each with [`Witness::Micros`](crate::anomaly::Witness::Micros); of each kind at
 //! most eight are shown, the shortest ones, and at most one a key; [`Lists::counts`] has the numbers:
@@ -26,10 +26,11 @@
 //! | incompatible-order | reads that are no prefix of the longest | read, other read | the other list | the list |
 //! | | appends of one transaction in another order | read, write, overwrite | | the list |
 //! | internal | reads | read, other read if there is one, writes since | what is known | the list |
+//! | not-read-your-writes | reads without an element that was appended before | read, write | what is known | the list |
 //! | future-read | reads | read, write | - | the list |
 //! | G1a | reads | read, aborted write | - | the list |
 //! | dirty-update | elements of failed transactions under others | aborted write, over-write, read | - | the list |
-//! | G1b | external reads | read, write, over-write | - | the list |
+//! | G1b | reads, without own appends at the end | read, write, over-write | - | the list |
 //! | lost-update | versions that several read and then appended to | read, over-write, other read, over-write | - | the list |
 //!
 //! What is known but for its beginning stands as `[...,5]`. A key with an element that was appended more than once
@@ -61,7 +62,7 @@ use crate::txn::edge::Edge;
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
-use columns::{Collector, Columns, NONE};
+use columns::{Collector, Columns};
 use findings::{Findings, SHOWN_MAX, invocation};
 use judge::{Judge, Outcome};
 use key::{Context, KeyView};
@@ -186,10 +187,7 @@ impl<'t> Inference<'t> {
             let join = |out: Outcome| {
                 lists.edges.extend_from_slice(&out.edges);
                 for writer in out.writers {
-                    let reading = self.columns.readings[place];
-                    if reading.place != NONE {
-                        lists.accesses.set_writer(reading.place, writer);
-                    }
+                    lists.accesses.set_writer(self.columns.readings[place].place, writer);
                     place += 1;
                 }
                 lists.accesses.versions.extend(out.versions);

@@ -30,8 +30,14 @@ pub(super) enum Mutant {
     OwnEdges,
     /// Reads of own appends are reads from others.
     OwnIsExternal,
+    /// Own appends are not taken off what was read behind them.
+    OwnKept,
+    /// So many elements as were appended before are taken off, whatever they are.
+    OwnUncompared,
     /// Reads of own appends are not compared with them.
     InternalIdle,
+    /// A session's own append may be missing.
+    OwnMissedIdle,
     /// Two reads of a key in one transaction may differ.
     RepeatedReadIdle,
     /// Own elements that are read are never too early.

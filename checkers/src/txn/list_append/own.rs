@@ -43,10 +43,16 @@ impl Judge<'_, '_> {
             let mut place = before;
             for reading in group {
                 let (list, _, _) = self.list_of(reading, &mut place);
-                if reading.place != NONE {
+                if !reading.is_behind_own() {
                     let length = reading.length;
                     let list = if length == DEVIANT { list } else { &[] };
-                    updates.push(ReadModifyWrite { length, list, reader, micro: reading.micro, over: own[0].micro() });
+                    updates.push(ReadModifyWrite {
+                        length,
+                        list,
+                        reader,
+                        micro: reading.micro(),
+                        over: own[0].micro(),
+                    });
                 }
             }
         }
@@ -72,7 +78,7 @@ impl Judge<'_, '_> {
         let anytime = self.context.mutation.is(Mutant::FutureAnytime);
         let mut next_deviant = deviants + group.iter().filter(|reading| reading.length == DEVIANT).count();
         for reading in group.iter().rev() {
-            while later > 0 && (own[later - 1].micro() > reading.micro || anytime) {
+            while later > 0 && (own[later - 1].micro() > reading.micro() || anytime) {
                 later -= 1;
                 let place = first + later;
                 if !self.view.table.is_ambiguous(place as u32) {
@@ -88,12 +94,13 @@ impl Judge<'_, '_> {
             let Some(place) = found.filter(|_| !self.context.mutation.is(Mutant::FutureIdle)) else { continue };
             self.out.findings.count(AnomalyKind::FutureRead, 1);
             let append = self.context.appends(key)[place];
-            let places = vec![(reading.reader, reading.micro, Part::Read), (append.owner, append.micro(), Part::Write)];
+            let places =
+                vec![(reading.reader, reading.micro(), Part::Read), (append.owner, append.micro(), Part::Write)];
             let size = match self.view.deviants.get(next_deviant) {
                 Some(deviant) if reading.length == DEVIANT => deviant.list.len() as u32,
                 _ => reading.length,
             };
-            let found = Shown::Read(reading.reader, reading.micro);
+            let found = Shown::Read(reading.reader, reading.micro());
             let candidate = Candidate { size, places, expected: Shown::Nothing, found, key };
             if best.as_ref().is_none_or(|best| candidate < *best) {
                 *best = Some(candidate);
@@ -133,11 +140,11 @@ impl Judge<'_, '_> {
             self.out.findings.count(AnomalyKind::IncompatibleOrder, 1);
             let Some((length, reading)) = self.shortest_beyond(key, position) else { continue };
             let places = vec![
-                (reading.reader, reading.micro, Part::Read),
+                (reading.reader, reading.micro(), Part::Read),
                 (earlier.owner, earlier.micro(), Part::Write),
                 (append.owner, append.micro(), Part::OverWrite),
             ];
-            let found = Shown::Read(reading.reader, reading.micro);
+            let found = Shown::Read(reading.reader, reading.micro());
             let candidate = Candidate { size: length, places, expected: Shown::Nothing, found, key };
             if best.as_ref().is_none_or(|best| candidate < *best) {
                 best = Some(candidate);

@@ -129,6 +129,11 @@ impl Lists<'_> {
 
     fn rw(&self, ground: &Ground<'_>, edge: Edge) -> Option<Dependency> {
         for read in self.accesses.reads(edge.from) {
+            // Behind own appends a read says nothing that these do not.
+            let before = ground.txns.txn(edge.from).micros().take(read.micro as usize);
+            if before.into_iter().any(|micro| micro.f == MicroF::Append && micro.key == read.key) {
+                continue;
+            }
             if !self.accesses.writes(edge.to).iter().any(|write| write.key == read.key) {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Every level by brute force from its definition, simulated stores, and the examples of the literature.
 
 mod differential;
+mod dirty;
 #[path = "../../../examples/txn_bench/generate.rs"]
 mod generate;
 mod lattice;

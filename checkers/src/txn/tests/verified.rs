@@ -1,9 +1,12 @@
 //! Witnesses that are right, and the same with something in them that is not.
 
-use schism_history::notation;
+use schism_history::{History, RunFacts, notation};
 
-use crate::Anomaly;
+use crate::anomaly::{AnomalyKind, Derived, Role, Witness};
+use crate::table::{Options, build_with};
+use crate::txn::levels::{EXAMPLES, KindSet};
 use crate::txn::verify::verify;
+use crate::{Anomaly, Budget};
 
 /// A history, and anomalies as JSON: the first is there, and none of the others.
 struct Row {
@@ -200,6 +203,61 @@ const ROWS: &[Row] = &[
         right: r#"{"type":"not-linearizable","witness":{"witness":"no-commit-order","transactions":[0,4],"smallest":true,"derivation":[]}}"#,
         wrong: &[("linearizable", "sequential"), ("[0,4]", "[0,6]")],
     },
+    Row {
+        // What nobody read comes after all that was read.
+        history: r#"0:txn=[["append",1,1]] 0:txn=[["append",1,2]] 1:txn=[["r",1,null]]>[["r",1,[1]]]"#,
+        right: r#"{"type":"G-single-item-realtime","witness":{"witness":"cycle","shortest":true,"steps":[
+            {"transaction":4,"because":{"kind":"rw","key":"1","from_micro":0,"to_micro":0}},
+            {"transaction":2,"because":{"kind":"realtime"}}]}}"#,
+        wrong: &[(r#""transaction":2"#, r#""transaction":0"#), ("-realtime", ""), ("rw", "ww"), ("rw", "wr")],
+    },
+    Row {
+        // In doubt, and seen on one list: what it appended to the other comes after all that was read there.
+        history: r#"0:txn=[["append",1,1]] 9:txn=[["append",1,2],["append",2,1],["append",3,1]]? 1:txn=[["r",2,null],["r",1,null],["r",3,null]]>[["r",2,[1]],["r",1,[1]],["r",3,null]]"#,
+        right: r#"{"type":"G-single-item","witness":{"witness":"cycle","shortest":true,"steps":[
+            {"transaction":2,"because":{"kind":"wr","key":"2","from_micro":1,"to_micro":0}},
+            {"transaction":4,"because":{"kind":"rw","key":"1","from_micro":1,"to_micro":0}}]}}"#,
+        wrong: &[
+            (r#""from_micro":1,"to_micro":0"#, r#""from_micro":2,"to_micro":0"#),
+            (r#""from_micro":1,"to_micro":0"#, r#""from_micro":1,"to_micro":1"#),
+            (r#""key":"1","from_micro":1"#, r#""key":"1","from_micro":2"#),
+            (r#""transaction":2"#, r#""transaction":0"#),
+        ],
+    },
+    Row {
+        // Between two elements one of a transaction that failed.
+        history: r#"0:txn=[["append",1,3]] 1:txn=[["append",1,2]]! 2:txn=[["append",1,1]] 3:txn=[["r",1,null]]>[["r",1,[1,2,3]]]"#,
+        right: r#"{"type":"G0-realtime","witness":{"witness":"cycle","shortest":true,"steps":[
+            {"transaction":4,"because":{"kind":"ww","key":"1"}},{"transaction":0,"because":{"kind":"realtime"}}]}}"#,
+        wrong: &[(r#""transaction":4"#, r#""transaction":2"#), ("-realtime", "-process"), ("G0", "G1c"), ("ww", "rw")],
+    },
+    Row {
+        // Behind its own append a transaction read what others wrote without that.
+        history: r#"0:txn=[["append",1,1]] 0:txn=[["append",1,2],["r",1,null]]>[["append",1,2],["r",1,[2]]]"#,
+        right: r#"{"type":"not-read-your-writes","witness":{"witness":"no-commit-order","transactions":[0,2],"smallest":false,"derivation":[
+            {"from":0,"to":2,"rule":"process"},{"from":2,"to":0,"key":"1","rule":"written-after-read","rests_on":[0]}]}}"#,
+        wrong: &[
+            ("not-read-your-writes", "not-monotonic-reads"),
+            ("not-read-your-writes", "not-writes-follow-reads"),
+            ("not-read-your-writes", "fractured-read"),
+            ("[0,2]", "[2]"),
+            (r#""from":0,"to":2"#, r#""from":2,"to":0"#),
+            (r#""rule":"process""#, r#""rule":"reads-from""#),
+            ("[0]}", "[7]}"),
+        ],
+    },
+    Row {
+        // A causal path of two steps makes no fractured read.
+        history: r#"0:txn=[["w",1,1]]( 1:txn=[["r",1,null],["w",2,1]]( 2:txn=[["r",2,null],["r",1,null]]( 0) 1)[["r",1,1],["w",2,1]] 2)[["r",2,1],["r",1,null]]"#,
+        right: r#"{"type":"stale-causal-read","witness":{"witness":"no-commit-order","transactions":[0,1,2],"smallest":false,"derivation":[
+            {"from":0,"to":1,"key":"1","rule":"reads-from"},{"from":1,"to":2,"key":"2","rule":"reads-from"},
+            {"from":2,"to":0,"key":"1","rule":"written-after-read","rests_on":[0,1]}]}}"#,
+        wrong: &[
+            ("stale-causal-read", "fractured-read"),
+            ("stale-causal-read", "non-monotonic-view"),
+            ("[0,1]}", "[1]}"),
+        ],
+    },
 ];
 
 #[test]
@@ -215,4 +273,152 @@ fn right_witnesses_are_verified_and_wrong_ones_are_not() {
             assert!(verify(&history, &anomaly(&text)).is_err(), "verified, but it is wrong: {text}");
         }
     }
+}
+
+/// What is found in each example: the history, all kinds, and the anomalies.
+fn found() -> Vec<(History, KindSet, Vec<Anomaly>)> {
+    let of = |example: &crate::txn::levels::Example| {
+        let sources = (!example.version_order.is_empty()).then_some(example.version_order);
+        let options = Options { model: None, consistency: Some(example.level.usual_name()), version_order: sources };
+        let checker = build_with(example.data.as_str(), &options).expect("a checker");
+        let history = notation::parse(&example.history()).expect("a history");
+        let finding = checker.check(&history, &RunFacts::default(), &Budget::default());
+        let anomalies: Vec<Anomaly> = finding.anomalies.into_iter().chain(finding.beyond).collect();
+        let kinds = anomalies.iter().filter_map(|anomaly| AnomalyKind::parse(&anomaly.kind)).collect::<KindSet>();
+        (history, kinds.with_what_it_implies(), anomalies)
+    };
+    EXAMPLES.iter().map(of).collect()
+}
+
+/// Tries variants of each witness of each example, all of which must be refused; how many there were.
+fn all_are_refused(variants: impl Fn(&Anomaly, KindSet) -> Vec<Anomaly>) -> usize {
+    let (mut count, mut accepted) = (0, Vec::new());
+    for (history, kinds, anomalies) in found() {
+        for anomaly in anomalies.iter().filter(|anomaly| verify(&history, anomaly).is_ok()) {
+            for variant in variants(anomaly, kinds) {
+                count += 1;
+                if verify(&history, &variant).is_ok() {
+                    accepted.push(format!("{}: {anomaly:?}\n  as {variant:?}", notation::write(&history)));
+                }
+            }
+        }
+    }
+    assert!(accepted.is_empty(), "{} of {count} are accepted:\n{}", accepted.len(), accepted.join("\n"));
+    count
+}
+
+fn with(anomaly: &Anomaly, witness: Witness) -> Anomaly {
+    Anomaly { witness, ..anomaly.clone() }
+}
+
+#[test]
+fn every_example_is_verified() {
+    let mut refused = Vec::new();
+    for (history, _, anomalies) in found() {
+        for anomaly in anomalies {
+            if let Err(wrong) = verify(&history, &anomaly) {
+                refused.push(format!("{wrong}: {}\n{anomaly:#?}", notation::write(&history)));
+            }
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn a_transaction_that_is_dropped_is_missed() {
+    let count = all_are_refused(|anomaly, _| match &anomaly.witness {
+        Witness::Cycle { steps, shortest: true } => {
+            let without = |place: usize| {
+                let steps = steps.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, step)| step.clone());
+                with(anomaly, Witness::Cycle { steps: steps.collect(), shortest: true })
+            };
+            (0..steps.len()).map(without).collect()
+        }
+        Witness::NoCommitOrder { transactions, derivation, smallest } if *smallest || !derivation.is_empty() => {
+            let without = |&dropped: &u32| {
+                let transactions = transactions.iter().copied().filter(|&other| other != dropped).collect();
+                with(
+                    anomaly,
+                    Witness::NoCommitOrder { transactions, derivation: derivation.clone(), smallest: *smallest },
+                )
+            };
+            transactions.iter().map(without).collect()
+        }
+        Witness::Micros { places, expected, found } => {
+            let places: Vec<_> = places.iter().filter(|place| place.role != Role::Read).cloned().collect();
+            vec![with(anomaly, Witness::Micros { places, expected: expected.clone(), found: found.clone() })]
+        }
+        _ => Vec::new(),
+    });
+    assert!(count > 150, "{count}");
+}
+
+#[test]
+fn a_kind_that_is_not_there_is_refused() {
+    let count = all_are_refused(|anomaly, kinds| {
+        // What no engine was asked for may be there without having been found.
+        let is_of_search = |kind: &AnomalyKind| kind.as_str().starts_with("not-");
+        let wrong = AnomalyKind::ALL.iter().filter(|&&kind| !kinds.contains(kind) && !is_of_search(&kind));
+        wrong.map(|kind| Anomaly { kind: kind.as_str().to_owned(), ..anomaly.clone() }).collect()
+    });
+    assert!(count > 2_000, "{count}");
+}
+
+#[test]
+fn an_edge_the_other_way_round_is_refused() {
+    let count = all_are_refused(|anomaly, _| match &anomaly.witness {
+        Witness::Cycle { steps, shortest } => {
+            let swapped = |place: usize| {
+                let mut steps = steps.clone();
+                let next = (place + 1) % steps.len();
+                let because = std::mem::take(&mut steps[place].because);
+                steps[place].because = std::mem::replace(&mut steps[next].because, because);
+                with(anomaly, Witness::Cycle { steps, shortest: *shortest })
+            };
+            let kind = |place: usize| &steps[place].because;
+            let differ = |place: &usize| kind(*place) != kind((place + 1) % steps.len());
+            (0..steps.len() - 1).filter(differ).map(swapped).collect()
+        }
+        Witness::NoCommitOrder { transactions, derivation, smallest } => {
+            let turned = |place: usize| {
+                let mut lines = derivation.clone();
+                let Derived { from, to, .. } = lines[place];
+                let from = from?;
+                (lines[place].from, lines[place].to) = (Some(to), from);
+                let transactions = transactions.clone();
+                Some(with(anomaly, Witness::NoCommitOrder { transactions, derivation: lines, smallest: *smallest }))
+            };
+            (0..derivation.len()).filter_map(turned).collect()
+        }
+        _ => Vec::new(),
+    });
+    assert!(count > 60, "{count}");
+}
+
+#[test]
+fn a_micro_operation_elsewhere_is_refused() {
+    let count = all_are_refused(|anomaly, _| match &anomaly.witness {
+        Witness::Cycle { steps, shortest } => {
+            let moved = |place: usize| {
+                [true, false].into_iter().filter_map(move |is_from| {
+                    let mut steps = steps.clone();
+                    let because = &mut steps[place].because;
+                    let micro = if is_from { &mut because.from_micro } else { &mut because.to_micro };
+                    *micro.as_mut()? += 1;
+                    Some(with(anomaly, Witness::Cycle { steps, shortest: *shortest }))
+                })
+            };
+            (0..steps.len()).flat_map(moved).collect()
+        }
+        Witness::Micros { places, expected, found } => {
+            let moved = |place: usize| {
+                let mut places = places.clone();
+                places[place].micro += 1;
+                with(anomaly, Witness::Micros { places, expected: expected.clone(), found: found.clone() })
+            };
+            (0..places.len()).filter(|&place| places[place].role == Role::Read).map(moved).collect()
+        }
+        _ => Vec::new(),
+    });
+    assert!(count > 100, "{count}");
 }

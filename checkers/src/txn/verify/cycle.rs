@@ -1,8 +1,12 @@
 //! Cycles: each dependency from raw values or from the order of events, and the class by its definition.
 
-use schism_history::{History, ValueId};
+use std::collections::BTreeMap;
 
-use super::view::{Txn, all, follows, is_list, txn};
+use schism_history::{History, OpIndex, Value, ValueId};
+
+use super::lists::Order;
+use super::sessions::Guarantee;
+use super::view::{Txn, all, is_list, txn};
 use crate::anomaly::{Dependency, Step};
 
 /// Verifies a cycle.
@@ -21,17 +25,31 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
     }
     for (place, step) in steps.iter().enumerate() {
         let (from, to) = (&txns[place], &txns[(place + 1) % txns.len()]);
-        if !holds(history, from, to, &step.because)? {
+        if !holds(history, from, to, &step.because, is_axiom(kind))? {
             return Err(format!("no {} from event {} to event {}", step.because.kind, from.invoked, to.invoked));
         }
     }
     let kinds: Vec<&str> = steps.iter().map(|step| step.because.kind.as_str()).collect();
     of_class(kind, &kinds)?;
-    super::unfolded::verify(kind, steps)
+    super::unfolded::verify(kind, steps)?;
+    match Guarantee::of(kind) {
+        Some(guarantee) => {
+            let named: Vec<OpIndex> = steps.iter().map(|step| step.transaction).collect();
+            super::sessions::verify(history, guarantee, &named)
+        }
+        None => Ok(()),
+    }
 }
 
-/// Whether a dependency is there.
-fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency) -> Result<bool, String> {
+/// Whether a kind is of a level that keeps the order of versions, who read from whom, and of processes: by axioms, or a guarantee
+/// of sessions.
+fn is_axiom(kind: &str) -> bool {
+    let base = kind.strip_suffix("-process").unwrap_or(kind);
+    matches!(base, "non-monotonic-view" | "fractured-read" | "stale-causal-read") || Guarantee::of(kind).is_some()
+}
+
+/// Whether a dependency is there; `any`: on any later version, not only the next one.
+fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, any: bool) -> Result<bool, String> {
     match because.kind.as_str() {
         "process" => return Ok(from.is_before_in_process(to)),
         "realtime" => return Ok(from.is_before(to)),
@@ -47,7 +65,12 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency) 
         for b in places(to, because.to_micro) {
             let key = from.micro(a)?.key;
             let named = because.key.as_ref().is_none_or(|name| *name == history.txn_keys()[key as usize].to_string());
-            if to.micro(b)?.key == key && named && data_holds(history, (from, a), (to, b), &because.kind) {
+            if to.micro(b)?.key != key || !named {
+                continue;
+            }
+            let later =
+                any && because.kind == "ww" && is_list(history, key) && Order::of(history, key).is_later(from, to);
+            if later || data_holds(history, (from, a), (to, b), because) {
                 return Ok(true);
             }
         }
@@ -55,18 +78,75 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency) 
     Ok(false)
 }
 
-fn data_holds(history: &History, (from, a): (&Txn<'_>, u32), (to, b): (&Txn<'_>, u32), kind: &str) -> bool {
-    let written = from.written(a).map(|(_, value)| Some(value));
-    match kind {
-        "wr" => written.is_some() && to.external(b).map(|(_, newest)| newest) == written,
-        _ => {
-            let before = if kind == "ww" { written } else { from.external(a).map(|(_, newest)| newest) };
-            let (Some(before), Some((key, after))) = (before, to.written(b)) else { return false };
-            match is_list(history, key) {
-                true => follows(history, key, before, to, after),
-                false => is_older(history, key, before, to, b),
+fn data_holds(history: &History, (from, a): (&Txn<'_>, u32), (to, b): (&Txn<'_>, u32), because: &Dependency) -> bool {
+    let written = from.written(a);
+    if because.kind == "wr" {
+        // What was read may have been written over by the transaction itself.
+        let is_its = |key: u32, value: ValueId| from.place_of(key, value).is_some_and(|place| place <= a);
+        let seen = to.external(b);
+        return seen.is_some_and(|(key, newest)| {
+            written.is_some_and(|(other, _)| other == key) && newest.is_some_and(|value| is_its(key, value))
+        });
+    }
+    let Some((key, after)) = to.written(b) else { return false };
+    if is_list(history, key) {
+        let order = Order::of(history, key);
+        let place = match (because.kind.as_str(), written) {
+            ("ww", Some((_, value))) => order.place(value).map(|place| place + 1),
+            // Behind own appends a read says nothing that these do not.
+            ("rw", _) if from.own(key, a).is_empty() => from.read(a).and_then(|(_, list)| order.after(&list)),
+            _ => None,
+        };
+        return place.is_some_and(|place| order.is_at(place, to, after));
+    }
+    let before = match because.kind.as_str() {
+        "ww" => written.map(|(_, value)| Some(value)),
+        _ => from.external(a).map(|(_, newest)| newest),
+    };
+    let is_reported = |before: Option<ValueId>| {
+        because.source.as_deref() == Some(REPORTED)
+            && before.is_some_and(|before| is_reported(history, key, before, after))
+    };
+    before.is_some_and(|before| is_reported(before) || is_older(history, key, before, to, b))
+}
+
+/// How a dependency says that the client had reported the versions.
+const REPORTED: &str = "the versions that the client reported";
+
+/// Whether completions report a version of the second value that is greater than one of the first: in a field with a list of
+/// `[key, value, version]`.
+fn is_reported(history: &History, key: u32, before: ValueId, after: ValueId) -> bool {
+    let name = history.txn_keys()[key as usize].to_string();
+    let values = [before, after].map(|id| history.value_of(id).to_string());
+    let mut fields: BTreeMap<String, [Vec<String>; 2]> = BTreeMap::new();
+    let mut numbers: BTreeMap<String, [Vec<Vec<i64>>; 2]> = BTreeMap::new();
+    for index in 0..history.len() as OpIndex {
+        for (field, value) in history.extra(index) {
+            for triple in items(value) {
+                let parts = items(&triple);
+                let [of, written, version] = &parts[..] else { continue };
+                let is_of = of.to_string().trim_matches('"') == name.trim_matches('"');
+                let Some(which) = values.iter().position(|value| is_of && *value == written.to_string()) else {
+                    continue;
+                };
+                match items(version).iter().map(Value::as_int).collect::<Option<Vec<i64>>>() {
+                    Some(all) => numbers.entry(field.to_string()).or_default()[which].push(all),
+                    None => fields.entry(field.to_string()).or_default()[which].push(version.to_string()),
+                }
             }
         }
+    }
+    let is_less = |[before, after]: &[Vec<Vec<i64>>; 2]| before.iter().any(|a| after.iter().any(|b| a < b));
+    let is_text_less = |[before, after]: &[Vec<String>; 2]| before.iter().any(|a| after.iter().any(|b| a < b));
+    numbers.values().any(is_less) || fields.values().any(is_text_less)
+}
+
+/// The items of a list; anything else is a list of itself.
+fn items(value: &Value) -> Vec<Value> {
+    match value {
+        Value::List(items) => items.to_vec(),
+        Value::Pair(two) => two.map(Value::Int).to_vec(),
+        other => vec![other.clone()],
     }
 }
 
@@ -106,10 +186,21 @@ fn of_class(kind: &str, kinds: &[&str]) -> Result<(), String> {
         "long-fork" => rw == 2 && !adjacent && reads >= 2,
         "lost-update" => rw == 1 || rw == 2,
         // Kinds of levels are no classes of cycles: any cycle of what they keep.
-        _ => return Ok(()),
+        _ if is_axiom(kind) => {
+            let keeps = processes == 0 || kind.ends_with("-process") || Guarantee::of(kind).is_some();
+            let is_kept = rw == 0 && realtimes == 0 && keeps;
+            return is_kept.then_some(()).ok_or_else(|| format!("a cycle of {} breaks no axiom", kinds.join(", ")));
+        }
+        _ if kind.starts_with("not-serializable") && suffix_allows(kind, processes, realtimes) => return Ok(()),
+        _ => false,
     };
     match is_so && suffixed && !(item && count(&["rwp"]) > 0) {
         true => Ok(()),
         false => Err(format!("a cycle of {} is none of this class", kinds.join(", "))),
     }
+}
+
+/// Whether a level keeps the orders of processes and of real time that a cycle has.
+fn suffix_allows(kind: &str, processes: usize, realtimes: usize) -> bool {
+    kind.ends_with("-realtime") || realtimes == 0 && (processes == 0 || kind.ends_with("-process"))
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use schism_history::{History, OpIndex};
 
-use super::view::{Txn, is_later, txn};
+use super::lists::is_later;
+use super::sessions::Guarantee;
+use super::view::{Txn, txn};
 use crate::anomaly::{Derived, Rule};
 
 /// What makes a transaction visible to another at a level, and which orders all levels of its kind keep.
@@ -18,6 +20,8 @@ enum Visible {
     Steps,
     /// By the commit order.
     Ordered,
+    /// As a guarantee of sessions says; that it contradicts itself is shown by the definition of that.
+    Session,
 }
 
 /// Verifies a derivation of serializability, of the axioms of Biswas and Enea, or of the causal models.
@@ -27,6 +31,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex], lines: &[
         "non-monotonic-view" => Visible::Earlier,
         "fractured-read" | "non-repeatable-read" => Visible::Step,
         "stale-causal-read" => Visible::Steps,
+        _ if Guarantee::of(kind).is_some() => Visible::Session,
         _ => return super::orders::verify(history, kind, transactions),
     };
     let mut proof = Proof { history, kind, transactions, visible, lines, rests: Vec::new() };
@@ -34,7 +39,10 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex], lines: &[
         let rests = proof.line(place).map_err(|wrong| format!("line {}: {wrong}", place + 1))?;
         proof.rests.push(rests);
     }
-    proof.contradiction()
+    match Guarantee::of(kind) {
+        Some(guarantee) => super::sessions::verify(history, guarantee, transactions),
+        None => proof.contradiction(),
+    }
 }
 
 struct Proof<'h> {
@@ -58,7 +66,7 @@ impl<'h> Proof<'h> {
 
     /// Whether the kind is one of a level that keeps the order of processes.
     fn keeps_processes(&self) -> bool {
-        self.kind.ends_with("-process") || self.kind.ends_with("-realtime")
+        self.kind.ends_with("-process") || self.kind.ends_with("-realtime") || self.visible == Visible::Session
     }
 
     /// Verifies a line; the assumptions that it rests on.
@@ -87,8 +95,12 @@ impl<'h> Proof<'h> {
                 let key = line.key.as_deref();
                 let reads = self.reads(from, other.as_ref(), key);
                 let later = other.as_ref().is_none_or(|writer| self.path(line, writer.invoked, to.invoked));
-                let may = other.is_none() || self.visible == Visible::Ordered;
-                reads.iter().any(|&(key, _)| writes(&to, key)) && later && may
+                // Without an order of commits only what was visible can have come too early, and only before nothing.
+                let is_so = |micro: u32| match self.visible {
+                    Visible::Ordered => later,
+                    _ => other.is_none() && self.sees(line, &to, from, micro),
+                };
+                reads.iter().any(|&(key, micro)| writes(&to, key) && is_so(micro))
             }
             (Rule::Versions, Some(from)) => {
                 line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key))

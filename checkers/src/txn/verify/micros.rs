@@ -18,22 +18,31 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
     let holds = match kind {
         "G1a" => pairs(&micros, is_read, Role::AbortedWrite, |read, write| read_from(read, write) && write.0.failed),
         "G1b" => pairs(&micros, is_read, Role::Write, is_intermediate),
-        "internal" => micros.iter().any(|(_, micro)| contradicts_itself(history, micro)),
+        "internal" => read_of(&micros).is_some_and(|read| contradicts_itself(history, &read)),
         "future-read" => pairs(&micros, is_read, Role::Write, |read, write| {
             read.0.invoked == write.0.invoked && read.1 < write.1 && read_from(read, write)
         }),
+        "not-read-your-writes" => pairs(&micros, is_read, Role::Write, |read, write| {
+            let is_own = read.0.invoked == write.0.invoked && write.1 < read.1 && is_list_of(history, write);
+            is_own
+                && read
+                    .0
+                    .read(read.1)
+                    .zip(write.0.written(write.1))
+                    .is_some_and(|(read, write)| read.0 == write.0 && !read.1.contains(&write.1))
+        }),
         "dirty-update" => is_dirty_update(history, &micros),
         "lost-update" => is_lost_update(&micros),
-        "duplicate-elements" => micros.iter().any(|(_, (txn, place))| {
-            txn.read(*place).is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at])))
-        }),
+        "duplicate-elements" => read_of(&micros)
+            .and_then(|(txn, place)| txn.read(place))
+            .is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at]))),
         "incompatible-order" => {
             any_two(&micros, |a, b| {
                 let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
                 key == other && !one.starts_with(&two) && !two.starts_with(&one)
             }) || has_own_order_broken(&micros)
         }
-        "garbage-read" => micros.iter().any(|(_, micro)| is_garbage(history, micro)),
+        "garbage-read" => read_of(&micros).is_some_and(|read| is_garbage(history, &read)),
         "non-repeatable-read" => any_two(&micros, |a, b| {
             let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
             a.0.invoked == b.0.invoked && one.0 == two.0 && one.1 != two.1
@@ -60,6 +69,11 @@ fn has_own_order_broken(micros: &[(Role, Micro<'_>)]) -> bool {
     is_own && place(b.1).is_some_and(|later| place(a.1).is_none_or(|earlier| earlier > later))
 }
 
+/// What read what shows it.
+fn read_of<'h>(micros: &[(Role, Micro<'h>)]) -> Option<Micro<'h>> {
+    micros.iter().find(|(role, _)| *role == Role::Read).map(|(_, micro)| *micro)
+}
+
 fn is_read(role: Role) -> bool {
     matches!(role, Role::Read | Role::OtherRead)
 }
@@ -73,6 +87,11 @@ fn pairs(
 ) -> bool {
     let second = |a: &Micro<'_>| micros.iter().any(|(role, b)| *role == second && wanted(a, b));
     micros.iter().any(|(role, a)| first(*role) && second(a))
+}
+
+/// Whether a micro-operation is one of a list, of which nothing is ever written over.
+fn is_list_of(history: &History, (txn, place): &Micro<'_>) -> bool {
+    txn.micro(*place).is_ok_and(|micro| is_list(history, micro.key))
 }
 
 fn any_two(micros: &[(Role, Micro<'_>)], wanted: impl Fn(&Micro<'_>, &Micro<'_>) -> bool) -> bool {
@@ -144,17 +163,27 @@ fn is_dirty_update(history: &History, micros: &[(Role, Micro<'_>)]) -> bool {
     })
 }
 
-/// Whether two transactions read the same version of a key and both wrote the key.
+/// Whether two reads of two transactions saw the same version of a key and both transactions wrote the key; the writes that are
+/// named are these.
 fn is_lost_update(micros: &[(Role, Micro<'_>)]) -> bool {
-    any_two(micros, |a, b| {
-        let reads = |txn: &Txn<'_>| -> Vec<(u32, Option<ValueId>)> {
-            let all = (0..txn.micros().len() as u32).filter_map(|place| txn.external(place));
-            let writes = |key: u32| !txn.own(key, txn.micros().len() as u32).is_empty();
-            all.filter(|&(key, _)| writes(key)).collect()
-        };
-        let second = reads(&b.0);
-        a.0.invoked != b.0.invoked && reads(&a.0).iter().any(|read| second.contains(read))
-    })
+    let writes = |txn: &Txn<'_>, key: u32| !txn.own(key, txn.micros().len() as u32).is_empty();
+    let are_its_writes = |a: &Txn<'_>, b: &Txn<'_>, key: u32| {
+        micros.iter().filter(|(role, _)| *role == Role::OverWrite).all(|(_, (txn, place))| {
+            let is_one = txn.invoked == a.invoked || txn.invoked == b.invoked;
+            is_one && txn.written(*place).is_some_and(|(other, _)| other == key)
+        })
+    };
+    pairs(
+        micros,
+        |role| role == Role::Read,
+        Role::OtherRead,
+        |a, b| {
+            let (Some(one), Some(two)) = (a.0.external(a.1), b.0.external(b.1)) else { return false };
+            let key = one.0;
+            let is_both = writes(&a.0, key) && writes(&b.0, key) && are_its_writes(&a.0, &b.0, key);
+            a.0.invoked != b.0.invoked && one == two && is_both
+        },
+    )
 }
 
 /// Whether a read has a value that nobody ever tried to write.

@@ -5,10 +5,14 @@
 
 use schism_history::{History, OpIndex};
 
-use super::view::{Txn, all, is_list, txn};
+use super::lists::Order;
+use super::view::{Txn, all, is_committed, is_list, txn};
 
-/// Transactions at most.
-const TRANSACTIONS_MAX: usize = 9;
+/// Transactions at most; where only a whole order can be judged, fewer.
+const TRANSACTIONS_MAX: usize = 24;
+const WHOLE_MAX: usize = 9;
+/// Orders, or beginnings of orders, that are tried at most.
+const TRIED_MAX: u64 = 1_000_000;
 /// Ways to say who read from whom, at most.
 const WAYS_MAX: usize = 256;
 
@@ -49,6 +53,8 @@ struct Orders {
     lists: Vec<u32>,
     order: Vec<usize>,
     asks: Asks,
+    /// Beginnings of orders that were tried.
+    tried: u64,
 }
 
 /// Verifies that some transactions have no commit order that the level of the kind allows.
@@ -71,11 +77,11 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         "non-monotonic-view" => Asks::Earlier,
         _ => return Err("no commit order defines it".to_owned()),
     };
-    if transactions.len() > TRANSACTIONS_MAX {
+    if transactions.len() > if asks == Asks::Updates { WHOLE_MAX } else { TRANSACTIONS_MAX } {
         return Err(format!("{} transactions are too many to try all their orders", transactions.len()));
     }
     let mut txns = transactions.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
-    txns.retain(|txn| !txn.failed && (txn.ended.is_some() || is_seen(history, txn)));
+    txns.retain(|txn| is_committed(history, txn));
     let (mut orders, candidates) = Orders::of(history, &txns, asks);
     for (b, before) in orders.visible.iter_mut().enumerate() {
         for (a, txn) in txns.iter().enumerate() {
@@ -83,7 +89,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
             *before |= u32::from(kept) << a;
         }
     }
-    let ways: usize = candidates.iter().map(|(_, writers)| writers.len()).product();
+    let ways: usize = candidates.iter().fold(1, |ways, (_, writers)| ways.saturating_mul(writers.len()));
     if ways > WAYS_MAX {
         return Err("there are too many ways to say who read from whom".to_owned());
     }
@@ -100,19 +106,17 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         for (before, visible) in one.before.iter_mut().zip(&one.visible) {
             *before |= visible;
         }
-        if one.walk(0) {
+        one.tried = std::mem::take(&mut orders.tried);
+        let found = one.walk(0);
+        orders.tried = one.tried;
+        if orders.tried > TRIED_MAX {
+            return Err(format!("the orders of {} transactions are too many to try them all", transactions.len()));
+        }
+        if found {
             return Err("the transactions that are named have a commit order".to_owned());
         }
     }
     Ok(())
-}
-
-/// Whether a transaction that ended well read what one in doubt wrote.
-fn is_seen(history: &History, txn: &Txn<'_>) -> bool {
-    all(history).any(|reader| {
-        let reads = (0..reader.micros().len() as u32).filter_map(|place| reader.read(place));
-        reads.into_iter().any(|(key, values)| values.iter().any(|&value| txn.place_of(key, value).is_some()))
-    })
 }
 
 fn bits(mask: u32) -> impl Iterator<Item = usize> {
@@ -133,6 +137,7 @@ impl Orders {
             lists: Vec::new(),
             order: Vec::new(),
             asks,
+            tried: 0,
         };
         let mut lists = Vec::new();
         for (at, txn) in txns.iter().enumerate() {
@@ -180,20 +185,12 @@ impl Orders {
         }
     }
 
-    /// What the longest list of a key says about its writers.
+    /// What the lists of a key that were read say about its writers.
     fn take_list(&mut self, history: &History, txns: &[Txn<'_>], key: u32) {
-        let reads = all(history)
-            .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>());
-        let lists = reads.filter(|(other, _)| *other == key).map(|(_, list)| list);
-        let longest = lists.max_by_key(Vec::len).unwrap_or_default();
-        let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
+        let order = Order::of(history, key);
         for (b, later) in txns.iter().enumerate().filter(|(b, _)| self.writes[*b].contains(&key)) {
             for (a, earlier) in txns.iter().enumerate().filter(|(a, _)| *a != b && self.writes[*a].contains(&key)) {
-                let first = match (place(earlier), place(later)) {
-                    (Some(a), Some(b)) => a < b,
-                    (a, b) => a.is_some() && b.is_none() && later.ended.is_some(),
-                };
-                self.before[b] |= u32::from(first) << a;
+                self.before[b] |= u32::from(order.is_later(earlier, later)) << a;
             }
         }
     }
@@ -201,12 +198,16 @@ impl Orders {
     /// Whether some order that begins so is allowed.
     fn walk(&mut self, placed: u32) -> bool {
         if self.order.len() == self.count {
-            return self.allows();
+            return self.asks != Asks::Updates || self.has_serial_updates();
         }
         for txn in 0..self.count {
             if placed >> txn & 1 == 0 && self.before[txn] & !placed == 0 {
+                self.tried += 1;
+                if self.tried > TRIED_MAX {
+                    return false;
+                }
                 self.order.push(txn);
-                let found = self.walk(placed | 1 << txn);
+                let found = self.allows(txn) && self.walk(placed | 1 << txn);
                 self.order.pop();
                 if found {
                     return true;
@@ -234,25 +235,27 @@ impl Orders {
         self.order[from..].iter().copied().find(|&txn| self.wrote(txn, key))
     }
 
-    fn allows(&self) -> bool {
+    /// Whether the last one of an order may stand there, which depends on those before it alone. Of updates only a whole order
+    /// can be judged.
+    fn allows(&self, last: usize) -> bool {
+        let mut reads = self.reads.iter().filter(|read| read.0 == last);
         match self.asks {
-            Asks::Serial => self
-                .reads
-                .iter()
-                .all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer),
-            Asks::Cursors => self.reads.iter().all(|&(reader, key, _, writer)| {
+            Asks::Serial => {
+                reads.all(|&(reader, key, _, writer)| self.newest(&self.order[..self.position(reader)], key) == writer)
+            }
+            Asks::Cursors => reads.all(|&(reader, key, _, writer)| {
                 !self.wrote(reader, key) || self.newest(&self.order[..self.position(reader)], key) == writer
             }),
-            Asks::Snapshots { conflicts } => (0..self.count).all(|txn| self.has_snapshot(txn, conflicts)),
-            Asks::Visible { conflicts, closed } => self.sees_newest(conflicts, closed),
-            Asks::Earlier => self.reads.iter().all(|&(reader, key, place, writer)| {
+            Asks::Snapshots { conflicts } => self.has_snapshot(last, conflicts),
+            Asks::Visible { conflicts, closed } => self.sees_newest(last, conflicts, closed),
+            Asks::Earlier => reads.all(|&(reader, key, place, writer)| {
                 let earlier = self.reads.iter().filter(|other| other.0 == reader && other.2 < place);
                 earlier.filter_map(|other| other.3).all(|seen| {
                     let older = |writer| self.position(seen) < self.position(writer);
                     Some(seen) == writer || !self.wrote(seen, key) || writer.is_some_and(older)
                 })
             }),
-            Asks::Updates => self.has_serial_updates(),
+            Asks::Updates => true,
         }
     }
 
@@ -266,7 +269,7 @@ impl Orders {
         })
     }
 
-    fn sees_newest(&self, conflicts: bool, closed: bool) -> bool {
+    fn sees_newest(&self, last: usize, conflicts: bool, closed: bool) -> bool {
         let mut visible = vec![0u32; self.count];
         for (place, &txn) in self.order.iter().enumerate() {
             let mut sees = self.visible[txn];
@@ -280,7 +283,7 @@ impl Orders {
             }
             visible[txn] = sees;
         }
-        self.reads.iter().all(|&(reader, key, _, writer)| {
+        self.reads.iter().filter(|read| read.0 == last).all(|&(reader, key, _, writer)| {
             let seen = self.order.iter().rev().copied();
             seen.into_iter().find(|&txn| visible[reader] >> txn & 1 == 1 && self.wrote(txn, key)) == writer
         })

@@ -124,43 +124,11 @@ pub fn is_list(history: &History, key: u32) -> bool {
     all(history).any(|txn| txn.micros().any(|micro| micro.key == key && micro.f == MicroF::Append))
 }
 
-/// All lists of a key that were read by transactions that ended well.
-fn lists(history: &History, key: u32) -> impl Iterator<Item = Vec<ValueId>> {
-    all(history).flat_map(move |txn| {
-        let reads = (0..txn.micros().len() as u32).filter_map(move |place| txn.read(place));
-        reads.filter(move |&(other, _)| other == key).map(|(_, values)| values).collect::<Vec<_>>()
-    })
-}
-
-/// Whether one element of a list comes right after another, or first of all: because somebody read it so; or because
-/// nobody read it although its transaction ended well, and the other is the last of the longest list.
-pub fn follows(history: &History, key: u32, before: Option<ValueId>, after: &Txn<'_>, value: ValueId) -> bool {
-    let (mut longest, mut seen) = (Vec::new(), false);
-    for list in lists(history, key) {
-        if let Some(place) = list.iter().position(|&other| other == value) {
-            seen = true;
-            if place.checked_sub(1).map(|place| list[place]) == before {
-                return true;
-            }
-        }
-        if list.len() > longest.len() {
-            longest = list;
-        }
-    }
-    !seen && after.ended.is_some() && longest.last().copied() == before
-}
-
-/// Whether the second appended to a list after the first: as the longest list that was read shows, or because nobody read
-/// what it appended although it ended well.
-pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str) -> bool {
-    let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
-    let key = key as u32;
-    let longest = lists(history, key).max_by_key(Vec::len).unwrap_or_default();
-    let place = |txn: &Txn<'_>| longest.iter().rposition(|&value| txn.place_of(key, value).is_some());
-    let appends = |txn: &Txn<'_>| !txn.own(key, txn.micros().len() as u32).is_empty();
-    match (place(first), place(second)) {
-        (Some(first), Some(second)) => first < second,
-        (Some(_), None) => appends(second) && second.ended.is_some(),
-        _ => false,
-    }
+/// Whether a transaction is committed: it ended well, or it is in doubt and one that ended well read what it wrote.
+pub fn is_committed(history: &History, txn: &Txn<'_>) -> bool {
+    let is_seen = |reader: Txn<'_>| {
+        let reads = (0..reader.micros().len() as u32).filter_map(|place| reader.read(place));
+        reads.into_iter().any(|(key, values)| values.iter().any(|&value| txn.place_of(key, value).is_some()))
+    };
+    txn.ended.is_some() || !txn.failed && all(history).any(is_seen)
 }

@@ -1,6 +1,7 @@
 //! Cycles of what the axioms force: only the windows of ranks that orders pointing back span can hold one.
 
 use super::derive::{Axiom, Forces};
+use super::mutant::Mutation;
 use super::units::{NONE, Ranked};
 use crate::txn::meter::{Meter, Spent};
 
@@ -39,8 +40,8 @@ pub(super) struct Graph {
 impl Graph {
     /// Builds it. Windows come first: an arrow between two windows is part of no cycle, as all that point back lie within
     /// one.
-    pub fn of(ranked: &Ranked<'_>, forces: &Forces, meter: &mut Meter) -> Result<Graph, Spent> {
-        let versions = ranked.version_edges();
+    pub fn of(ranked: &Ranked<'_>, forces: &Forces, meter: &mut Meter, mutation: Mutation) -> Result<Graph, Spent> {
+        let versions = ranked.version_edges(mutation);
         let windows = windows(ranked, forces, &versions);
         let mut graph = Graph::default();
         if windows.is_empty() {

@@ -12,6 +12,8 @@
 //! - `derive`: the orders that the axioms force. - `components`: their cycles. - `witness`: the proof.
 //! - `sessions`: the guarantees of sessions, on single operations (`operations`).
 //!
+//! Of a list that was read behind appends of the same transaction, the part before these counts as what was read.
+//!
 //! Reads of one in doubt are unknown, and it is followed by nothing in its session. Reads whose writer is not known say
 //! nothing here: other rooms tell them as anomalies of their own (G1a, a garbage read), which every axiom forbids.
 //!
@@ -114,21 +116,21 @@ fn examine(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Examined, Spent> {
-    let ranked = Ranked::of(accesses, sessions);
+    let ranked = Ranked::of(accesses, sessions, mutation);
     let mut forces = derive(&ranked, near, false, meter, mutation)?;
-    let mut graph = Graph::of(&ranked, &forces, meter)?;
+    let mut graph = Graph::of(&ranked, &forces, meter, mutation)?;
     let mut spent = false;
     if graph.longest > near {
         // What the first pass found stands even if the budget ends in the second.
         match derive(&ranked, graph.longest, true, meter, mutation) {
             Ok(more) => {
                 std::mem::replace(&mut forces, more).close(meter);
-                graph = Graph::of(&ranked, &forces, meter)?;
+                graph = Graph::of(&ranked, &forces, meter, mutation)?;
             }
             Err(Spent) => spent = true,
         }
     }
-    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None };
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None, guarantee: None };
     let mut component_of = vec![NONE; accesses.len()];
     if ranked.is_cyclic {
         // Where reads point back the clocks do not know all, and a transaction may have seen its own write before it wrote

@@ -34,6 +34,14 @@ pub(crate) enum Mutant {
     ReadsNotFollowed,
     /// Writes follow reads: a write is not ordered after what its session had read.
     ReadsUnordered,
+    /// Known orders of versions say nothing.
+    VersionsForgotten,
+    /// Writers whom no list has are not after all others.
+    LateForgotten,
+    /// Behind own appends, these count as seen by what was read of others.
+    OwnAppendsSeen,
+    /// What one in doubt wrote happened if it would be the last version, read or not.
+    LastHappened,
     /// All observers must agree.
     ObserversAgree,
 }

@@ -1,7 +1,9 @@
 //! Transactions taken apart: each read and each write is a unit of its own, in the order of the program.
 
 use rustc_hash::FxHashSet;
+use schism_history::{Micro, MicroF, MicroValue, ValueId};
 
+use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Sessions};
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::meter::{Meter, Spent};
@@ -24,7 +26,13 @@ pub(super) struct Operations {
 
 impl Operations {
     /// Takes them apart. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
-    pub fn of(txns: &Txns<'_>, whole: &Accesses, among: &Sessions, meter: &mut Meter) -> Result<Operations, Spent> {
+    pub fn of(
+        txns: &Txns<'_>,
+        whole: &Accesses,
+        among: &Sessions,
+        meter: &mut Meter,
+        mutation: Mutation,
+    ) -> Result<Operations, Spent> {
         let kept = |id: &TxnId| whole.committed[*id as usize];
         let ids = 0..whole.len() as TxnId;
         let count: usize = ids.clone().filter(kept).map(|id| whole.reads(id).len() + whole.writes(id).len()).sum();
@@ -34,7 +42,7 @@ impl Operations {
         meter.take_bytes(count as u64 * 64)?;
         // By transaction: its last operation, or the last before it in its session.
         let mut last = vec![NONE; whole.len()];
-        let seen = seen_in_doubt(txns, whole);
+        let seen = seen_in_doubt(txns, whole, mutation);
         // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
         let (first, parts) = parts(whole, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
         let unit_of = |id: TxnId, key: u32| {
@@ -63,7 +71,9 @@ impl Operations {
                             _ if is_split => UNKNOWN,
                             INITIAL => INITIAL,
                             writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
-                                unit_of(writer, read.key).unwrap_or(UNKNOWN)
+                                // What a transaction wrote for a while is no version, and no single operation here.
+                                let is_version = || is_last_write(txns, whole, id, &read);
+                                unit_of(writer, read.key).filter(|_| is_version()).unwrap_or(UNKNOWN)
                             }
                             _ => UNKNOWN,
                         };
@@ -105,6 +115,26 @@ impl Operations {
     }
 }
 
+/// What a read saw of others: the newest value, own appends at the end of a list left out.
+pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<ValueId> {
+    let txn = txns.txn(reader);
+    let is_own = |micro: &Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
+    let own = || txn.micros().take(read.micro as usize).filter(is_own).count();
+    match txn.micro(read.micro as usize).value {
+        MicroValue::One(value) => Some(value),
+        MicroValue::Prefix(length) => txn.list_of(read.key)[..length as usize].iter().nth_back(own()).copied(),
+        MicroValue::Deviant(list) => list.iter().nth_back(own()).copied(),
+        MicroValue::Other(_) => None,
+    }
+}
+
+/// Whether a read saw what its writer wrote last.
+fn is_last_write(txns: &Txns<'_>, whole: &Accesses, reader: TxnId, read: &Read) -> bool {
+    let write = whole.writes(read.writer).iter().find(|write| write.key == read.key);
+    let written = write.map(|write| txns.txn(read.writer).micro(write.micro as usize).value);
+    written == newest(txns, reader, read).map(MicroValue::One)
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Read(Read),
@@ -120,17 +150,21 @@ impl Part {
     }
 }
 
-/// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
-/// end of the last.
-/// Writes of transactions in doubt that somebody saw: transaction and key.
-fn seen_in_doubt(txns: &Txns<'_>, whole: &Accesses) -> FxHashSet<(TxnId, u32)> {
+/// Writes of transactions in doubt that somebody saw: transaction and key. What has a version after it was seen; the last
+/// version only if somebody read it, as it may be there because nothing else is left to be the last.
+fn seen_in_doubt(txns: &Txns<'_>, whole: &Accesses, mutation: Mutation) -> FxHashSet<(TxnId, u32)> {
     let is_doubtful = |id: TxnId| (id as usize) < whole.len() && !txns.is_ok(id);
     let reads = (0..whole.len() as TxnId).flat_map(|id| whole.reads(id));
     let read = reads.filter(|read| is_doubtful(read.writer)).map(|read| (read.writer, read.key));
-    let ordered = whole.versions.iter().enumerate().flat_map(|(key, ids)| ids.iter().map(move |&id| (id, key as u32)));
+    let last_count = usize::from(!mutation.is(Mutant::LastHappened));
+    let followed = |ids: &'_ Vec<TxnId>| ids.len().saturating_sub(last_count);
+    let ordered = whole.versions.iter().enumerate();
+    let ordered = ordered.flat_map(|(key, ids)| ids[..followed(ids)].iter().map(move |&id| (id, key as u32)));
     read.chain(ordered.filter(|&(id, _)| is_doubtful(id))).collect()
 }
 
+/// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
+/// end of the last.
 fn parts(whole: &Accesses, happened: impl Fn(TxnId, &Write) -> bool) -> (Vec<u32>, Vec<Part>) {
     let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
     for id in 0..whole.len() as TxnId {

@@ -18,7 +18,8 @@
 //! Sobaniec, Wawrzyniak, "From session causality to causal consistency", 2004; the same in Jepsen's list of models). What
 //! is broken here is also broken for PRAM of Lipton and Sandberg and for causal memory of Ahamad et al., which ask
 //! besides that what was seen late lies behind what was read before; that is not looked for. Causal+ of Lloyd et al. is
-//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each.
+//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each. Of a list that
+//! was read behind appends of the same transaction, the read returned the last of what came before these.
 //!
 //! Each of these is broken only where the axiom of causal consistency is, and by writes of transactions of one of its
 //! cycles, so nothing is done where there are none, and only writes of one cycle's component are compared.
@@ -90,8 +91,8 @@ pub(super) fn judge(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Vec<Anomaly>, Spent> {
-    let operations = Operations::of(txns, whole, among, meter)?;
-    let ranked = Ranked::of(&operations.accesses, &operations.sessions);
+    let operations = Operations::of(txns, whole, among, meter, mutation)?;
+    let ranked = Ranked::of(&operations.accesses, &operations.sessions, mutation);
     let mut pass = Pass {
         operations: &operations,
         ranked: &ranked,
@@ -109,7 +110,8 @@ pub(super) fn judge(
     outcome?;
     let (seen, initial) = (pass.seen, pass.initial);
     let forces = Forces::of(seen.iter().map(|seen| seen.forced).collect());
-    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: Some(&operations.owners) };
+    let owners = Some(&operations.owners[..]);
+    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners, guarantee: None };
     let mut anomalies: Vec<Anomaly> = Vec::new();
     let mut broken = [false; 6];
     for guarantee in Guarantee::ALL {
@@ -122,6 +124,7 @@ pub(super) fn judge(
         if is_implied {
             continue;
         }
+        let prover = Prover { guarantee: Some(guarantee), ..prover };
         let bit = 1 << guarantee as u8;
         let first = initial.iter().find(|seen| seen.by & bit != 0);
         let witness = match first {
@@ -243,7 +246,7 @@ impl Pass<'_> {
         let mut found = Vec::new();
         for &other in self.ranked.writers(key).iter().take_while(is_near) {
             meter.step(1)?;
-            if other == to || (to != NONE && component(other) != within) {
+            if other == to || (to != NONE && component(other) != within) || self.is_under(unit, other) {
                 continue;
             }
             let by = self.guarantees(unit, other, clocks.has_seen(rank, other), clocks);
@@ -268,6 +271,16 @@ impl Pass<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a write is one of a list by the reader's own transaction, before it: it ends what was read there, and lies
+    /// over what was read of others.
+    fn is_under(&self, unit: u32, other: u32) -> bool {
+        let write = self.ranked.ids[other as usize];
+        let all = self.operations;
+        all.owners[write as usize] == all.owners[unit as usize]
+            && write < unit
+            && !self.mutation.is(Mutant::OwnAppendsSeen)
     }
 
     /// By which guarantees a read sees a write; none if it is not in its causal past.
@@ -322,7 +335,7 @@ impl Bases<'_> {
         let bit = 1 << guarantee as u8;
         let mut mine: Vec<u32> = (0..seen.len() as u32).filter(|&at| seen[at as usize].by & bit != 0).collect();
         mine.sort_by_key(|&at| (seen[at as usize].component, seen[at as usize].observer));
-        let versions = self.ranked.version_edges();
+        let versions = self.ranked.version_edges(self.mutation);
         let mut nodes_of: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
         for rank in 0..self.ranked.len() {
             let component = self.component(rank);

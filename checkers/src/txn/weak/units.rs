@@ -1,6 +1,7 @@
 //! What the clock engine judges: units (transactions, or single operations) with what they read and wrote, and the order
 //! of sessions; numbered anew so that who is visible comes before who sees it.
 
+use super::mutant::{Mutant, Mutation};
 use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::txns::{TxnId, Txns};
 
@@ -81,7 +82,7 @@ pub(super) struct Ranked<'a> {
 
 impl<'a> Ranked<'a> {
     /// Numbers them. Linear.
-    pub fn of(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+    pub fn of(accesses: &'a Accesses, sessions: &Sessions, mutation: Mutation) -> Ranked<'a> {
         let is_in = |id: u32| (id as usize) < accesses.len() && accesses.committed[id as usize];
         let (ids, is_cyclic) = topological(accesses.len(), is_in, |id, at| match at {
             0 => Some(sessions.before[id as usize]),
@@ -90,7 +91,7 @@ impl<'a> Ranked<'a> {
         let ranked = Ranked::by(ids, is_cyclic, accesses, sessions);
         // Orders of versions that point back are looked at in windows of ranks that they span. Transactions overlap, and
         // on keys in much use such windows would run together into a few that span all; so few should point back.
-        let edges = ranked.version_edges();
+        let edges = ranked.version_edges(mutation);
         if edges.iter().all(|&(from, to, _)| from < to) {
             return ranked;
         }
@@ -186,8 +187,11 @@ impl<'a> Ranked<'a> {
     }
 
     /// Orders that known versions say: from writer to writer, by key.
-    pub fn version_edges(&self) -> Vec<(u32, u32, u32)> {
+    pub fn version_edges(&self, mutation: Mutation) -> Vec<(u32, u32, u32)> {
         let mut edges = Vec::new();
+        if mutation.is(Mutant::VersionsForgotten) {
+            return edges;
+        }
         let mut listed = vec![NONE; self.ids.len()];
         for (key, versions) in self.accesses.versions.iter().enumerate() {
             if versions.is_empty() {
@@ -206,7 +210,7 @@ impl<'a> Ranked<'a> {
                 last = rank;
             }
             // Whoever wrote the key and is not among its versions came after all of them: else a read had shown it.
-            if last != NONE {
+            if last != NONE && !mutation.is(Mutant::LateForgotten) {
                 let late = self.writers(key as u32).iter().filter(|&&rank| listed[rank as usize] != key as u32);
                 edges.extend(late.map(|&rank| (last, rank, key as u32)));
             }

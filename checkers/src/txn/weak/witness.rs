@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
-use schism_history::{MicroValue, OpIndex};
+use schism_history::{Micro, MicroF, MicroValue, OpIndex};
 
 use super::components::{Graph, Why};
 use super::derive::{Axiom, Forced, Forces};
+use super::operations::newest;
+use super::sessions::Guarantee;
 use super::units::{NONE, Ranked};
 use crate::anomaly::{Dependency, Derived, Rule, Step, Witness};
+use crate::txn::accesses::Read;
 use crate::txn::edge::EdgeKind;
 use crate::txn::txns::{TxnId, Txns};
 
@@ -77,12 +80,15 @@ pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (V
 }
 
 /// Makes witnesses of what was found.
+#[derive(Clone, Copy)]
 pub(super) struct Prover<'a> {
     pub txns: &'a Txns<'a>,
     pub ranked: &'a Ranked<'a>,
     pub forces: &'a Forces,
     /// Where units are parts of transactions: the transaction of each.
     pub owners: Option<&'a [TxnId]>,
+    /// Where a guarantee of sessions says what a read sees.
+    pub guarantee: Option<Guarantee>,
 }
 
 impl Prover<'_> {
@@ -190,10 +196,19 @@ impl Prover<'_> {
             Why::Versions(key) => Some((key, wrote(from, key)?, wrote(to, key)?)),
             Why::Reads => {
                 let read = accesses.reads(to).iter().find(|read| read.writer == from)?;
-                Some((read.key, wrote(from, read.key)?, read.micro))
+                let origin = self.origin(self.owner(arrow.from), self.owner(arrow.to), read);
+                Some((read.key, origin.or_else(|| wrote(from, read.key))?, read.micro))
             }
             _ => None,
         }
+    }
+
+    /// The micro-operation of a writer that wrote what a read saw: not always its last one of the key.
+    fn origin(&self, writer: TxnId, reader: TxnId, read: &Read) -> Option<u32> {
+        let seen = newest(self.txns, reader, read)?;
+        let is_it =
+            |micro: Micro<'_>| micro.f != MicroF::Read && micro.key == read.key && micro.value == MicroValue::One(seen);
+        self.txns.txn(writer).micros().position(is_it).map(|place| place as u32)
     }
 
     fn dependency(&self, arrow: &Arrow) -> Dependency {
@@ -240,6 +255,7 @@ impl Prover<'_> {
     fn path(&self, forced: &Forced) -> Vec<Arrow> {
         let ranked = self.ranked;
         let direct = match forced.axiom {
+            _ if self.guarantee.is_some() => None,
             _ if ranked.sources(forced.reader).any(|source| source == forced.from) => Some(Why::Reads),
             Axiom::Atomic => Some(Why::Session),
             _ => None,
@@ -247,37 +263,80 @@ impl Prover<'_> {
         if let Some(why) = direct {
             return vec![Arrow { from: forced.from, to: forced.reader, why }];
         }
-        // Back from the reader. A state is a unit, and whether the step after it is one of a session, so that one more
-        // of the same session is free.
-        let mut parents: FxHashMap<(u32, bool), ((u32, bool), Why)> = FxHashMap::default();
-        let mut queue = VecDeque::from([(forced.reader, false)]);
+        // Back from the reader.
+        let start = State { rank: forced.reader, in_session: false, reads: 0 };
+        let mut parents: FxHashMap<State, (State, Why)> = FxHashMap::default();
+        let mut queue = VecDeque::from([start]);
         let mut end = None;
-        while let Some((rank, in_session)) = queue.pop_front() {
-            if rank == forced.from || parents.len() > VISITED_MAX {
-                end = (rank == forced.from).then_some((rank, in_session));
+        while let Some(state) = queue.pop_front() {
+            if state.rank == forced.from && self.may_end(&state) || parents.len() > VISITED_MAX {
+                end = (state.rank == forced.from).then_some(state);
                 break;
             }
-            let before = ranked.before[rank as usize];
+            let before = ranked.before[state.rank as usize];
             let session = [(before, Why::Session)].into_iter().filter(|&(before, _)| before != NONE);
-            let sources = ranked.sources(rank).map(|source| (source, Why::Reads));
-            for (next, why) in session.chain(sources) {
-                let state = (next, why == Why::Session);
-                if next < forced.from || next >= rank || parents.contains_key(&state) {
+            let sources = ranked.sources(state.rank).map(|source| (source, Why::Reads));
+            for (rank, why) in session.chain(sources) {
+                let in_session = why == Why::Session;
+                let reads = (state.reads + u8::from(!in_session)).min(2);
+                let next = State { rank, in_session, reads };
+                // Only where reads point back does a path go up.
+                let leads = ranked.is_cyclic || rank >= forced.from && rank < state.rank;
+                if !leads || !self.may_step(forced.reader, &state, &next) || parents.contains_key(&next) {
                     continue;
                 }
-                parents.insert(state, ((rank, in_session), why));
-                if in_session && why == Why::Session { queue.push_front(state) } else { queue.push_back(state) }
+                parents.insert(next, (state, why));
+                if in_session && state.in_session { queue.push_front(next) } else { queue.push_back(next) }
             }
         }
         let mut path: Vec<Arrow> = Vec::new();
         let mut state = end;
-        while let Some(from) = state {
+        while let Some(from) = state.filter(|&state| state != start) {
             let Some(&(to, why)) = parents.get(&from) else { break };
-            path.push(Arrow { from: from.0, to: to.0, why });
+            path.push(Arrow { from: from.rank, to: to.rank, why });
             state = Some(to);
         }
         path
     }
+
+    /// Whether a path back from a reader may go on so, by what the guarantee says that a read sees.
+    fn may_step(&self, reader: u32, state: &State, next: &State) -> bool {
+        let is_read = !next.in_session;
+        let within = || self.owner(next.rank) == self.owner(reader);
+        match self.guarantee {
+            None | Some(Guarantee::Causal) => true,
+            Some(Guarantee::OwnWrites) => !is_read,
+            Some(Guarantee::Reads) => state.reads == 0,
+            Some(Guarantee::Writes) => {
+                if is_read {
+                    state.reads == 0
+                } else {
+                    state.reads == 1 || within()
+                }
+            }
+            Some(Guarantee::WritesFollowReads) => is_read || state.reads > 0 || within(),
+            Some(Guarantee::Pram) => !is_read || state.reads == 0,
+        }
+    }
+
+    /// Whether it may end where it is.
+    fn may_end(&self, state: &State) -> bool {
+        match self.guarantee {
+            Some(Guarantee::Reads | Guarantee::WritesFollowReads) => state.reads > 0 && !state.in_session,
+            Some(Guarantee::Writes) => state.reads > 0,
+            _ => true,
+        }
+    }
+}
+
+/// A unit on a path back from a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct State {
+    rank: u32,
+    /// Whether the step after it is one of a session, so that one more of the same session is free.
+    in_session: bool,
+    /// How many steps of reading come after it; two for more.
+    reads: u8,
 }
 
 /// Lines of a derivation, none twice.

@@ -72,12 +72,6 @@ impl Phenomenon {
             Phenomenon::Snapshot => AnomalyKind::GMsr,
         }
     }
-
-    /// Whether a read that nobody listed could be a part of it. Reads behind an own write of their key say of its versions
-    /// nothing that the write does not.
-    pub fn needs_all_reads(self) -> bool {
-        matches!(self, Phenomenon::Monotonic | Phenomenon::Snapshot)
-    }
 }
 
 /// A step of a cycle.

@@ -22,7 +22,19 @@ struct Read {
     txn: usize,
     micro: usize,
     list: Vec<Value>,
-    is_external: bool,
+    /// What its transaction had appended to the key before.
+    own: Vec<Value>,
+}
+
+impl Read {
+    fn is_external(&self) -> bool {
+        self.own.is_empty()
+    }
+
+    /// What it saw of others; `None` where it does not end with its own.
+    fn foreign(&self) -> Option<&[Value]> {
+        self.list.strip_suffix(self.own.as_slice())
+    }
 }
 
 /// Those that did not fail, numbered as the engine does, then those that did.
@@ -136,7 +148,7 @@ impl OfKey<'_> {
         for element in &left {
             placed.last().into_iter().for_each(|last| add(owner(last), owner(element), "ww"));
         }
-        for read in self.reads.iter().filter(|read| read.is_external) {
+        for read in self.reads.iter().filter(|read| read.is_external()) {
             if let Some(writer) = read.list.last().and_then(|last| self.writer(last)) {
                 add(writer as u32, read.txn as u32, "wr");
             }
@@ -166,10 +178,11 @@ impl OfKey<'_> {
     }
 
     fn reads(&self, summary: &mut Summary) {
-        for read in self.reads.iter().filter(|read| read.is_external) {
-            let writer = match read.list.last() {
-                None => INITIAL,
-                Some(last) => match self.writer(last) {
+        for read in &self.reads {
+            let writer = match read.foreign().map(<[Value]>::last) {
+                None => UNKNOWN,
+                Some(None) => INITIAL,
+                Some(Some(last)) => match self.writer(last) {
                     Some(writer) if writer != read.txn => writer as u32,
                     _ => UNKNOWN,
                 },
@@ -200,8 +213,8 @@ impl OfKey<'_> {
         count(DuplicateElements, of(&|read| self.repeats(&read.list).is_some()));
         count(G1a, of(&|read| read.list.iter().any(|element| self.has_failed(element))));
         let ends_between = |read: &Read| {
-            let last = read.list.last().filter(|last| self.is_overwritten(last));
-            read.is_external && last.is_some_and(|last| self.writer(last) != Some(read.txn))
+            let last = read.foreign().and_then(<[Value]>::last).filter(|last| self.is_overwritten(last));
+            last.is_some_and(|last| self.writer(last) != Some(read.txn))
         };
         count(G1b, of(&ends_between));
         let is_contradicted = self.reads.iter().any(|a| self.reads.iter().any(|b| contradict(&a.list, &b.list)));
@@ -219,11 +232,11 @@ impl OfKey<'_> {
     }
 
     fn within(&self, count: &mut impl FnMut(AnomalyKind, usize)) {
-        let mut internal = 0;
-        let mut future = 0;
+        let (mut internal, mut future, mut missed) = (0, 0, 0);
         for read in &self.reads {
             // What is known: a list, or how it ends.
             let (mut known, mut is_whole, mut is_touched) = (Vec::new(), false, false);
+            let mut since: Vec<&Value> = Vec::new();
             for (micro, mop) in self.txns[read.txn].mops.iter().enumerate().take(read.micro) {
                 if mop.key.to_string() != self.key {
                     continue;
@@ -231,14 +244,17 @@ impl OfKey<'_> {
                 is_touched = true;
                 if &*mop.f == "append" {
                     known.push(mop.value.clone());
+                    since.push(&mop.value);
                 } else if let Some(before) =
                     self.reads.iter().find(|other| other.txn == read.txn && other.micro == micro)
                 {
                     (known, is_whole) = (before.list.clone(), true);
+                    since.clear();
                 }
             }
             let fits = if is_whole { read.list == known } else { read.list.ends_with(&known) };
             internal += usize::from(is_touched && !fits);
+            missed += usize::from(since.iter().any(|value| !read.list.contains(value)));
             let is_later = |(txn, micro, element): &(usize, usize, Value)| {
                 let is_unique = self.writers_count(element) == 1;
                 *txn == read.txn && *micro > read.micro && is_unique && read.list.contains(element)
@@ -246,9 +262,10 @@ impl OfKey<'_> {
             future += usize::from(self.appends.iter().any(is_later));
         }
         count(AnomalyKind::Internal, internal);
+        count(AnomalyKind::NotReadYourWrites, missed);
         count(AnomalyKind::FutureRead, future);
         let mut versions: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        for read in self.reads.iter().filter(|read| read.is_external) {
+        for read in self.reads.iter().filter(|read| read.is_external()) {
             if self.appends.iter().any(|(txn, micro, _)| *txn == read.txn && *micro > read.micro) {
                 versions.entry(Value::list(read.list.clone()).to_string()).or_default().insert(read.txn);
             }
@@ -265,8 +282,8 @@ fn of_key<'a>(txns: &'a [Txn], key: &str) -> Option<OfKey<'a>> {
             match (&*mop.f, outcome) {
                 ("append", _) => appends.push((txn, micro, mop.value.clone())),
                 ("r", Kind::Ok) => {
-                    let is_external = !appends.iter().any(|append| append.0 == txn);
-                    reads.push(Read { txn, micro, list: items(&mop.value)?, is_external });
+                    let own = appends.iter().filter(|append| append.0 == txn).map(|(.., element)| element.clone());
+                    reads.push(Read { txn, micro, list: items(&mop.value)?, own: own.collect() });
                 }
                 ("r", _) | (_, Kind::Fail) => {}
                 _ => return None,
@@ -345,9 +362,8 @@ fn unjudged(txns: &[Txn], left_out: &BTreeSet<String>, summary: &mut Summary) {
     for (txn, Txn { mops, .. }) in txns.iter().enumerate().filter(|(_, txn)| txn.outcome == Kind::Ok) {
         for (micro, mop) in mops.iter().enumerate() {
             let key = mop.key.to_string();
-            let is_own = |before: &Mop| &*before.f == "append" && before.key == mop.key;
             let is_read = &*mop.f == "r" && items(&mop.value).is_some();
-            if is_read && left_out.contains(&key) && !mops[..micro].iter().any(is_own) {
+            if is_read && left_out.contains(&key) {
                 summary.reads.push((txn as u32, micro as u32, key, UNKNOWN));
             }
         }

@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
     (
         "own appends are not read",
         r#"0:txn=[["append",1,1]] 1:txn=[["append",1,2],["r",1,null]]>[["append",1,2],["r",1,[1]]]"#,
-        "internal=1",
+        "internal=1 not-read-your-writes=1",
         "0-ww-1",
         0,
     ),

@@ -73,13 +73,22 @@ fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
         }
         ("G1b", [Role::Read, Role::Write, Role::OverWrite]) => {
             let is_one = places[1].transaction == places[2].transaction && places[1].micro < places[2].micro;
-            is_one && places[0].transaction != places[1].transaction && list(0).last() == Some(&all[1].1.value)
+            let before = mops(history, places[0].transaction).1;
+            let before = before[..places[0].micro as usize].iter();
+            let own = before.filter(|mop| &*mop.f == "append" && mop.key.to_string() == key).count();
+            let list = list(0);
+            let last = list.len().checked_sub(own + 1).map(|last| &list[last]);
+            is_one && places[0].transaction != places[1].transaction && last == Some(&all[1].1.value)
         }
         ("lost-update", [Role::Read, Role::OverWrite, Role::OtherRead, Role::OverWrite]) => {
             let is_one = |a: usize, b: usize| {
                 places[a].transaction == places[b].transaction && places[a].micro < places[b].micro
             };
             is_one(0, 1) && is_one(2, 3) && places[0].transaction != places[2].transaction && list(0) == list(2)
+        }
+        ("not-read-your-writes", [Role::Read, Role::Write]) => {
+            let is_own = places[0].transaction == places[1].transaction && places[1].micro < places[0].micro;
+            is_own && index(0, 1).is_none()
         }
         ("internal", [Role::Read, rest @ ..]) => {
             let base = usize::from(rest.first() == Some(&Role::OtherRead));

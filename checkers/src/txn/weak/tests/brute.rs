@@ -1,4 +1,8 @@
-//! The axioms by their definition: all total commit orders are tried.
+//! The axioms and the guarantees by their definition: all total orders are tried.
+//!
+//! Of registers nothing is known of the order of versions. Of lists (`orders` is not empty: by key the longest list that was
+//! read) it is: values stand in it, and those that do not come after it; a read has the newest value of others, own ones at
+//! the end of its list left out.
 
 #![allow(clippy::needless_range_loop, reason = "places of two tables at once are clearer as numbers")]
 
@@ -22,26 +26,29 @@ struct Saw {
 }
 
 /// Those that are committed: all but those in doubt that nobody saw. Returns which, by their place.
-fn committed(all: &[Small]) -> Vec<usize> {
+fn committed(all: &[Small], orders: &[Vec<u32>]) -> Vec<usize> {
     let is_seen = |small: &Small| {
         small.micros.iter().any(|micro| match micro {
-            Micro::W(_, value) => all.iter().any(|other| {
-                !other.doubt && other.micros.iter().any(|read| matches!(read, Micro::R(_, seen) if seen == value))
-            }),
+            Micro::W(_, value) => {
+                let is_read = |read: &Micro| matches!(read, Micro::R(_, seen) if seen == value);
+                orders.iter().any(|order| order.contains(value))
+                    || all.iter().any(|other| !other.doubt && other.micros.iter().any(is_read))
+            }
             Micro::R(..) => false,
         })
     };
     (0..all.len()).filter(|&at| !all[at].doubt || is_seen(&all[at])).collect()
 }
 
-fn saws(all: &[Small], kept: &[usize], at: usize) -> Vec<Saw> {
+fn saws(all: &[Small], orders: &[Vec<u32>], kept: &[usize], at: usize) -> Vec<Saw> {
     let mut found = Vec::new();
     if all[kept[at]].doubt {
         return found;
     }
     for (place, micro) in all[kept[at]].micros.iter().enumerate() {
         let Micro::R(key, value) = *micro else { continue };
-        if all[kept[at]].micros[..place].iter().any(|own| matches!(own, Micro::W(other, _) if *other == key)) {
+        let is_own = |own: &Micro| matches!(own, Micro::W(other, _) if *other == key);
+        if orders.is_empty() && all[kept[at]].micros[..place].iter().any(is_own) {
             continue;
         }
         let whose = kept.iter().position(|&other| all[other].micros.contains(&Micro::W(key, value)));
@@ -52,10 +59,10 @@ fn saws(all: &[Small], kept: &[usize], at: usize) -> Vec<Saw> {
 }
 
 /// Whether the axiom holds, with the order of sessions or without.
-pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
-    let kept = committed(all);
+pub fn holds(all: &[Small], orders: &[Vec<u32>], level: Level, sessions: bool) -> bool {
+    let kept = committed(all, orders);
     let count = kept.len();
-    let saw: Vec<Vec<Saw>> = (0..count).map(|at| saws(all, &kept, at)).collect();
+    let saw: Vec<Vec<Saw>> = (0..count).map(|at| saws(all, orders, &kept, at)).collect();
     let wrote =
         |at: usize, key: u32| all[kept[at]].micros.iter().any(|micro| matches!(micro, Micro::W(k, _) if *k == key));
     let follows =
@@ -81,6 +88,12 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
         Level::Causal => path[other][reader],
     };
     let mut must = step.clone();
+    for (key, order) in orders.iter().enumerate() {
+        let last = |at: usize| last_write(&all[kept[at]], key as u32).map(|(_, value)| value);
+        for (earlier, later) in versions((0..count).filter_map(|at| Some((at, last(at)?))).collect(), order) {
+            must[earlier][later] = true;
+        }
+    }
     for (reader, reads) in saw.iter().enumerate() {
         for read in reads {
             for other in (0..count).filter(|&other| other != reader && wrote(other, read.key)) {
@@ -95,6 +108,27 @@ pub fn holds(all: &[Small], level: Level, sessions: bool) -> bool {
         }
     }
     is_any_order(&must)
+}
+
+/// The last write of a key in a transaction: place and value.
+fn last_write(small: &Small, key: u32) -> Option<(usize, u32)> {
+    let all = small.micros.iter().enumerate();
+    let writes = all.filter_map(|(place, micro)| match micro {
+        Micro::W(other, value) if *other == key => Some((place, *value)),
+        _ => None,
+    });
+    writes.last()
+}
+
+/// Who comes before whom of those who wrote a list last with some value: where nobody is known to be, there is no order.
+fn versions(writers: Vec<(usize, u32)>, order: &[u32]) -> Vec<(usize, usize)> {
+    let place = |value: u32| order.iter().position(|&other| other == value);
+    let is_before = |a: u32, b: u32| match (place(a), place(b)) {
+        (Some(a), Some(b)) => a < b,
+        (a, b) => a.is_some() && b.is_none(),
+    };
+    let pairs = writers.iter().flat_map(|a| writers.iter().map(move |b| (a, b)));
+    pairs.filter(|(a, b)| is_before(a.1, b.1)).map(|(a, b)| (a.0, b.0)).collect()
 }
 
 /// Tries all total orders for one in which nobody stands behind somebody whom it must precede.
@@ -125,26 +159,31 @@ struct Operation {
 }
 
 /// Whether a guarantee of sessions holds, by the table in `sessions`.
-pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
-    let kept = committed(all);
+pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee) -> bool {
+    let kept = committed(all, orders);
     let mut operations: Vec<Operation> = Vec::new();
-    let seen: Vec<(usize, u32)> =
-        (0..kept.len()).flat_map(|at| saws(all, &kept, at)).filter_map(|saw| Some((saw.whose?, saw.key))).collect();
+    let seen: Vec<(usize, u32)> = (0..kept.len())
+        .flat_map(|at| saws(all, orders, &kept, at))
+        .filter_map(|saw| Some((saw.whose?, saw.key)))
+        .collect();
+    let listed = |key: u32, value: u32| orders.get(key as usize).is_some_and(|order| order.contains(&value));
+    let mut values: Vec<u32> = Vec::new();
     for at in 0..kept.len() {
         let micros = &all[kept[at]].micros;
         for (place, micro) in micros.iter().enumerate() {
             // Of a transaction in doubt each operation is in doubt: what nobody saw may never have happened.
-            if let Micro::W(key, _) = *micro
-                && (!all[kept[at]].doubt || seen.contains(&(at, key)))
+            if let Micro::W(key, value) = *micro
+                && (!all[kept[at]].doubt || seen.contains(&(at, key)) || listed(key, value))
                 && !micros[place + 1..].iter().any(|later| matches!(later, Micro::W(other, _) if *other == key))
             {
                 operations.push(Operation { at, place, key, read: None });
+                values.push(value);
             }
         }
     }
     let writes = operations.len();
     for at in 0..kept.len() {
-        for saw in saws(all, &kept, at) {
+        for saw in saws(all, orders, &kept, at) {
             let write =
                 |whose| (0..writes).find(|&w| operations[w].at == whose && operations[w].key == saw.key).unwrap();
             operations.push(Operation { at, place: saw.place, key: saw.key, read: Some(saw.whose.map(write)) });
@@ -166,6 +205,10 @@ pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
             let mut followed = reads.clone().filter(|&read| before(read, later) && returned(read) == Some(w));
             *cell = by_session || matches!(guarantee, WritesFollowReads | Causal) && followed.next().is_some();
         }
+    }
+    for (key, order) in orders.iter().enumerate() {
+        let of_key = (0..writes).filter(|&w| operations[w].key == key as u32).map(|w| (w, values[w])).collect();
+        versions(of_key, order).into_iter().for_each(|(earlier, later)| kept_order[earlier][later] = true);
     }
     // What a read sees.
     let sees = |read: usize| {
@@ -203,7 +246,10 @@ pub fn guarantee_holds(all: &[Small], guarantee: Guarantee) -> bool {
         let mut must = kept_order.clone();
         for read in reads.clone().filter(|&read| all[kept[operations[read].at]].session == observer) {
             let seen = sees(read);
-            for other in (0..writes).filter(|&w| seen[w] && operations[w].key == operations[read].key) {
+            // What its own transaction appended before ends the list.
+            let is_under = |w: usize| operations[w].at == operations[read].at && before(w, read);
+            let others = (0..writes).filter(|&w| seen[w] && operations[w].key == operations[read].key && !is_under(w));
+            for other in others {
                 match returned(read) {
                     Some(whose) if whose != other => must[other][whose] = true,
                     Some(_) => {}

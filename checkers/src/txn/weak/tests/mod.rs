@@ -2,5 +2,6 @@
 
 mod brute;
 mod cases;
+mod lists;
 mod support;
 mod twins;

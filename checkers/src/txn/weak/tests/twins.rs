@@ -9,7 +9,7 @@ use crate::anomaly::AnomalyKind::{self, *};
 use crate::txn::weak::mutant::{Mutant, Mutation};
 use crate::txn::weak::sessions::Guarantee;
 
-const TAME: Shape = Shape {
+pub(super) const TAME: Shape = Shape {
     transactions: (3, 6),
     sessions: 3,
     keys: 2,
@@ -30,7 +30,7 @@ const SHAPES: [Shape; 6] = [
 ];
 
 /// Each axiom with the kinds that break it.
-const AXIOMS: [(Level, bool, &[AnomalyKind]); 6] = [
+pub(super) const AXIOMS: [(Level, bool, &[AnomalyKind]); 6] = [
     (Level::Committed, false, &[NonMonotonicView]),
     (Level::Atomic, false, &[NonMonotonicView, FracturedRead]),
     (Level::Causal, false, &[NonMonotonicView, FracturedRead, StaleCausalRead]),
@@ -51,7 +51,7 @@ const AXIOMS: [(Level, bool, &[AnomalyKind]); 6] = [
 ];
 
 /// By axiom: whether it holds.
-type Column = [bool; 6];
+pub(super) type Column = [bool; 6];
 
 fn judged(small: &[Small], near: u32, mutation: Mutation) -> Column {
     let weak = judge_line(&line(small), near, mutation);
@@ -60,7 +60,7 @@ fn judged(small: &[Small], near: u32, mutation: Mutation) -> Column {
 }
 
 fn defined(small: &[Small]) -> Column {
-    AXIOMS.map(|(level, sessions, _)| holds(small, level, sessions))
+    AXIOMS.map(|(level, sessions, _)| holds(small, &[], level, sessions))
 }
 
 fn histories(seed: u64, count: usize) -> Vec<(Vec<Small>, u32)> {
@@ -112,7 +112,7 @@ fn every_mutant_is_noticed() {
 }
 
 /// Each guarantee of sessions with the kinds that break it.
-const GUARANTEES: [(Guarantee, &[AnomalyKind]); 6] = [
+pub(super) const GUARANTEES: [(Guarantee, &[AnomalyKind]); 6] = [
     (Guarantee::OwnWrites, &[NotReadYourWrites]),
     (Guarantee::Reads, &[NotMonotonicReads]),
     (Guarantee::Writes, &[NotMonotonicWrites]),
@@ -131,7 +131,7 @@ fn guaranteed(small: &[Small], mutation: Mutation) -> Column {
 }
 
 fn promised(small: &[Small]) -> Column {
-    GUARANTEES.map(|(guarantee, _)| guarantee_holds(small, guarantee))
+    GUARANTEES.map(|(guarantee, _)| guarantee_holds(small, &[], guarantee))
 }
 
 #[test]
