@@ -2,6 +2,9 @@
 
 use crate::anomaly::Step;
 
+/// The kinds that look inside.
+pub const KINDS: &[&str] = &["G-cursor", "G-monotonic", "G-MSR", "not-update-atomic"];
+
 /// Verifies that a cycle, whose dependencies are there, is of a kind that says more than which dependencies it has.
 pub fn verify(kind: &str, steps: &[Step]) -> Result<(), String> {
     let is_so = match kind {
