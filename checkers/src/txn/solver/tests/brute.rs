@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::generate::Case;
 use crate::txn::accesses::{INITIAL, UNKNOWN};
+use crate::txn::edge::Edge;
 use crate::txn::solver::{Keeps, Property};
 use crate::txn::txns::{TxnId, Txns};
 
@@ -18,6 +19,7 @@ pub struct Brute<'a> {
     writes: Vec<Vec<u32>>,
     keeps: Keeps,
     versions: &'a [Vec<TxnId>],
+    known: &'a [Edge],
     is_there: Vec<bool>,
 }
 
@@ -54,7 +56,15 @@ impl<'a> Brute<'a> {
         }
         let keys = |id: usize| case.accesses.writes(id as TxnId).iter().map(|write| write.key).collect();
         let writes = (0..txns.len()).map(keys).collect();
-        Brute { txns, reads, writes, keeps, versions: &case.accesses.versions, is_there: Vec::new() }
+        Brute {
+            txns,
+            reads,
+            writes,
+            keeps,
+            versions: &case.accesses.versions,
+            known: &case.known,
+            is_there: Vec::new(),
+        }
     }
 
     /// Whether trying everything ends soon enough for a test.
@@ -109,6 +119,10 @@ impl<'a> Brute<'a> {
 
     /// Versions that are known come in their order.
     fn is_in_order(&self, id: usize, is_done: impl Fn(usize) -> bool) -> bool {
+        let is_after = |edge: &&Edge| edge.to as usize == id && self.is_there[edge.from as usize];
+        if !self.known.iter().filter(is_after).all(|edge| is_done(edge.from as usize)) {
+            return false;
+        }
         self.versions.iter().all(|known| match known.iter().position(|&other| other as usize == id) {
             Some(place) => {
                 let mut before = known[..place].iter().filter(|&&other| self.is_there[other as usize]);
@@ -213,7 +227,12 @@ impl<'a> Brute<'a> {
             return permutations(writers).into_iter().any(|order| {
                 let known = self.versions.get(*key as usize).map_or(&[][..], Vec::as_slice);
                 let places = known.iter().filter_map(|&id| order.iter().position(|&other| other == id as usize));
-                if !places.is_sorted() {
+                let place = |id: TxnId| order.iter().position(|&other| other == id as usize);
+                let is_kept = |edge: &Edge| match (place(edge.from), place(edge.to)) {
+                    (Some(from), Some(to)) => from < to,
+                    _ => true,
+                };
+                if !places.is_sorted() || !self.known.iter().all(is_kept) {
                     return false;
                 }
                 orders.versions.insert(*key, order);
