@@ -147,14 +147,16 @@ impl<'p> Certain<'p> {
         self.closes(&edges)
     }
 
-    /// Whether edges close a cycle with the certain ones; or lead from a private reader to itself.
+    /// Whether edges close a cycle with the certain ones; or some private reader is led back to.
     fn closes(&self, edges: &[(u32, u32)]) -> bool {
         let shape = self.problem.shape;
-        edges.iter().any(|&(from, to)| {
-            let reached = self.reached(to, edges);
-            let reader = shape.txn(from).filter(|&txn| shape.has_private_readers() && shape.private(txn) == from);
-            reached[from as usize] || reader.is_some_and(|reader| reached[shape.snapshot(reader) as usize])
-        })
+        let is_led_back = |txn: u32| {
+            let start = shape.private(txn);
+            let is_reader = self.problem.is_private[txn as usize];
+            is_reader && self.reached(start, edges)[shape.snapshot(txn) as usize]
+        };
+        edges.iter().any(|&(from, to)| self.reached(to, edges)[from as usize])
+            || shape.has_private_readers() && (0..self.problem.members.len() as u32).any(is_led_back)
     }
 
     fn reached(&self, start: u32, edges: &[(u32, u32)]) -> Vec<bool> {

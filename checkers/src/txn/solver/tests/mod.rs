@@ -8,5 +8,7 @@ mod middle;
 mod naive;
 mod plants;
 mod proof;
+mod replayed;
+mod sources;
 mod stores;
 mod twin;
