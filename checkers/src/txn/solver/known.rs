@@ -8,8 +8,11 @@ use super::problem::{Problem, is_open};
 use crate::txn::edge::Edge;
 use crate::txn::txns::TxnId;
 
+/// So often moments are cut by the moments of others.
+const PASSES_MAX: usize = 16;
+
 /// Guesses moments: the middle of the time in which a transaction was under way, cut to after its writers began and before
-/// its readers ended. Guesses order what is not known; they decide nothing.
+/// its readers ended, and theirs. Guesses order what is not known; they decide nothing.
 pub(super) fn guess(question: &Question<'_>, problem: &mut Problem) {
     let count = problem.members.len();
     let mut first: Vec<u64> = problem.members.iter().map(|&id| u64::from(question.txns.invoked(id))).collect();
@@ -19,17 +22,25 @@ pub(super) fn guess(question: &Question<'_>, problem: &mut Problem) {
         .map(|&id| if is_open(question, id) { u64::MAX } else { u64::from(end_of_txn(question, id)) })
         .collect();
     let versions = problem.versions_count();
-    for read in (0..problem.reader.len()).filter(|&read| problem.read_version[read] < versions) {
-        let (reader, writer) = (problem.reader[read] as usize, problem.writer[problem.read_version[read] as usize]);
-        last[writer as usize] = last[writer as usize].min(last[reader]);
+    let reads = (0..problem.reader.len()).filter(|&read| problem.read_version[read] < versions);
+    let pairs: Vec<(usize, usize)> = reads
+        .map(|read| (problem.writer[problem.read_version[read] as usize] as usize, problem.reader[read] as usize))
+        .collect();
+    // Who was read, of whom that one had read, and so on: where many were under way at the same time that says much.
+    for _ in 0..PASSES_MAX {
+        let mut changes = 0;
+        for &(writer, reader) in &pairs {
+            changes += usize::from(last[reader] < last[writer]) + usize::from(first[writer] > first[reader]);
+            last[writer] = last[writer].min(last[reader]);
+            first[reader] = first[reader].max(first[writer]);
+        }
+        if changes * 64 <= pairs.len() {
+            break;
+        }
     }
     for txn in 0..count {
         // What nobody saw and may still happen is put where it began.
         last[txn] = if last[txn] == u64::MAX { first[txn] + 1 } else { last[txn].max(first[txn] + 1) };
-    }
-    for read in (0..problem.reader.len()).filter(|&read| problem.read_version[read] < versions) {
-        let (reader, writer) = (problem.reader[read] as usize, problem.writer[problem.read_version[read] as usize]);
-        first[reader] = first[reader].max(first[writer as usize].min(last[reader] - 1));
     }
     problem.moment = (0..count).map(|txn| first[txn] + last[txn]).collect();
     let shape = problem.shape;

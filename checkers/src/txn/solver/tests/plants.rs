@@ -183,25 +183,27 @@ impl Add<'_> {
                 }
                 self.done(5);
             }
-            Plant::Hidden => {
-                // Writers of key 0: ids 0 and 1; of key 1: ids 2 and 3. Each writes a key of its own, 2 + its place.
-                for place in 0..4 {
-                    self.write(ids[place], place as u32 / 2);
-                    self.write(ids[place], 2 + place as u32);
-                }
-                for way in 0..4 {
-                    let (x, y) = (way / 2, way % 2);
-                    let (x_first, x_second) = (x, 1 - x);
-                    let (y_first, y_second) = (2 + y, 3 - y);
-                    let (p, q) = (ids[4 + 2 * way], ids[5 + 2 * way]);
-                    self.read(p, 0, Some(ids[x_first]));
-                    self.read(p, 2 + y_second as u32, Some(ids[y_second]));
-                    self.read(q, 1, Some(ids[y_first]));
-                    self.read(q, 2 + x_second as u32, Some(ids[x_second]));
-                }
-                self.done(6);
-            }
+            Plant::Hidden => self.hidden(ids),
             Plant::StaleInProcess | Plant::StaleInTime => {}
         }
+    }
+
+    fn hidden(&mut self, ids: &[usize]) {
+        // Writers of key 0: ids 0 and 1; of key 1: ids 2 and 3. Each writes a key of its own, 2 + its place.
+        for place in 0..4 {
+            self.write(ids[place], place as u32 / 2);
+            self.write(ids[place], 2 + place as u32);
+        }
+        for way in 0..4 {
+            let (x, y) = (way / 2, way % 2);
+            let (x_first, x_second) = (x, 1 - x);
+            let (y_first, y_second) = (2 + y, 3 - y);
+            let (p, q) = (ids[4 + 2 * way], ids[5 + 2 * way]);
+            self.read(p, 0, Some(ids[x_first]));
+            self.read(p, 2 + y_second as u32, Some(ids[y_second]));
+            self.read(q, 1, Some(ids[y_first]));
+            self.read(q, 2 + x_second as u32, Some(ids[x_second]));
+        }
+        self.done(6);
     }
 }

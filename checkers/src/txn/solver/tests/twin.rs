@@ -110,7 +110,7 @@ pub fn judge(case: &Case, property: Property, keeps: Keeps) -> bool {
 fn agrees_with_brute_force() {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut counts = [[[0u32; 2]; 3]; 5];
-    for round in 0..2400 * long_factor() {
+    for round in 0..10_000 * long_factor() {
         let mut case = some(&mut random, round);
         // Chance makes more that hold: of a third of the rounds only what is broken is taken.
         while round % 3 == 0 && Brute::new(&case, Keeps::Nothing).holds(Property::Serializable) {
@@ -119,7 +119,8 @@ fn agrees_with_brute_force() {
         for (k, keeps) in KEEPS.into_iter().enumerate() {
             let brute = Brute::new(&case, keeps);
             for (p, property) in PROPERTIES.into_iter().enumerate() {
-                if !brute.is_feasible(property) {
+                // Many histories, each asked some of the questions.
+                if random.random_range(0..5) > 0 || !brute.is_feasible(property) {
                     continue;
                 }
                 let expected = brute.holds(property);
