@@ -56,7 +56,8 @@ impl Data {
 /// against, but of which not all was asked, as it was not asked for or the budget ended); `anomalies_by_kind` (how many, also
 /// of those that are not told); `transactions_count` (`ok`), `in_doubt_count`, `failed_count`, `sessions_count`, `keys_count`,
 /// `edges_count`, `components_count` (strongly connected ones of more than one transaction), `decided_by` (which engines ran to
-/// their end) and `steps` (of all engines).
+/// their end) and `steps` (of all engines); and `assumed_version_order`, where the order of registers' versions was stated: the sources,
+/// which all that is found and all that is kept rests on.
 ///
 /// The budget is for each engine. Memory of the columns that all engines share (about 40 bytes a micro-operation) is not counted.
 #[derive(Debug, Clone)]
@@ -152,8 +153,7 @@ fn nothing_to_judge(txns: &Txns<'_>) -> Option<Gap> {
 }
 
 impl TxnChecker {
-    /// Whether an order that a search finds must be held against known orders of versions: it knows them only of keys whose
-    /// whole order is known. Of lists, models that forbid every cycle need no search.
+    /// Whether a search must keep known orders of versions besides those of keys whose whole order is known. Of lists, models that forbid every cycle need no search.
     fn may_need_known_order(&self) -> bool {
         match self.data {
             Data::ListAppend => !self.level.implies(Level::RepeatableRead),
@@ -221,7 +221,23 @@ impl TxnChecker {
         ] {
             finding.stats.insert(stat.to_owned(), value);
         }
+        if let assumed @ [_, ..] = &self.assumed()[..] {
+            finding.stats.insert("assumed_version_order".to_owned(), json!(assumed));
+        }
         finding
+    }
+
+    /// The sources of the order of versions that were taken for true.
+    fn assumed(&self) -> Vec<String> {
+        let VersionSources { writes_follow_reads, sequential_keys, linearizable_keys, explicit } = &self.sources;
+        let named = [
+            (*writes_follow_reads, "writes-follow-reads"),
+            (*sequential_keys, "sequential-keys"),
+            (*linearizable_keys, "linearizable-keys"),
+        ];
+        let mut all: Vec<String> = explicit.iter().map(|field| format!("explicit:{field}")).collect();
+        all.extend(named.iter().filter(|(is_stated, _)| *is_stated).map(|(_, name)| (*name).to_owned()));
+        if self.data == Data::RwRegister { all } else { Vec::new() }
     }
 
     /// Why a model is open although every engine that was asked has answered.

@@ -5,8 +5,8 @@ use crate::checker::Budget;
 use crate::txn::edge::Edge;
 use crate::txn::levels::{Level, LevelSet};
 use crate::txn::meter::Meter;
-use crate::txn::solver::{self, Decision, Keeps, Property};
-use crate::txn::txns::{TxnId, Txns};
+use crate::txn::solver::{self, Decision, Keeps, Property, Question};
+use crate::txn::txns::Txns;
 
 use super::evidence::{Evidence, Inferred};
 use super::settle;
@@ -115,26 +115,31 @@ fn task(level: Level) -> Task {
     }
 }
 
-/// Searches what decides a model; the models that are settled then.
+/// Searches what decides a model; the models that are settled then. `known` are writers of a key in the order of their versions,
+/// as lists show it or as somebody said: what is found is found of orders that keep it.
 pub(super) fn decide(
     level: Level,
     txns: &Txns<'_>,
     inferred: &Inferred<'_>,
-    ww: &[Edge],
+    known: &[Edge],
     budget: &Budget,
     evidence: &mut Evidence,
 ) -> LevelSet {
     let task = task(level);
     let mut meter = Meter::new(budget);
-    let decision =
-        solver::decide(txns, inferred.accesses(), inferred.uncertain(), task.property, task.keeps, &mut meter);
-    match decision {
-        // A search knows of a list no more than its last element; known orders of versions are looked at here.
-        Decision::Holds(order) if keeps_order(&order, ww, txns.len()) => {
+    let question = Question {
+        txns,
+        accesses: inferred.accesses(),
+        uncertain: inferred.uncertain(),
+        known,
+        property: task.property,
+        keeps: task.keeps,
+    };
+    match solver::decide(&question, &mut meter) {
+        Decision::Holds(_) => {
             evidence.ran(task.name, &meter);
             return LevelSet::of(task.proves);
         }
-        Decision::Holds(_) => {}
         Decision::Broken(anomaly) => {
             evidence.ran(task.name, &meter);
             evidence.add(Anomaly::new(task.broken, anomaly.key.clone(), anomaly.witness.clone()));
@@ -145,18 +150,4 @@ pub(super) fn decide(
         }
     }
     LevelSet::default()
-}
-
-/// Whether an order keeps known ones. Transactions that it leaves out have nothing to say.
-fn keeps_order(order: &[TxnId], known: &[Edge], count: usize) -> bool {
-    if known.is_empty() {
-        return true;
-    }
-    let mut place = vec![u32::MAX; count];
-    for (at, &id) in order.iter().enumerate() {
-        if let Some(place) = place.get_mut(id as usize) {
-            *place = at as u32;
-        }
-    }
-    known.iter().all(|edge| place[edge.from as usize] < place[edge.to as usize])
 }

@@ -4,6 +4,7 @@ use super::clauses::{Clause, Literal};
 use super::engine::{Engine, Meaning, Step, Triple, tidy};
 use super::graph::NONE;
 use super::mutant::{self, Mutant};
+use super::trace;
 
 impl Engine<'_> {
     /// Marks the choices of a key that the order breaks.
@@ -25,6 +26,15 @@ impl Engine<'_> {
         let versions = &self.problem.choices[number].versions;
         let literals = (first..).step_by(2);
         versions.iter().copied().zip(literals).find(|&(_, literal)| self.clauses.is_true(literal))
+    }
+
+    /// Where readers need not agree: what all choices take.
+    pub(super) fn all_taken(&self) -> Vec<(u32, u32)> {
+        if !self.problem.shape.has_private_readers() {
+            return Vec::new();
+        }
+        let taken = |number: usize| self.taken(number).map(|(version, _)| (number as u32, version));
+        (0..self.problem.choices.len()).filter_map(taken).collect()
     }
 
     /// The literal of one version of a choice, if it has literals.
@@ -115,6 +125,7 @@ impl Engine<'_> {
                 clause.literals.push(self.clauses.variable());
                 clause.txns.extend(self.problem.writer.get(version as usize));
             }
+            trace::concluded(&clause.literals);
             self.choice_literal[number] = clause.literals[0];
             self.clauses.add(clause);
         }

@@ -6,6 +6,7 @@
 
 use super::graph::NONE;
 use super::mutant::{self, Mutant};
+use super::trace;
 
 /// A variable, doubled; the lower bit says that it is meant the other way round.
 pub(super) type Literal = u32;
@@ -210,6 +211,7 @@ impl Clauses {
         let learned = self.learn(conflict, top);
         let back = learned.literals[1..].iter().map(|&literal| level_of(self, literal)).max().unwrap_or(0);
         let kept = self.back_to(back).unwrap_or(kept);
+        trace::learned(&learned.literals);
         self.bytes += learned.bytes();
         let number = self.learned.len() as u32;
         let first = learned.literals[0];

@@ -4,8 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::graph::NONE;
-use super::problem::View;
-use super::{Keeps, Property};
+use super::{Keeps, Property, Question};
 use crate::anomaly::{Derived, Rule};
 use crate::txn::accesses::INITIAL;
 use crate::txn::txns::TxnId;
@@ -48,23 +47,23 @@ struct Proof<'a> {
 
 /// Derives the contradiction; empty where that takes more than one assumption at a time, where writers are uncertain, and for
 /// properties of snapshots.
-pub(super) fn derive(view: &View<'_>, core: &[TxnId]) -> Vec<Derived> {
+pub(super) fn derive(question: &Question<'_>, core: &[TxnId]) -> Vec<Derived> {
     let is_in = |id: TxnId| core.binary_search(&id).ok();
     let is_uncertain = |id: TxnId| {
-        let mut reads = view.uncertain.iter().filter(|read| read.reader == id);
+        let mut reads = question.uncertain.iter().filter(|read| read.reader == id);
         reads.any(|read| read.candidates.iter().all(|&writer| writer == INITIAL || is_in(writer).is_some()))
     };
     let is_too_much = core.len() > TRANSACTIONS_MAX || core.iter().any(|&id| is_uncertain(id));
-    if view.property != Property::Serializable || is_too_much {
+    if question.property != Property::Serializable || is_too_much {
         return Vec::new();
     }
     let mut writers: FxHashMap<u32, Vec<usize>> = FxHashMap::default();
     for (txn, &id) in core.iter().enumerate() {
-        view.accesses.writes(id).iter().for_each(|write| writers.entry(write.key).or_default().push(txn));
+        question.accesses.writes(id).iter().for_each(|write| writers.entry(write.key).or_default().push(txn));
     }
     let mut reads = Vec::new();
-    for (reader, &id) in core.iter().enumerate().filter(|&(_, &id)| view.txns.is_ok(id)) {
-        for read in view.accesses.reads(id) {
+    for (reader, &id) in core.iter().enumerate().filter(|&(_, &id)| question.txns.is_ok(id)) {
+        for read in question.accesses.reads(id) {
             let writer = is_in(read.writer);
             let wrote = |writer| writers.get(&read.key).is_some_and(|all| all.contains(&writer));
             if read.writer == INITIAL || writer.is_some_and(|writer| writer != reader && wrote(writer)) {
@@ -74,13 +73,13 @@ pub(super) fn derive(view: &View<'_>, core: &[TxnId]) -> Vec<Derived> {
     }
     let count = core.len();
     let mut proof = Proof { count, reads: &reads, writers: &writers, lines: Vec::new(), at: vec![NONE; count * count] };
-    let closed = proof.begin(view, core).or_else(|| proof.saturate()).or_else(|| proof.split());
+    let closed = proof.begin(question, core).or_else(|| proof.saturate()).or_else(|| proof.split());
     let Some(closed) = closed else { return Vec::new() };
     proof.close(closed);
     let kept = needed(&proof.lines);
-    let invoked = |txn: usize| view.txns.invoked(core[txn]);
+    let invoked = |txn: usize| question.txns.invoked(core[txn]);
     // Keys without a name (none in histories that were read) have their numbers.
-    let name = |key: u32| view.txns.history().txn_keys().get(key as usize).map(ToString::to_string);
+    let name = |key: u32| question.txns.history().txn_keys().get(key as usize).map(ToString::to_string);
     let text = |key: u32| name(key).unwrap_or_else(|| key.to_string());
     let told = kept.iter().map(|line| Derived {
         from: Some(invoked(line.from)),
@@ -95,29 +94,36 @@ pub(super) fn derive(view: &View<'_>, core: &[TxnId]) -> Vec<Derived> {
 
 impl Proof<'_> {
     /// What is certain.
-    fn begin(&mut self, view: &View<'_>, core: &[TxnId]) -> Option<Closed> {
+    fn begin(&mut self, question: &Question<'_>, core: &[TxnId]) -> Option<Closed> {
         let base = |from, to, key, rule| Line { from, to, key, rule, other: None, rests_on: Vec::new() };
         let mut lines = Vec::new();
         for read in self.reads {
             lines.extend(read.writer.map(|writer| base(writer, read.reader, Some(read.key), Rule::ReadsFrom)));
         }
-        let rule = if view.keeps == Keeps::Process { Rule::Process } else { Rule::Realtime };
-        for (a, &id) in core.iter().enumerate().filter(|&(_, &id)| view.txns.is_ok(id)) {
+        let rule = if question.keeps == Keeps::Process { Rule::Process } else { Rule::Realtime };
+        for (a, &id) in core.iter().enumerate().filter(|&(_, &id)| question.txns.is_ok(id)) {
             for (b, &other) in core.iter().enumerate() {
-                let is_asked = match view.keeps {
+                let is_asked = match question.keeps {
                     Keeps::Nothing => false,
-                    Keeps::Process => view.txns.session(id) == view.txns.session(other),
+                    Keeps::Process => question.txns.session(id) == question.txns.session(other),
                     Keeps::Realtime => true,
                 };
-                if is_asked && view.txns.is_before(id, other) {
+                if is_asked && question.txns.is_before(id, other) {
                     lines.push(base(a, b, None, rule));
                 }
             }
         }
-        for (key, known) in view.accesses.versions.iter().enumerate() {
+        for (key, known) in question.accesses.versions.iter().enumerate() {
             let known: Vec<usize> = known.iter().filter_map(|id| core.binary_search(id).ok()).collect();
             let pairs = known.windows(2).filter(|pair| pair[0] != pair[1]);
             lines.extend(pairs.map(|pair| base(pair[0], pair[1], Some(key as u32), Rule::Versions)));
+        }
+        for edge in question.known {
+            let (Ok(from), Ok(to)) = (core.binary_search(&edge.from), core.binary_search(&edge.to)) else { continue };
+            // Which key it is of is not said; of several that both wrote one will do.
+            let wrote = |id: TxnId, key: u32| question.accesses.writes(id).iter().any(|write| write.key == key);
+            let common = question.accesses.writes(edge.from).iter().find(|write| wrote(edge.to, write.key));
+            lines.extend(common.filter(|_| from != to).map(|write| base(from, to, Some(write.key), Rule::Versions)));
         }
         lines.into_iter().find_map(|line| self.add(line))
     }

@@ -21,12 +21,13 @@ use super::clauses::{Clause, Clauses, Literal, Resolved, negated};
 use super::graph::{Graph, NONE, Path};
 use super::mutant::{self, Mutant};
 use super::problem::Problem;
+use super::trace;
 use crate::txn::meter::{Meter, Spent};
 
 /// How a search ended.
 pub(super) enum Ended {
-    /// An order, of dense numbers.
-    Holds(Vec<u32>),
+    /// An order of transactions; where readers need not agree, the version that each choice takes. In dense numbers.
+    Holds { order: Vec<u32>, taken: Vec<(u32, u32)> },
     /// Transactions, by dense numbers, that alone have none.
     Broken(Vec<u32>),
     /// The budget ended first. The order found so far explains all that was read before this transaction ended.
@@ -113,7 +114,9 @@ impl<'p> Engine<'p> {
             }
         };
         let mut engine = Engine::new(problem, graph);
+        trace::begin();
         let ended = engine.all(meter).unwrap_or_else(|Spent| Ended::Spent(engine.progress()));
+        trace::end(problem, &engine.meanings, engine.decisions_count, &ended);
         meter.give_back(engine.bytes);
         Ok(ended)
     }
@@ -190,7 +193,8 @@ impl<'p> Engine<'p> {
                     let shape = self.problem.shape;
                     let is_commit = |&node: &u32| shape.txn(node).is_some_and(|txn| shape.commit(txn) == node);
                     let commits = self.graph.order().iter().filter(is_commit);
-                    return Ok(Ended::Holds(commits.filter_map(|node| shape.txn(node)).collect()));
+                    let order = commits.filter_map(|node| shape.txn(node)).collect();
+                    return Ok(Ended::Holds { order, taken: self.all_taken() });
                 }
                 Err(conflict) => {
                     if let Some(txns) = self.resolve(conflict) {
@@ -258,6 +262,9 @@ impl<'p> Engine<'p> {
 
     /// Goes back after a conflict. The transactions of the proof if there is no way left.
     fn resolve(&mut self, conflict: Clause) -> Option<Vec<u32>> {
+        if conflict.rests_on.is_empty() {
+            trace::concluded(&conflict.literals);
+        }
         match self.clauses.resolve(conflict, self.graph.added_count()) {
             Resolved::Impossible(mut txns) => {
                 txns.retain(|&txn| txn != NONE);
@@ -587,6 +594,7 @@ impl<'p> Engine<'p> {
         if let Meaning::Before(a, b) = self.meanings[literal as usize / 2] {
             clause.txns.extend([a, b]);
         }
+        trace::concluded(&clause.literals);
         self.clauses.follow(clause);
         Step::Done
     }

@@ -25,6 +25,8 @@ pub(super) enum Mutant {
     BarriersApart,
     /// Orders of versions that are known are not kept.
     VersionsForgotten,
+    /// Steps between versions that are known are not kept.
+    KnownForgotten,
     /// A learned clause leaves out a literal.
     ClauseTooShort,
     /// What follows from a way with decisions in it is taken for certain.

@@ -7,24 +7,13 @@
 
 use super::graph::{NONE, Neighbours};
 use super::mutant::{self, Mutant};
-use super::{Keeps, Property};
-use crate::txn::accesses::{Accesses, INITIAL};
-use crate::txn::rw_register::Uncertain;
-use crate::txn::txns::{TxnId, Txns};
+use super::{Property, Question};
+use crate::txn::accesses::INITIAL;
+use crate::txn::txns::TxnId;
 
-/// What is asked, of which history.
-#[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    pub txns: &'a Txns<'a>,
-    pub accesses: &'a Accesses,
-    pub uncertain: &'a [Uncertain],
-    pub property: Property,
-    pub keeps: Keeps,
-}
-
-impl View<'_> {
+impl Question<'_> {
     /// All transactions that take part, in order of their numbers.
-    pub fn members(&self) -> Vec<TxnId> {
+    pub(super) fn members(&self) -> Vec<TxnId> {
         let count = self.accesses.len().min(self.txns.len());
         let mut takes_part = self.accesses.committed[..count].to_vec();
         let mut seen = |writer: TxnId| {
@@ -35,6 +24,7 @@ impl View<'_> {
         for id in 0..self.txns.ok_count().min(count as u32) {
             self.accesses.reads(id).iter().for_each(|read| seen(read.writer));
         }
+        self.known.iter().flat_map(|edge| [edge.from, edge.to]).for_each(&mut seen);
         if !mutant::is(Mutant::DoubtLeftOut) {
             self.uncertain.iter().flat_map(|read| &read.candidates).for_each(|&writer| seen(writer));
         }
@@ -44,6 +34,8 @@ impl View<'_> {
 
 /// A read of a value that several transactions wrote.
 pub(super) struct Choice {
+    /// The read's place among the uncertain ones.
+    pub read: u32,
     /// The reader.
     pub txn: u32,
     /// The key's dense number.
@@ -151,9 +143,9 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(view: &View<'_>) -> Scratch {
-        let keys = view.accesses.keys_count as usize;
-        Scratch { txn: vec![NONE; view.accesses.len()], key: vec![NONE; keys] }
+    pub fn new(question: &Question<'_>) -> Scratch {
+        let keys = question.accesses.keys_count as usize;
+        Scratch { txn: vec![NONE; question.accesses.len()], key: vec![NONE; keys] }
     }
 
     fn txn(&self, id: TxnId) -> Option<u32> {
@@ -179,29 +171,29 @@ impl Problem {
     }
 
     /// Of some transactions, in order of their numbers.
-    pub fn new(view: &View<'_>, members: &[TxnId], scratch: &mut Scratch) -> Problem {
+    pub fn new(question: &Question<'_>, members: &[TxnId], scratch: &mut Scratch) -> Problem {
         for (txn, &id) in members.iter().enumerate() {
             scratch.txn[id as usize] = txn as u32;
         }
         let mut keys = Vec::new();
         for &id in members {
-            for write in view.accesses.writes(id) {
+            for write in question.accesses.writes(id) {
                 if let Some(slot) = scratch.key.get_mut(write.key as usize).filter(|slot| **slot == NONE) {
                     *slot = keys.len() as u32;
                     keys.push(write.key);
                 }
             }
         }
-        let problem = build(view, members, &keys, scratch);
+        let problem = build(question, members, &keys, scratch);
         members.iter().for_each(|&id| scratch.txn[id as usize] = NONE);
         keys.iter().for_each(|&key| scratch.key[key as usize] = NONE);
         problem
     }
 }
 
-fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) -> Problem {
-    let shape = Shape { property: view.property, count: members.len() as u32 };
-    let (writer, key, key_starts, writes) = versions(view, members, keys.len(), scratch);
+fn build(question: &Question<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) -> Problem {
+    let shape = Shape { property: question.property, count: members.len() as u32 };
+    let (writer, key, key_starts, writes) = versions(question, members, keys.len(), scratch);
     let versions_count = writer.len() as u32;
     let key_of = &key;
     let version_of = |txn: u32, key: u32| {
@@ -213,13 +205,13 @@ fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) ->
         _ => scratch.txn(writer).filter(|&writer| writer != reader).and_then(|writer| version_of(writer, key)),
     };
     let mut pairs = Vec::new();
-    for (txn, &id) in members.iter().enumerate().filter(|&(_, &id)| view.txns.is_ok(id)) {
-        for read in view.accesses.reads(id) {
+    for (txn, &id) in members.iter().enumerate().filter(|&(_, &id)| question.txns.is_ok(id)) {
+        for read in question.accesses.reads(id) {
             let version = scratch.key(read.key).and_then(|key| version_read(txn as u32, read.writer, key));
             pairs.extend(version.map(|version| (version, txn as u32)));
         }
     }
-    let choices = choices(view, scratch, &version_read, &mut pairs);
+    let choices = choices(question, scratch, &version_read, &mut pairs);
     let versions_all = versions_count as usize + keys.len();
     let (reader, read_version, read_starts) = reads_once(versions_all, pairs);
     let numbered = reader.iter().enumerate().map(|(read, &txn)| (txn, read as u32));
@@ -228,7 +220,7 @@ fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) ->
     let choices_of_key = Neighbours::new(keys.len(), of_key);
     let of_txn = choices.iter().enumerate().map(|(number, choice)| (choice.txn, number as u32));
     let choices_of_txn = Neighbours::new(members.len(), of_txn);
-    let is_private = members.iter().enumerate().map(|(txn, _)| match view.property {
+    let is_private = members.iter().enumerate().map(|(txn, _)| match question.property {
         Property::ParallelSnapshotIsolation => true,
         Property::UpdateSerializable => writes.of(txn as u32).is_empty(),
         _ => false,
@@ -253,8 +245,8 @@ fn build(view: &View<'_>, members: &[TxnId], keys: &[u32], scratch: &Scratch) ->
         writer,
         writes,
     };
-    super::known::guess(view, &mut problem);
-    super::known::edges(view, &mut problem, keys, scratch_lookup(scratch));
+    super::known::guess(question, &mut problem);
+    super::known::edges(question, &mut problem, keys, scratch_lookup(scratch));
     problem
 }
 
@@ -282,14 +274,14 @@ fn scratch_lookup(scratch: &Scratch) -> impl Fn(TxnId) -> Option<u32> + '_ {
 
 /// Numbers what was written: the writer and the key of each version, where the keys begin, and each writer's versions.
 fn versions(
-    view: &View<'_>,
+    question: &Question<'_>,
     members: &[TxnId],
     keys_count: usize,
     scratch: &Scratch,
 ) -> (Vec<u32>, Vec<u32>, Vec<u32>, Neighbours) {
     let mut pairs = Vec::new();
     for (txn, &id) in members.iter().enumerate() {
-        let own = view.accesses.writes(id).iter().filter_map(|write| scratch.key(write.key));
+        let own = question.accesses.writes(id).iter().filter_map(|write| scratch.key(write.key));
         pairs.extend(own.map(|key| (key, txn as u32)));
     }
     let by_key = Neighbours::new(keys_count, pairs.iter().copied());
@@ -312,13 +304,14 @@ fn versions(
 
 /// Reads with several possible writers; what has only one after all goes to `pairs`.
 fn choices(
-    view: &View<'_>,
+    question: &Question<'_>,
     scratch: &Scratch,
     version_read: &impl Fn(u32, TxnId, u32) -> Option<u32>,
     pairs: &mut Vec<(u32, u32)>,
 ) -> Vec<Choice> {
     let mut found = Vec::new();
-    for read in view.uncertain.iter().filter(|read| view.txns.is_ok(read.reader)) {
+    let all = question.uncertain.iter().enumerate();
+    for (place, read) in all.filter(|(_, read)| question.txns.is_ok(read.reader)) {
         let (Some(txn), Some(key)) = (scratch.txn(read.reader), scratch.key(read.key)) else { continue };
         let others = read.candidates.iter().filter(|&&writer| writer != read.reader);
         let versions: Option<Vec<u32>> = others.map(|&writer| version_read(txn, writer, key)).collect();
@@ -332,13 +325,13 @@ fn choices(
         match versions[..] {
             [] => {}
             [version] => pairs.push((version, txn)),
-            _ => found.push(Choice { txn, key, versions }),
+            _ => found.push(Choice { read: place as u32, txn, key, versions }),
         }
     }
     found
 }
 
 /// Whether a transaction is open for ever.
-pub(super) fn is_open(view: &View<'_>, id: TxnId) -> bool {
-    !view.txns.is_ok(id) && !mutant::is(Mutant::DoubtEnds)
+pub(super) fn is_open(question: &Question<'_>, id: TxnId) -> bool {
+    !question.txns.is_ok(id) && !mutant::is(Mutant::DoubtEnds)
 }

@@ -4,12 +4,22 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashSet;
+
 use super::generate::Case;
 use crate::txn::accesses::{INITIAL, UNKNOWN};
+use crate::txn::edge::Edge;
 use crate::txn::solver::{Keeps, Property};
 use crate::txn::txns::{TxnId, Txns};
 
-type State = BTreeMap<u32, TxnId>;
+/// Keys at most.
+const KEYS_MAX: usize = 6;
+
+/// By key: its last writer.
+type State = [TxnId; KEYS_MAX];
+
+/// What was tried: whose snapshots are taken, who is done, what the keys hold, and the snapshots of those who are not done.
+type Tried = FxHashSet<(u32, u32, State, Vec<Option<State>>)>;
 
 /// The question, in plain terms.
 pub struct Brute<'a> {
@@ -18,6 +28,7 @@ pub struct Brute<'a> {
     writes: Vec<Vec<u32>>,
     keeps: Keeps,
     versions: &'a [Vec<TxnId>],
+    known: &'a [Edge],
     is_there: Vec<bool>,
 }
 
@@ -54,7 +65,15 @@ impl<'a> Brute<'a> {
         }
         let keys = |id: usize| case.accesses.writes(id as TxnId).iter().map(|write| write.key).collect();
         let writes = (0..txns.len()).map(keys).collect();
-        Brute { txns, reads, writes, keeps, versions: &case.accesses.versions, is_there: Vec::new() }
+        Brute {
+            txns,
+            reads,
+            writes,
+            keeps,
+            versions: &case.accesses.versions,
+            known: &case.known,
+            is_there: Vec::new(),
+        }
     }
 
     /// Whether trying everything ends soon enough for a test.
@@ -70,11 +89,13 @@ impl<'a> Brute<'a> {
     }
 
     pub fn holds(&self, property: Property) -> bool {
+        assert!(self.txns.len() <= 32 && self.writes.iter().flatten().all(|&key| (key as usize) < KEYS_MAX));
         let none = vec![None; self.txns.len()];
+        let (first, mut tried) = ([INITIAL; KEYS_MAX], Tried::default());
         match property {
-            Property::Serializable => self.serial(&mut vec![false; self.txns.len()], &State::new()),
-            Property::SnapshotIsolation => self.snapshots(&mut none.clone(), &State::new(), true),
-            Property::Prefix => self.snapshots(&mut none.clone(), &State::new(), false),
+            Property::Serializable => self.serial(0, &first, &mut tried),
+            Property::SnapshotIsolation => self.snapshots((0, 0), &none, &first, true, &mut tried),
+            Property::Prefix => self.snapshots((0, 0), &none, &first, false, &mut tried),
             Property::ParallelSnapshotIsolation => self.versions_exist(|order| self.is_parallel(order)),
             Property::UpdateSerializable => self.versions_exist(|order| self.is_update_serializable(order)),
         }
@@ -98,17 +119,22 @@ impl<'a> Brute<'a> {
     }
 
     fn sees(&self, id: usize, state: &State) -> bool {
-        self.reads[id].iter().all(|(key, writers)| writers.contains(state.get(key).unwrap_or(&INITIAL)))
+        let now = |key: u32| state.get(key as usize).copied().unwrap_or(INITIAL);
+        self.reads[id].iter().all(|(key, writers)| writers.contains(&now(*key)))
     }
 
     fn wrote(&self, id: usize, state: &State) -> State {
-        let mut state = state.clone();
-        state.extend(self.writes[id].iter().map(|&key| (key, id as TxnId)));
+        let mut state = *state;
+        self.writes[id].iter().for_each(|&key| state[key as usize] = id as TxnId);
         state
     }
 
     /// Versions that are known come in their order.
     fn is_in_order(&self, id: usize, is_done: impl Fn(usize) -> bool) -> bool {
+        let is_after = |edge: &&Edge| edge.to as usize == id && self.is_there[edge.from as usize];
+        if !self.known.iter().filter(is_after).all(|edge| is_done(edge.from as usize)) {
+            return false;
+        }
         self.versions.iter().all(|known| match known.iter().position(|&other| other as usize == id) {
             Some(place) => {
                 let mut before = known[..place].iter().filter(|&&other| self.is_there[other as usize]);
@@ -119,64 +145,63 @@ impl<'a> Brute<'a> {
     }
 
     /// One after the other; those in doubt may be left out.
-    fn serial(&self, placed: &mut Vec<bool>, state: &State) -> bool {
+    fn serial(&self, placed: u32, state: &State, tried: &mut Tried) -> bool {
         let count = self.txns.len();
-        if (0..count).all(|id| placed[id] || !self.is_needed(id)) {
+        let is_placed = |id: usize| placed >> id & 1 == 1;
+        if (0..count).all(|id| is_placed(id) || !self.is_needed(id)) {
             return true;
         }
-        for id in 0..count {
-            let comes_later = (0..count).any(|other| !placed[other] && self.must_precede(other, id));
-            if placed[id]
-                || !self.is_there[id]
-                || comes_later
-                || !self.sees(id, state)
-                || !self.is_in_order(id, |other| placed[other])
-            {
-                continue;
-            }
-            placed[id] = true;
-            let found = self.serial(placed, &self.wrote(id, state));
-            placed[id] = false;
-            if found {
-                return true;
-            }
+        if !tried.insert((placed, placed, *state, Vec::new())) {
+            return false;
         }
-        false
+        (0..count).any(|id| {
+            let comes_later = (0..count).any(|other| !is_placed(other) && self.must_precede(other, id));
+            !is_placed(id)
+                && self.is_there[id]
+                && !comes_later
+                && self.sees(id, state)
+                && self.is_in_order(id, is_placed)
+                && self.serial(placed | 1 << id, &self.wrote(id, state), tried)
+        })
     }
 
-    /// Beginnings and commits in any order: what began has its snapshot, what committed has `Some(None)`.
-    fn snapshots(&self, at: &mut Vec<Option<Option<State>>>, state: &State, apart: bool) -> bool {
+    /// Beginnings and commits in any order; `at` are the snapshots of those that began and are not done.
+    fn snapshots(
+        &self,
+        (begun, done): (u32, u32),
+        at: &[Option<State>],
+        state: &State,
+        apart: bool,
+        tried: &mut Tried,
+    ) -> bool {
         let count = self.txns.len();
-        let is_done = |at: &[Option<Option<State>>], id: usize| matches!(at[id], Some(None));
-        if (0..count).all(|id| is_done(at, id) || !self.is_needed(id)) {
+        let is_done = |id: usize| done >> id & 1 == 1;
+        if (0..count).all(|id| is_done(id) || !self.is_needed(id)) {
             return true;
         }
-        for id in 0..count {
-            if !self.is_there[id] {
-                continue;
-            }
-            let old = at[id].clone();
-            let next = match &old {
+        if !tried.insert((begun, done, *state, at.to_vec())) {
+            return false;
+        }
+        for id in (0..count).filter(|&id| self.is_there[id] && !is_done(id)) {
+            let mut next = at.to_vec();
+            let found = match &at[id] {
                 None => {
-                    let waits = (0..count).any(|other| !is_done(at, other) && self.must_precede(other, id));
+                    let waits = (0..count).any(|other| !is_done(other) && self.must_precede(other, id));
                     if waits || !self.sees(id, state) {
                         continue;
                     }
-                    at[id] = Some(Some(state.clone()));
-                    state.clone()
+                    next[id] = Some(*state);
+                    self.snapshots((begun | 1 << id, done), &next, state, apart, tried)
                 }
-                Some(Some(snapshot)) => {
-                    let is_fresh = self.writes[id].iter().all(|key| snapshot.get(key) == state.get(key));
-                    if (apart && !is_fresh) || !self.is_in_order(id, |other| is_done(at, other)) {
+                Some(snapshot) => {
+                    let is_fresh = self.writes[id].iter().all(|&key| snapshot[key as usize] == state[key as usize]);
+                    if (apart && !is_fresh) || !self.is_in_order(id, is_done) {
                         continue;
                     }
-                    at[id] = Some(None);
-                    self.wrote(id, state)
+                    next[id] = None;
+                    self.snapshots((begun, done | 1 << id), &next, &self.wrote(id, state), apart, tried)
                 }
-                Some(None) => continue,
             };
-            let found = self.snapshots(at, &next, apart);
-            at[id] = old;
             if found {
                 return true;
             }
@@ -213,7 +238,12 @@ impl<'a> Brute<'a> {
             return permutations(writers).into_iter().any(|order| {
                 let known = self.versions.get(*key as usize).map_or(&[][..], Vec::as_slice);
                 let places = known.iter().filter_map(|&id| order.iter().position(|&other| other == id as usize));
-                if !places.is_sorted() {
+                let place = |id: TxnId| order.iter().position(|&other| other == id as usize);
+                let is_kept = |edge: &Edge| match (place(edge.from), place(edge.to)) {
+                    (Some(from), Some(to)) => from < to,
+                    _ => true,
+                };
+                if !places.is_sorted() || !self.known.iter().all(is_kept) {
                     return false;
                 }
                 orders.versions.insert(*key, order);
@@ -232,21 +262,23 @@ impl<'a> Brute<'a> {
     /// What is visible is causal and holds all earlier writers of what is written; each read is of the last visible writer.
     fn is_parallel(&self, orders: &Orders) -> bool {
         let count = self.txns.len();
-        let mut visible = vec![vec![false; count]; count];
-        orders.reads.iter().filter(|read| read.2 != INITIAL).for_each(|read| visible[read.2 as usize][read.0] = true);
+        // By transaction: to whom it is visible, as bits.
+        let mut visible = vec![0u32; count];
+        let read_of = orders.reads.iter().filter(|read| read.2 != INITIAL);
+        read_of.for_each(|read| visible[read.2 as usize] |= 1 << read.0);
         for order in orders.versions.values() {
-            order.windows(2).for_each(|pair| visible[pair[0]][pair[1]] = true);
+            order.windows(2).for_each(|pair| visible[pair[0]] |= 1 << pair[1]);
         }
         for a in 0..count {
-            (0..count).filter(|&b| self.must_precede(a, b)).for_each(|b| visible[a][b] = true);
+            (0..count).filter(|&b| self.must_precede(a, b)).for_each(|b| visible[a] |= 1 << b);
         }
         close(&mut visible);
         let is_last = |&(reader, key, writer): &(usize, u32, TxnId)| {
             let place = orders.place(key, writer);
             let others = orders.versions.get(&key).into_iter().flatten().enumerate();
-            others.filter(|&(_, &other)| visible[other][reader]).all(|(at, _)| at as i64 <= place)
+            others.filter(|&(_, &other)| visible[other] >> reader & 1 == 1).all(|(at, _)| at as i64 <= place)
         };
-        (0..count).all(|id| !visible[id][id]) && orders.reads.iter().all(is_last)
+        (0..count).all(|id| visible[id] >> id & 1 == 0) && orders.reads.iter().all(is_last)
     }
 
     /// All that write, with each one of those that only read, have no cycle.
@@ -255,8 +287,10 @@ impl<'a> Brute<'a> {
         let is_update = |id: usize| !self.writes[id].is_empty();
         let is_acyclic = |alone: Option<usize>| {
             let takes_part = |id: usize| is_update(id) || Some(id) == alone;
-            let mut edges = vec![vec![false; count]; count];
-            let mut edge = |a: usize, b: usize| edges[a][b] |= takes_part(a) && takes_part(b) && a != b;
+            let mut edges = vec![0u32; count];
+            let mut edge = |a: usize, b: usize| {
+                edges[a] |= u32::from(takes_part(a) && takes_part(b) && a != b) << b;
+            };
             for order in orders.versions.values() {
                 order.windows(2).for_each(|pair| edge(pair[0], pair[1]));
             }
@@ -273,7 +307,7 @@ impl<'a> Brute<'a> {
                 (0..count).filter(|&b| self.must_precede(a, b)).for_each(|b| edge(a, b));
             }
             close(&mut edges);
-            (0..count).all(|id| !edges[id][id])
+            (0..count).all(|id| edges[id] >> id & 1 == 0)
         };
         is_acyclic(None) && (0..count).filter(|&id| !is_update(id)).all(|id| is_acyclic(Some(id)))
     }
@@ -309,11 +343,11 @@ fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-fn close(edges: &mut [Vec<bool>]) {
+fn close(edges: &mut [u32]) {
     for via in 0..edges.len() {
         for a in 0..edges.len() {
-            for b in 0..edges.len() {
-                edges[a][b] |= edges[a][via] && edges[via][b];
+            if edges[a] >> via & 1 == 1 {
+                edges[a] |= edges[via];
             }
         }
     }

@@ -4,7 +4,9 @@ use rand::{Rng, RngExt};
 use schism_history::{History, notation};
 
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
+use crate::txn::edge::Edge;
 use crate::txn::rw_register::Uncertain;
+use crate::txn::solver::{Keeps, Property, Question};
 use crate::txn::txns::{TxnId, Txns};
 
 /// How histories are made.
@@ -41,6 +43,14 @@ pub struct Case {
     pub line: String,
     pub accesses: Accesses,
     pub uncertain: Vec<Uncertain>,
+    pub known: Vec<Edge>,
+}
+
+impl Case {
+    /// The question whether it has a property.
+    pub fn question<'a>(&'a self, txns: &'a Txns<'a>, property: Property, keeps: Keeps) -> Question<'a> {
+        Question { txns, accesses: &self.accesses, uncertain: &self.uncertain, known: &self.known, property, keeps }
+    }
 }
 
 fn percent(random: &mut impl Rng, percent: u32) -> bool {
@@ -214,7 +224,7 @@ fn assemble(random: &mut impl Rng, made: &[Made], events: &[(usize, bool)]) -> C
         let maybe = uncertain.iter().any(|read| read.candidates.contains(&(id as TxnId))) && percent(random, 50);
         accesses.push(reads, writes, of_id[id].is_ok || seen[id] || maybe);
     }
-    Case { history, line, accesses, uncertain }
+    Case { history, line, accesses, uncertain, known: Vec::new() }
 }
 
 fn number_of(history: &History, key: u32) -> u32 {

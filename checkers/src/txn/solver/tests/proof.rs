@@ -86,9 +86,12 @@ impl Proof<'_> {
                     && line.other.is_none_or(|other| other != line.to && self.leads(line, Some(other), line.to))
             }
             Rule::Versions => {
-                let known = &self.case.accesses.versions[self.key(line) as usize];
+                let key = self.key(line);
+                let known = self.case.accesses.versions.get(key as usize).map_or(&[][..], Vec::as_slice);
                 let place = |id| known.iter().position(|&other| other == id);
+                let is_step = self.case.known.iter().any(|edge| (edge.from, edge.to) == (a, b));
                 place(a).is_some() && place(a) < place(b)
+                    || is_step && self.writes(from, key) && self.writes(line.to, key)
             }
             Rule::Follows => self.leads(line, Some(from), line.to),
             Rule::Assumed => self.writes(from, self.key(line)) && self.writes(line.to, self.key(line)),
