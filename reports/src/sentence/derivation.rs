@@ -1,0 +1,208 @@
+//! How it follows, line by line, that some transactions have no order: each line numbered, with the values that it is about,
+//! the lines that it rests on, and at the end which lines contradict each other.
+
+use schism_checkers::AnomalyKind;
+use schism_checkers::anomaly::{Derived, Rule};
+use schism_history::{History, Kind, Mop, OpIndex, Value};
+
+use super::transactions::Names;
+use crate::phrase;
+use crate::words;
+
+/// Most lines that are told.
+const LINES_MAX: usize = 40;
+/// Most lines that another is told to rest on.
+const RESTS_MAX: usize = 12;
+
+/// What a derivation says.
+pub(super) struct Derivation<'a> {
+    pub history: &'a History,
+    /// The kind of anomaly.
+    pub kind: &'a str,
+    pub lines: &'a [Derived],
+    pub names: &'a Names<'a>,
+}
+
+impl Derivation<'_> {
+    /// The lines, and what they come to.
+    pub fn told(&self) -> Vec<String> {
+        if self.lines.is_empty() {
+            let singles = [AnomalyKind::NotLinearizable, AnomalyKind::NotSequential].map(AnomalyKind::as_str);
+            let what = if singles.contains(&self.kind) { "the single operations of " } else { "" };
+            return vec![format!(
+                "every order of {what}these transactions was tried or ruled out by what they read; none is left"
+            )];
+        }
+        let numbers = self.numbers();
+        let is_told =
+            |place: &usize| *place == 0 || numbers[*place] > numbers[..*place].iter().copied().max().unwrap_or(0);
+        let places: Vec<usize> = (0..self.lines.len()).filter(is_told).collect();
+        let mut told: Vec<String> = places
+            .iter()
+            .take(LINES_MAX)
+            .map(|&place| self.line(&self.lines[place], &numbers, numbers[place]))
+            .collect();
+        if places.len() > LINES_MAX {
+            told.push(format!("... and {}", words::plural((places.len() - LINES_MAX) as u64, "more line")));
+        }
+        told.extend(self.conclusion(&numbers));
+        told
+    }
+
+    /// The number of each line, from 1. A line that says what another says has the number of that.
+    fn numbers(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = Vec::with_capacity(self.lines.len());
+        let mut next = 1;
+        for line in self.lines {
+            let same = match (line.rule, line.rests_on.as_slice()) {
+                (Rule::Follows, [only]) => {
+                    let is_same = |other: &&Derived| (other.from, other.to) == (line.from, line.to);
+                    self.lines.get(*only as usize).filter(is_same).and_then(|_| numbers.get(*only as usize)).copied()
+                }
+                _ => None,
+            };
+            numbers.push(same.unwrap_or(next));
+            next += usize::from(same.is_none());
+        }
+        numbers
+    }
+
+    /// A transaction by its name, or the state before all of them.
+    fn who(&self, transaction: Option<OpIndex>) -> String {
+        transaction.map_or_else(|| "the initial state".to_owned(), |transaction| self.names.of(transaction))
+    }
+
+    fn line(&self, line: &Derived, numbers: &[usize], number: usize) -> String {
+        let (from, to) = (self.who(line.from), self.names.of(line.to));
+        if line.rule == Rule::Assumed {
+            let key =
+                line.key.as_deref().map_or_else(String::new, |key| format!(" (both wrote key {})", words::name(key)));
+            return format!("({number}) suppose that {from} happened before {to}{key}");
+        }
+        format!("({number}) {from} happened before {to}: {}", self.why(line, numbers, &from, &to))
+    }
+
+    fn why(&self, line: &Derived, numbers: &[usize], from: &str, to: &str) -> String {
+        let key = line.key.as_deref().map_or_else(|| "a key".to_owned(), |key| format!("key {}", words::name(key)));
+        let other = self.who(line.other);
+        let by = by(&line.rests_on, numbers);
+        match line.rule {
+            Rule::Process => {
+                let call = line.from.and_then(|from| phrase::call_at(self.history, from));
+                let process = call.map(|call| phrase::actor(self.history.process(call.invoke)));
+                format!("{} ran them in this order", process.unwrap_or_else(|| "their process".to_owned()))
+            }
+            Rule::Realtime => format!("{from} had ended before {to} began"),
+            Rule::ReadsFrom => format!("{}, which {from} had written", self.read(Some(line.to), to, line, line.from)),
+            Rule::OverwrittenBefore => {
+                let read = self.read(line.other, &other, line, Some(line.to));
+                let wrote = self.wrote(line.from, line);
+                let after = if line.rests_on.is_empty() { String::new() } else { format!("{by} ") };
+                format!("{read}, of {to}, although {after}it came after {from}, which {wrote}; so it was written over")
+            }
+            Rule::WrittenAfterRead if line.other.is_none() => {
+                let wrote = self.wrote(Some(line.to), line);
+                format!("{}, as it was at first, and {to} {wrote}", self.read(line.from, from, line, None))
+            }
+            Rule::WrittenAfterRead => {
+                let (read, wrote) = (self.read(line.from, from, line, line.other), self.wrote(Some(line.to), line));
+                let after = if line.rests_on.is_empty() { String::new() } else { format!("{by} ") };
+                format!(
+                    "{read}, of {other}, and {to}, which {wrote}, {after}came after {other}; so after that read too"
+                )
+            }
+            Rule::Versions => format!("{to} wrote a later version of {key} than {from}, as reads of {key} show"),
+            Rule::Follows => format!("it follows {by}"),
+            Rule::Otherwise => format!("the other way round leads to a contradiction, {by}"),
+            _ if line.rests_on.is_empty() => "it follows".to_owned(),
+            _ => format!("it follows {by}"),
+        }
+    }
+
+    /// What a transaction read of the line's key, if it can be, from that writer: `T2 read 1 from key x`.
+    fn read(&self, reader: Option<OpIndex>, name: &str, line: &Derived, writer: Option<OpIndex>) -> String {
+        let key = line.key.as_deref().unwrap_or_default();
+        let is_read = |mop: &Mop| matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key;
+        let written: Vec<Value> = writer.map_or_else(Vec::new, |writer| {
+            mops(self.history, writer)
+                .into_iter()
+                .filter(|mop| !is_read(mop) && mop.key.to_string() == key)
+                .map(|mop| mop.value)
+                .collect()
+        });
+        let has_it = |mop: &Mop| match &mop.value {
+            Value::List(items) => items.iter().any(|item| written.contains(item)),
+            Value::Pair(items) => items.iter().any(|item| written.contains(&Value::Int(*item))),
+            value => written.contains(value),
+        };
+        let told = reader.and_then(|reader| {
+            let mops = mops(self.history, reader);
+            let place =
+                mops.iter().position(|mop| is_read(mop) && has_it(mop)).or_else(|| mops.iter().position(is_read));
+            past(self.history, reader, place?)
+        });
+        format!("{name} {}", told.unwrap_or_else(|| format!("read key {}", words::name(key))))
+    }
+
+    /// What a transaction wrote to the line's key last: `wrote 2 to key x`.
+    fn wrote(&self, writer: Option<OpIndex>, line: &Derived) -> String {
+        let key = line.key.as_deref().unwrap_or_default();
+        let is_write = |mop: &Mop| !matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key;
+        let told = writer.and_then(|writer| {
+            let place = mops(self.history, writer).iter().rposition(is_write)?;
+            past(self.history, writer, place)
+        });
+        told.unwrap_or_else(|| format!("wrote key {}", words::name(key)))
+    }
+
+    /// Which lines contradict each other: the last ones that go round in a circle, or the last with what it rests on.
+    fn conclusion(&self, numbers: &[usize]) -> Option<String> {
+        let lines = self.lines;
+        let is_circle = |part: &[Derived]| {
+            let joined = part.windows(2).all(|pair| pair[1].from == Some(pair[0].to));
+            joined && part.first().zip(part.last()).is_some_and(|(first, last)| first.from == Some(last.to))
+        };
+        let begin = (0..lines.len().saturating_sub(1)).rev().find(|&begin| is_circle(&lines[begin..]));
+        let number = |place: usize| format!("({})", numbers.get(place).copied().unwrap_or(place + 1));
+        Some(match begin {
+            Some(begin) if lines.len() - begin == 2 => {
+                format!("yet {} and {} cannot both be: a contradiction", number(begin), number(begin + 1))
+            }
+            Some(begin) => {
+                let numbers: Vec<String> = (begin..lines.len()).take(RESTS_MAX).map(number).collect();
+                format!("yet {} go round in a circle: a contradiction", words::list(&numbers))
+            }
+            None => {
+                let last = lines.last().filter(|last| !last.rests_on.is_empty())?;
+                let by = by(&last.rests_on, numbers);
+                format!("yet {by} it was the other way round: a contradiction")
+            }
+        })
+    }
+}
+
+/// `by (1) and (2)`.
+fn by(rests_on: &[u32], numbers: &[usize]) -> String {
+    let number = |line: u32| numbers.get(line as usize).copied().unwrap_or(line as usize + 1);
+    let shown = rests_on.iter().take(RESTS_MAX).map(|&line| format!("({})", number(line)));
+    let mut numbers: Vec<String> = shown.collect();
+    if rests_on.len() > RESTS_MAX {
+        numbers.push(format!("{} more", rests_on.len() - RESTS_MAX));
+    }
+    format!("by {}", words::list(&numbers))
+}
+
+/// The micro-operations of a transaction, as far as they are known; none where the history does not have it.
+fn mops(history: &History, transaction: OpIndex) -> Vec<Mop> {
+    let Some(call) = phrase::call_at(history, transaction) else { return Vec::new() };
+    let ended = call.completion.filter(|_| call.outcome == Kind::Ok);
+    match &*history.value(ended.unwrap_or(call.invoke)) {
+        Value::Txn(mops) => mops.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn past(history: &History, transaction: OpIndex, place: usize) -> Option<String> {
+    let call = phrase::call_at(history, transaction)?;
+    phrase::micros(history, &call).into_iter().nth(place).map(|micro| micro.past)
+}
