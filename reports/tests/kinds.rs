@@ -165,3 +165,18 @@ fn levels_and_what_is_beyond() {
     let none = html::page(&common::stale().story());
     assert!(!none.contains("beyond"));
 }
+
+/// The worked example of the documentation is what is said today.
+#[test]
+fn the_worked_example_is_true() {
+    let page = include_str!("../../docs/isolation.md");
+    let block = |language: &str| {
+        let start = page.rfind(&format!("```{language}\n")).unwrap() + language.len() + 4;
+        &page[start..start + page[start..].find("```").unwrap()]
+    };
+    let (history, _) = schism_history::jsonl::read(block("json").as_bytes()).unwrap();
+    let told = judged("skew.jsonl", history, "list-append", "snapshot-isolation", "");
+    let text = terminal::summary(&told.story(), Look { color: false, report_path: None });
+    let (said, _) = text.split_once("\nOperations:").unwrap();
+    assert_eq!(block("text").trim_end(), said.trim_end());
+}

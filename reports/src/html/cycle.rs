@@ -399,7 +399,7 @@ mod tests {
         };
         let text = draw(vec![step(0, "ww", Some((37, 20))), step(2, "ww", Some((20, 37)))]);
         assert!(
-            text.contains("write 1 to 37") && text.contains("write 1 to 20") && text.contains("… 30 more"),
+            text.contains("write 1 to 37") && text.contains("write 1 to 20") && text.contains("… 14 more"),
             "{text}"
         );
         assert!(draw(vec![step(0, "odd", Some((99, 99)))]).contains(">odd x<"));

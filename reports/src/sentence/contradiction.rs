@@ -226,3 +226,64 @@ impl Contradiction<'_> {
 fn cut(text: &str) -> String {
     words::cut_middle(text, 2 * words::VALUE_CHARS_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use schism_history::notation;
+
+    use super::*;
+
+    fn told(kind: &str, places: &[Place], expected: Option<&str>, found: Option<&str>) -> Vec<String> {
+        let line = r#"0:txn=[["append","x",1],["append","x",2]] 1:txn=[["r","x",[2]],["r","x",[1,2]]]"#;
+        let history = notation::parse(line).expect("a history");
+        let names = Names(&[0, 2]);
+        Contradiction { history: &history, kind, key: Some("x"), places, expected, found, names: &names }.told()
+    }
+
+    fn place(transaction: u32, micro: u32, role: Role) -> Place {
+        Place { transaction, micro, role }
+    }
+
+    /// A list that has a transaction's later append without its earlier one is no two lists.
+    #[test]
+    fn own_appends_out_of_order_have_words() {
+        let places = [place(2, 0, Role::Read), place(0, 0, Role::Write), place(0, 1, Role::OverWrite)];
+        assert_eq!(
+            told("incompatible-order", &places, None, Some("[2]")),
+            [
+                "T1 appended 1 to key x, and after that appended 2 to key x",
+                "yet T2 read [2] from key x, where the earlier of these does not stand before the later: a contradiction",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_as_its_kind_has_it_is_told_plainly() {
+        let places = [
+            place(2, 1, Role::Read),
+            place(2, 0, Role::OtherRead),
+            place(0, 0, Role::Write),
+            place(0, 1, Role::OverWrite),
+            place(0, 9, Role::AbortedWrite),
+        ];
+        for kind in ["of-a-later-version", "G0"] {
+            assert_eq!(
+                told(kind, &places, Some("[1]"), Some("[2]")),
+                [
+                    "T2 read [1,2] from key x",
+                    "T2 read [2] from key x, which contradicts it",
+                    "before that T1 appended 1 to key x",
+                    "over that T1 appended 2 to key x",
+                    "T1 did its micro-operation 9, and failed",
+                    "[2] was found where [1] had to be",
+                ]
+            );
+        }
+        // A kind of which a part is missing, or that speaks of another history.
+        for kind in AnomalyKind::ALL {
+            assert_eq!(told(kind.as_str(), &[], None, None), Vec::<String>::new(), "{}", kind.as_str());
+            let far = [place(77, 0, Role::Read), place(78, 0, Role::Write)];
+            assert!(told(kind.as_str(), &far, None, Some("1")).len() == 3, "{}", kind.as_str());
+        }
+    }
+}

@@ -148,3 +148,69 @@ impl Told<'_> {
 fn cut(text: Option<&str>) -> String {
     words::cut_middle(text.unwrap_or("nil"), words::VALUE_CHARS_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use schism_history::notation;
+
+    use super::*;
+
+    fn told(line: &str, kind: &str, micros: (u32, u32), (before, after): (&str, &str), source: Option<&str>) -> String {
+        let history = notation::parse(line).expect("a history");
+        let because = Dependency {
+            kind: kind.to_owned(),
+            key: Some("x".to_owned()),
+            from_micro: Some(micros.0),
+            to_micro: Some(micros.1),
+            before: Some(before.to_owned()),
+            after: Some(after.to_owned()),
+            source: source.map(str::to_owned),
+        };
+        let step = |transaction| Step { transaction, because: because.clone() };
+        super::because(&history, &step(0), &step(2), ("T1", "T2"))
+    }
+
+    #[test]
+    fn lists_have_words() {
+        let line = r#"0:txn=[["append","x",1]] 1:txn=[["append","x",2],["r","x",[1,2]]] 2:txn=[["r","x",[7,8,9,1,2,3]]]"#;
+        let cases = [
+            ("ww", (0, 0), ("1", "2"), "T2 appended 2 to key x behind 1, which T1 had appended (the list was read as […,8,9,1,2,3])"),
+            ("ww", (0, 0), ("1", "4"), "T2 appended 4 to key x behind 1, which T1 had appended (it was in no list yet that was read)"),
+            ("wr", (0, 1), ("1", "[1,2]"), "T2 read [1,2] from key x, and so saw 1, which T1 had appended"),
+            ("rw", (0, 0), ("nil", "2"), "T1 found key x empty, without 2, which T2 appended"),
+            ("rw", (0, 0), ("[1]", "2"), "T1 read [1] from key x, without 2, which T2 appended"),
+        ];
+        for (kind, micros, values, expected) in cases {
+            assert_eq!(told(line, kind, micros, values, None), expected);
+        }
+    }
+
+    /// An order of versions that nobody saw says from where it is known.
+    #[test]
+    fn registers_say_whence_the_order_is_known() {
+        let line = r#"0:txn=[["w","x",1]] 1:txn=[["w","x",2]]"#;
+        let source = Some("the order of a process");
+        let cases = [
+            ("ww", ("1", "2"), source, "T2 wrote 2 to key x over 1, which T1 had written (1 came before 2: known from the order of a process)"),
+            ("ww", ("1", "2"), None, "T2 wrote 2 to key x over 1, which T1 had written"),
+            ("rw", ("1", "2"), source, "T1 read 1 from key x, over which T2 wrote 2 (1 came before 2: known from the order of a process)"),
+            ("rw", ("nil", "2"), Some("the initial state"), "T1 found nothing in key x, to which T2 wrote 2 (there was nothing before 2: known from the initial state)"),
+            ("wr", ("1", "1"), None, "T2 read 1 from key x, which T1 had written"),
+        ];
+        for (kind, values, source, expected) in cases {
+            assert_eq!(told(line, kind, (0, 0), values, source), expected);
+        }
+    }
+
+    /// A value of any length stays short, and what a list ends with stays.
+    #[test]
+    fn long_lists_are_cut_in_their_middle() {
+        let items: Vec<String> = (0..1_000).map(|item| item.to_string()).collect();
+        let list = format!("[{}]", items.join(","));
+        let line = format!(r#"0:txn=[["append","x",999]] 1:txn=[["r","x",{list}]]"#);
+        let said = told(&line, "wr", (0, 0), ("999", &list), None);
+        assert!(said.contains("…") && said.contains(",998,999] from key x") && said.len() < 200, "{said}");
+        let said = told(&line, "ww", (0, 0), ("500", "999"), None);
+        assert!(said.contains("(the list was read as […,498,499,500,") && said.len() < 250, "{said}");
+    }
+}

@@ -34,9 +34,14 @@ impl Derivation<'_> {
             )];
         }
         let numbers = self.numbers();
-        let is_told =
-            |place: &usize| *place == 0 || numbers[*place] > numbers[..*place].iter().copied().max().unwrap_or(0);
-        let places: Vec<usize> = (0..self.lines.len()).filter(is_told).collect();
+        let mut last = 0;
+        let is_new = |place: &usize| {
+            let number = numbers.get(*place).copied().unwrap_or_default();
+            let is_new = number > last;
+            last = last.max(number);
+            is_new
+        };
+        let places: Vec<usize> = (0..self.lines.len()).filter(is_new).collect();
         let mut told: Vec<String> = places
             .iter()
             .take(LINES_MAX)
@@ -98,7 +103,7 @@ impl Derivation<'_> {
                 let read = self.read(line.other, &other, line, Some(line.to));
                 let wrote = self.wrote(line.from, line);
                 let after = if line.rests_on.is_empty() { String::new() } else { format!("{by} ") };
-                format!("{read}, of {to}, although {after}it came after {from}, which {wrote}; so it was written over")
+                format!("{read}, of {to}, although {after}it came after {from}, which {wrote}; so {to} wrote later")
             }
             Rule::WrittenAfterRead if line.other.is_none() => {
                 let wrote = self.wrote(Some(line.to), line);
@@ -158,11 +163,18 @@ impl Derivation<'_> {
     /// Which lines contradict each other: the last ones that go round in a circle, or the last with what it rests on.
     fn conclusion(&self, numbers: &[usize]) -> Option<String> {
         let lines = self.lines;
-        let is_circle = |part: &[Derived]| {
-            let joined = part.windows(2).all(|pair| pair[1].from == Some(pair[0].to));
-            joined && part.first().zip(part.last()).is_some_and(|(first, last)| first.from == Some(last.to))
-        };
-        let begin = (0..lines.len().saturating_sub(1)).rev().find(|&begin| is_circle(&lines[begin..]));
+        // Back from the last line, as long as each leads to the next.
+        let end = lines.last()?;
+        let mut begin = None;
+        for (place, line) in lines.iter().enumerate().rev() {
+            if place + 1 < lines.len() && lines[place + 1].from != Some(line.to) {
+                break;
+            }
+            if line.from == Some(end.to) {
+                begin = Some(place);
+                break;
+            }
+        }
         let number = |place: usize| format!("({})", numbers.get(place).copied().unwrap_or(place + 1));
         Some(match begin {
             Some(begin) if lines.len() - begin == 2 => {
@@ -205,4 +217,90 @@ fn mops(history: &History, transaction: OpIndex) -> Vec<Mop> {
 fn past(history: &History, transaction: OpIndex, place: usize) -> Option<String> {
     let call = phrase::call_at(history, transaction)?;
     phrase::micros(history, &call).into_iter().nth(place).map(|micro| micro.past)
+}
+
+#[cfg(test)]
+mod tests {
+    use schism_history::notation;
+
+    use super::*;
+
+    fn line(from: Option<u32>, to: u32, rule: Rule, other: Option<u32>, rests_on: &[u32]) -> Derived {
+        Derived { from, to, key: Some("x".to_owned()), rule, other, rests_on: rests_on.to_vec() }
+    }
+
+    fn told(lines: &[Derived], kind: &str) -> Vec<String> {
+        let history = r#"0:txn=[["w","x",1]] 1:txn=[["w","x",2]] 2:txn=[["r","x",1]] 3:txn=[["r","x",null],["w","x",3]]"#;
+        let history = notation::parse(history).expect("a history");
+        let transactions = [0, 2, 4, 6];
+        Derivation { history: &history, kind, lines, names: &Names(&transactions) }.told()
+    }
+
+    /// Each rule has words; what only repeats another line has its number; an assumption is told as one.
+    #[test]
+    fn every_rule_has_words() {
+        let lines = [
+            line(Some(0), 4, Rule::ReadsFrom, None, &[]),
+            line(Some(0), 2, Rule::Assumed, None, &[]),
+            line(Some(4), 2, Rule::WrittenAfterRead, Some(0), &[1]),
+            line(Some(6), 0, Rule::WrittenAfterRead, None, &[]),
+            line(Some(2), 0, Rule::Otherwise, None, &[1, 2, 0]),
+            line(Some(6), 2, Rule::Versions, None, &[]),
+            line(Some(6), 2, Rule::Follows, None, &[5]),
+            line(Some(6), 0, Rule::Follows, None, &[6, 4]),
+            line(Some(2), 0, Rule::OverwrittenBefore, Some(4), &[]),
+            line(None, 2, Rule::Follows, None, &[]),
+        ];
+        assert_eq!(
+            told(&lines, "not-serializable"),
+            [
+                "(1) T1 happened before T3: T3 read 1 from key x, which T1 had written",
+                "(2) suppose that T1 happened before T2 (both wrote key x)",
+                "(3) T3 happened before T2: T3 read 1 from key x, of T1, and T2, which wrote 2 to key x, by (2) came after \
+                 T1; so after that read too",
+                "(4) T4 happened before T1: T4 read nothing (nil) from key x, as it was at first, and T1 wrote 1 to key x",
+                "(5) T2 happened before T1: the other way round leads to a contradiction, by (2), (3) and (1)",
+                "(6) T4 happened before T2: T2 wrote a later version of key x than T4, as reads of key x show",
+                "(7) T4 happened before T1: it follows by (6) and (5)",
+                "(8) T2 happened before T1: T3 read 1 from key x, of T1, although it came after T2, which wrote 2 to key x; \
+                 so T1 wrote later",
+                "(9) the initial state happened before T2: it follows",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_contradicts_each_other_is_said() {
+        let realtime = |from, to, rests_on: &[u32]| line(Some(from), to, Rule::Realtime, None, rests_on);
+        let cases: [(&[Derived], Option<&str>); 5] = [
+            (&[realtime(0, 2, &[]), realtime(2, 0, &[])], Some("yet (1) and (2) cannot both be: a contradiction")),
+            (
+                &[realtime(6, 0, &[]), realtime(0, 2, &[]), realtime(2, 4, &[]), realtime(4, 0, &[])],
+                Some("yet (2), (3) and (4) go round in a circle: a contradiction"),
+            ),
+            (
+                &[realtime(0, 2, &[]), realtime(2, 6, &[]), realtime(4, 0, &[0, 1])],
+                Some("yet by (1) and (2) it was the other way round: a contradiction"),
+            ),
+            (&[realtime(0, 2, &[]), realtime(4, 0, &[])], None),
+            (&[], Some("every order of these transactions was tried or ruled out by what they read; none is left")),
+        ];
+        for (lines, expected) in cases {
+            let told = told(lines, "not-prefix");
+            assert_eq!(told.get(lines.len()).map(String::as_str), expected, "{told:#?}");
+        }
+        assert!(told(&[], "not-sequential")[0].contains("the single operations of these"));
+    }
+
+    /// Of a long derivation the beginning is told and what it comes to; strange ones do no harm.
+    #[test]
+    fn long_and_strange_ones_are_told_too() {
+        let mut lines: Vec<Derived> = (0..100).map(|_| line(Some(0), 2, Rule::Process, None, &[])).collect();
+        lines.push(line(Some(2), 0, Rule::Realtime, None, &[999; 20]));
+        let long = told(&lines, "not-serializable");
+        assert_eq!(long[40..], ["... and 61 more lines", "yet (100) and (101) cannot both be: a contradiction"]);
+        let strange = told(&[line(Some(77), 78, Rule::OverwrittenBefore, Some(79), &[4_000_000_000])], "odd");
+        assert!(strange[0].contains("by (4000000001)"), "{strange:?}");
+        assert_eq!(told(&[line(Some(0), 0, Rule::Follows, None, &[0])], "odd").len(), 2);
+    }
 }

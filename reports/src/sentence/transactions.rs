@@ -268,7 +268,7 @@ mod tests {
             [
                 "(1) T2 happened before T3: T2 had ended before T3 began",
                 "(2) T2 happened before T1: T3 read 1 from key 5, of T1, although by (1) it came after T2, which wrote 2 to \
-                 key 5; so it was written over",
+                 key 5; so T1 wrote later",
                 "(3) T1 happened before T2: T1 had ended before T2 began",
                 "yet (2) and (3) cannot both be: a contradiction",
             ]
