@@ -131,7 +131,8 @@ fn the_source_of_a_version_order_is_said() {
         "the initial state",
         "the versions that the client reported",
     ] {
-        assert!(told.iter().any(|one| one.contains(&format!("known from {source})"))), "{source}");
+        let is_said = |one: &String| one.replace("\n  ", " ").contains(&format!("known from {source})"));
+        assert!(told.iter().any(is_said), "{source}: {told:#?}");
     }
     golden("sources.txt", &told.join("\n"));
 }
@@ -166,17 +167,24 @@ fn levels_and_what_is_beyond() {
     assert!(!none.contains("beyond"));
 }
 
-/// The worked example of the documentation is what is said today.
+/// The worked example of the documentation is what is said today; `SCHISM_BLESS=1` writes that into it.
 #[test]
 fn the_worked_example_is_true() {
-    let page = include_str!("../../docs/isolation.md");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/isolation.md");
+    let page = std::fs::read_to_string(&path).unwrap();
     let block = |language: &str| {
         let start = page.rfind(&format!("```{language}\n")).unwrap() + language.len() + 4;
-        &page[start..start + page[start..].find("```").unwrap()]
+        start..start + page[start..].find("```").unwrap()
     };
-    let (history, _) = schism_history::jsonl::read(block("json").as_bytes()).unwrap();
+    let (history, _) = schism_history::jsonl::read(page[block("json")].as_bytes()).unwrap();
     let told = judged("skew.jsonl", history, "list-append", "snapshot-isolation", "");
     let text = terminal::summary(&told.story(), Look { color: false, report_path: None });
     let (said, _) = text.split_once("\nOperations:").unwrap();
-    assert_eq!(block("text").trim_end(), said.trim_end());
+    if std::env::var_os("SCHISM_BLESS").is_some() && page[block("text")] != *said {
+        let mut page = page.clone();
+        page.replace_range(block("text"), said);
+        std::fs::write(&path, page).unwrap();
+    } else {
+        assert_eq!(page[block("text")], *said, "docs/isolation.md: run the test once with SCHISM_BLESS=1");
+    }
 }

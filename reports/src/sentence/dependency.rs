@@ -172,10 +172,20 @@ mod tests {
 
     #[test]
     fn lists_have_words() {
-        let line = r#"0:txn=[["append","x",1]] 1:txn=[["append","x",2],["r","x",[1,2]]] 2:txn=[["r","x",[7,8,9,1,2,3]]]"#;
+        let line = r#"0:txn=[["append","x",1]] 1:txn=[["append","x",2],["r","x",[7,8,9,1,2]]] 2:txn=[["r","x",[7,8,9,1,2,3]]]"#;
         let cases = [
-            ("ww", (0, 0), ("1", "2"), "T2 appended 2 to key x behind 1, which T1 had appended (the list was read as […,8,9,1,2,3])"),
-            ("ww", (0, 0), ("1", "4"), "T2 appended 4 to key x behind 1, which T1 had appended (it was in no list yet that was read)"),
+            (
+                "ww",
+                (0, 0),
+                ("1", "2"),
+                "T2 appended 2 to key x behind 1, which T1 had appended (the list was read as […,8,9,1,2,3])",
+            ),
+            (
+                "ww",
+                (0, 0),
+                ("1", "4"),
+                "T2 appended 4 to key x behind 1, which T1 had appended (it was in no list yet that was read)",
+            ),
             ("wr", (0, 1), ("1", "[1,2]"), "T2 read [1,2] from key x, and so saw 1, which T1 had appended"),
             ("rw", (0, 0), ("nil", "2"), "T1 found key x empty, without 2, which T2 appended"),
             ("rw", (0, 0), ("[1]", "2"), "T1 read [1] from key x, without 2, which T2 appended"),
@@ -191,10 +201,25 @@ mod tests {
         let line = r#"0:txn=[["w","x",1]] 1:txn=[["w","x",2]]"#;
         let source = Some("the order of a process");
         let cases = [
-            ("ww", ("1", "2"), source, "T2 wrote 2 to key x over 1, which T1 had written (1 came before 2: known from the order of a process)"),
+            (
+                "ww",
+                ("1", "2"),
+                source,
+                "T2 wrote 2 to key x over 1, which T1 had written (1 came before 2: known from the order of a process)",
+            ),
             ("ww", ("1", "2"), None, "T2 wrote 2 to key x over 1, which T1 had written"),
-            ("rw", ("1", "2"), source, "T1 read 1 from key x, over which T2 wrote 2 (1 came before 2: known from the order of a process)"),
-            ("rw", ("nil", "2"), Some("the initial state"), "T1 found nothing in key x, to which T2 wrote 2 (there was nothing before 2: known from the initial state)"),
+            (
+                "rw",
+                ("1", "2"),
+                source,
+                "T1 read 1 from key x, over which T2 wrote 2 (1 came before 2: known from the order of a process)",
+            ),
+            (
+                "rw",
+                ("nil", "2"),
+                Some("the initial state"),
+                "T1 found nothing in key x, to which T2 wrote 2 (there was nothing before 2: known from the initial state)",
+            ),
             ("wr", ("1", "1"), None, "T2 read 1 from key x, which T1 had written"),
         ];
         for (kind, values, source, expected) in cases {

@@ -117,7 +117,6 @@ impl Derivation<'_> {
                 )
             }
             Rule::Versions => format!("{to} wrote a later version of {key} than {from}, as reads of {key} show"),
-            Rule::Follows => format!("it follows {by}"),
             Rule::Otherwise => format!("the other way round leads to a contradiction, {by}"),
             _ if line.rests_on.is_empty() => "it follows".to_owned(),
             _ => format!("it follows {by}"),
@@ -230,7 +229,8 @@ mod tests {
     }
 
     fn told(lines: &[Derived], kind: &str) -> Vec<String> {
-        let history = r#"0:txn=[["w","x",1]] 1:txn=[["w","x",2]] 2:txn=[["r","x",1]] 3:txn=[["r","x",null],["w","x",3]]"#;
+        let history =
+            r#"0:txn=[["w","x",1]] 1:txn=[["w","x",2]] 2:txn=[["r","x",1]] 3:txn=[["r","x",null],["w","x",3]]"#;
         let history = notation::parse(history).expect("a history");
         let transactions = [0, 2, 4, 6];
         Derivation { history: &history, kind, lines, names: &Names(&transactions) }.told()
