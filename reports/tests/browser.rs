@@ -208,7 +208,8 @@ fn cycles_are_drawn_clear() {
         assert!(found["width"].as_u64().unwrap() <= u64::from(width), "{found}");
         let sizes = found["drawings"].as_array().unwrap();
         // Letters of 12 px, at least three quarters of them where it is narrow.
-        assert!(sizes.iter().all(|size| size[2].as_u64().unwrap() >= 9), "at {width}: {sizes:?}");
+        let is_read = |size: &serde_json::Value| size[0] == 0 || size[2].as_u64().unwrap() >= 9;
+        assert!(sizes.iter().all(is_read), "at {width}: {sizes:?}");
     }
 }
 

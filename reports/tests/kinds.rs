@@ -92,6 +92,12 @@ fn proofs_are_whole() {
             Witness::NoCommitOrder { derivation, .. } => {
                 let is_told = derivation.is_empty() || reasons.contains("\nyet ");
                 assert!(is_told, "{kind}: {reasons}");
+                let page = section(&html::page(&told.story()), "counterexample");
+                assert_eq!(
+                    page.matches("text-anchor").count() >= 2,
+                    !derivation.is_empty(),
+                    "{kind}: its circle is drawn"
+                );
             }
             other => panic!("{kind}: {other:?}"),
         }

@@ -11,7 +11,7 @@ use schism_checkers::{Anomaly, Witness};
 use schism_history::{Call, History, Kind};
 
 use crate::phrase::{self, Shown};
-use crate::sentence::{OPERATIONS_MAX, cycle_step, transaction_name};
+use crate::sentence::{self, OPERATIONS_MAX, cycle_step, transaction_name};
 use crate::words;
 
 /// Width of a character at 12 px, of ASCII and of others; estimates for the system's font, on the safe side.
@@ -95,18 +95,41 @@ struct Arrow {
     label_y: f64,
 }
 
-/// The drawing of a cycle; nothing for another witness, or one of another history. `id` is the page's own.
+/// The drawing of a cycle, or of the circle in which a derivation ends; nothing for another witness, or one of another
+/// history. `id` is the page's own.
 pub(super) fn drawing(history: &History, anomaly: &Anomaly, id: &str) -> Markup {
-    let Witness::Cycle { steps, .. } = &anomaly.witness else { return html! {} };
+    match &anomaly.witness {
+        Witness::Cycle { steps, .. } => {
+            let told = (0..steps.len()).map(|place| words::capital(&cycle_step(history, steps, place))).collect();
+            let names: Vec<String> = (0..steps.len()).map(transaction_name).collect();
+            drawing_of(history, steps, &names, told, id)
+        }
+        Witness::NoCommitOrder { transactions, derivation, .. } => {
+            let Some(circle) = sentence::circle(history, derivation) else { return html! {} };
+            let steps: Vec<Step> = circle.into_iter().map(|(step, _)| step).collect();
+            let name = |step: &Step| {
+                let place = transactions.iter().position(|&transaction| transaction == step.transaction);
+                place.map(transaction_name)
+            };
+            let Some(names) = steps.iter().map(name).collect::<Option<Vec<String>>>() else { return html! {} };
+            let told = (0..steps.len())
+                .map(|place| format!("{} happened before {}", names[place], names[(place + 1) % names.len()]));
+            drawing_of(history, &steps, &names, told.collect(), id)
+        }
+        _ => html! {},
+    }
+}
+
+/// The drawing of steps; `names` and `told` are of each.
+fn drawing_of(history: &History, steps: &[Step], names: &[String], told: Vec<String>, id: &str) -> Markup {
     let calls: Option<Vec<Call>> = steps.iter().map(|step| phrase::call_at(history, step.transaction)).collect();
     let Some(calls) = calls.filter(|calls| !calls.is_empty() && calls.len() <= OPERATIONS_MAX) else {
         return html! {};
     };
-    let nodes = layout(history, steps, &calls);
+    let nodes = layout(history, steps, &calls, names);
     let inside = nodes.iter().map(width).fold(WIDTH_MIN, f64::max);
     let arrows = arrows(&nodes, steps);
     let (width, height) = (inside + 2.0 * SIDE, nodes.last().map_or(0.0, |last| last.bottom) + TOP + below(&arrows));
-    let told: Vec<String> = (0..steps.len()).map(|place| words::capital(&cycle_step(history, steps, place))).collect();
     html! {
         figure class="wide" {
             div class="scroll" tabindex="0" role="group" aria-label="Drawing of the cycle" {
@@ -150,7 +173,7 @@ fn legend(steps: &[Step]) -> Markup {
     }
 }
 
-fn layout(history: &History, steps: &[Step], calls: &[Call]) -> Vec<Node> {
+fn layout(history: &History, steps: &[Step], calls: &[Call], names: &[String]) -> Vec<Node> {
     let rows_max = if calls.len() > MANY { ROWS_MAX_OF_MANY } else { ROWS_MAX };
     let mut top = TOP;
     let mut nodes = Vec::with_capacity(calls.len());
@@ -171,18 +194,23 @@ fn layout(history: &History, steps: &[Step], calls: &[Call]) -> Vec<Node> {
             y += height;
         }
         let bottom = y + END;
-        nodes.push(Node { title: title(history, place, call), top, bottom, rows });
+        nodes.push(Node {
+            title: title(history, names.get(place).map_or("", String::as_str), call),
+            top,
+            bottom,
+            rows,
+        });
         top = bottom + GAP;
     }
     nodes
 }
 
-fn title(history: &History, place: usize, call: &Call) -> String {
+fn title(history: &History, name: &str, call: &Call) -> String {
     let on =
         history.node(call.invoke).map_or_else(String::new, |node| format!(" on {}", words::cut(node.as_str(), 12)));
     let who = phrase::actor(history.process(call.invoke));
     let doubt = if call.outcome == Kind::Info { " · in doubt" } else { "" };
-    format!("{} · {who}{on} · event {}{doubt}", transaction_name(place), call.invoke)
+    format!("{name} · {who}{on} · event {}{doubt}", call.invoke)
 }
 
 /// How wide the box of a transaction must be.
@@ -319,7 +347,7 @@ mod tests {
         let history = history();
         let steps: Vec<Step> = (0..count).map(|place| step(2 * place as u32, "rw", Some(micros(place)))).collect();
         let calls: Vec<Call> = steps.iter().map(|step| history.call(step.transaction)).collect();
-        let nodes = layout(&history, &steps, &calls);
+        let nodes = layout(&history, &steps, &calls, &[]);
         let arrows = arrows(&nodes, &steps);
         (nodes, arrows, steps)
     }
@@ -378,7 +406,7 @@ mod tests {
         let history = history();
         let steps = [step(0, "realtime", None), step(2, "process", None)];
         let calls: Vec<Call> = steps.iter().map(|step| history.call(step.transaction)).collect();
-        let nodes = layout(&history, &steps, &calls);
+        let nodes = layout(&history, &steps, &calls, &[]);
         let arrows = arrows(&nodes, &steps);
         let last_row = nodes[0].rows.last().map_or(0.0, |row| row.y);
         assert!(arrows[0].from > last_row && arrows[0].to < nodes[1].rows[0].y);

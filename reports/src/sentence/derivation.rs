@@ -126,54 +126,21 @@ impl Derivation<'_> {
     /// What a transaction read of the line's key, if it can be, from that writer: `T2 read 1 from key x`.
     fn read(&self, reader: Option<OpIndex>, name: &str, line: &Derived, writer: Option<OpIndex>) -> String {
         let key = line.key.as_deref().unwrap_or_default();
-        let is_read = |mop: &Mop| matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key;
-        let written: Vec<Value> = writer.map_or_else(Vec::new, |writer| {
-            mops(self.history, writer)
-                .into_iter()
-                .filter(|mop| !is_read(mop) && mop.key.to_string() == key)
-                .map(|mop| mop.value)
-                .collect()
-        });
-        let has_it = |mop: &Mop| match &mop.value {
-            Value::List(items) => items.iter().any(|item| written.contains(item)),
-            Value::Pair(items) => items.iter().any(|item| written.contains(&Value::Int(*item))),
-            value => written.contains(value),
-        };
-        let told = reader.and_then(|reader| {
-            let mops = mops(self.history, reader);
-            let place =
-                mops.iter().position(|mop| is_read(mop) && has_it(mop)).or_else(|| mops.iter().position(is_read));
-            past(self.history, reader, place?)
-        });
+        let told = reader.and_then(|reader| past(self.history, reader, read_place(self.history, reader, key, writer)?));
         format!("{name} {}", told.unwrap_or_else(|| format!("read key {}", words::name(key))))
     }
 
     /// What a transaction wrote to the line's key last: `wrote 2 to key x`.
     fn wrote(&self, writer: Option<OpIndex>, line: &Derived) -> String {
         let key = line.key.as_deref().unwrap_or_default();
-        let is_write = |mop: &Mop| !matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key;
-        let told = writer.and_then(|writer| {
-            let place = mops(self.history, writer).iter().rposition(is_write)?;
-            past(self.history, writer, place)
-        });
+        let told = writer.and_then(|writer| past(self.history, writer, write_place(self.history, writer, key)?));
         told.unwrap_or_else(|| format!("wrote key {}", words::name(key)))
     }
 
     /// Which lines contradict each other: the last ones that go round in a circle, or the last with what it rests on.
     fn conclusion(&self, numbers: &[usize]) -> Option<String> {
         let lines = self.lines;
-        // Back from the last line, as long as each leads to the next.
-        let end = lines.last()?;
-        let mut begin = None;
-        for (place, line) in lines.iter().enumerate().rev() {
-            if place + 1 < lines.len() && lines[place + 1].from != Some(line.to) {
-                break;
-            }
-            if line.from == Some(end.to) {
-                begin = Some(place);
-                break;
-            }
-        }
+        let begin = begin_of_circle(lines);
         let number = |place: usize| format!("({})", numbers.get(place).copied().unwrap_or(place + 1));
         Some(match begin {
             Some(begin) if lines.len() - begin == 2 => {
@@ -190,6 +157,47 @@ impl Derivation<'_> {
             }
         })
     }
+}
+
+/// Where the last lines begin that go round in a circle, each leading to the next.
+pub(super) fn begin_of_circle(lines: &[Derived]) -> Option<usize> {
+    let end = lines.last()?;
+    for (place, line) in lines.iter().enumerate().rev() {
+        if lines.get(place + 1).is_some_and(|next| next.from != Some(line.to)) {
+            return None;
+        }
+        if line.from == Some(end.to) {
+            return Some(place);
+        }
+    }
+    None
+}
+
+fn is_read(mop: &Mop, key: &str) -> bool {
+    matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key
+}
+
+fn is_write(mop: &Mop, key: &str) -> bool {
+    !matches!(&*mop.f, "r" | "read") && mop.key.to_string() == key
+}
+
+/// The place of a read of a key: of that which has what the writer wrote, if there is one.
+pub(super) fn read_place(history: &History, reader: OpIndex, key: &str, writer: Option<OpIndex>) -> Option<usize> {
+    let written = writer.map_or_else(Vec::new, |writer| mops(history, writer));
+    let written: Vec<&Value> = written.iter().filter(|mop| is_write(mop, key)).map(|mop| &mop.value).collect();
+    let has_it = |mop: &Mop| match &mop.value {
+        Value::List(items) => items.iter().any(|item| written.contains(&item)),
+        Value::Pair(items) => items.iter().any(|item| written.contains(&&Value::Int(*item))),
+        value => written.contains(&value),
+    };
+    let mops = mops(history, reader);
+    let is_it = |mop: &Mop| is_read(mop, key) && has_it(mop);
+    mops.iter().position(is_it).or_else(|| mops.iter().position(|mop| is_read(mop, key)))
+}
+
+/// The place of a transaction's last write of a key.
+pub(super) fn write_place(history: &History, writer: OpIndex, key: &str) -> Option<usize> {
+    mops(history, writer).iter().rposition(|mop| is_write(mop, key))
 }
 
 /// `by (1) and (2)`.

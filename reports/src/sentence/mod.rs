@@ -1,6 +1,7 @@
 //! From data to prose: the verdict in one sentence, what it means for who uses the database, and each gap and witness
 //! in plain words. Says nothing that the verdict, the history or the facts do not say.
 
+mod circle;
 mod contradiction;
 mod dependency;
 mod derivation;
@@ -14,6 +15,7 @@ mod witness;
 use schism_checkers::{Outcome, Verdict, Witness};
 use schism_history::{OpIndex, RunFacts};
 
+pub use circle::circle;
 pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
 pub use operations::{OPERATIONS_MAX, Told, decimals};
