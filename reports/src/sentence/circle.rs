@@ -78,8 +78,10 @@ mod tests {
         Derived { from: Some(from), to, key, rule, other, rests_on: rests_on.to_vec() }
     }
 
-    /// Kind, transaction and micro-operations of each step, and its line.
-    fn told(lines: &[Derived]) -> Option<Vec<(String, u32, [Option<u32>; 2], usize)>> {
+    /// Kind, transaction and micro-operations of a step, and its line.
+    type Told = (String, u32, [Option<u32>; 2], usize);
+
+    fn told(lines: &[Derived]) -> Option<Vec<Told>> {
         let text = r#"0:txn=[["w","y",9],["w","x",1]] 1:txn=[["w","x",2]] 2:txn=[["r","x",null],["r","x",1]] 3:txn=[["r","x",2],["w","x",3]]"#;
         let history = notation::parse(text).expect("a history");
         let steps = circle(&history, lines)?.into_iter();
@@ -104,7 +106,7 @@ mod tests {
             ("ww", 2, [Some(0), Some(1)], 2),
             ("process", 6, [None, None], 3),
         ];
-        let expected: Vec<_> =
+        let expected: Vec<Told> =
             expected.iter().map(|&(kind, from, micros, place)| (kind.to_owned(), from, micros, place)).collect();
         assert_eq!(told(&lines), Some(expected.clone()));
         // A line that follows from others stands for them.
