@@ -10,6 +10,9 @@
 //! `key`, `value`, `node`, `matched`, `fault_id`, `session`, `error`; then what schism has no name for. A field that an
 //! event has not is left out, but for `value`. An extra field with a name of ours is written as `extra.<name>`.
 //!
+//! The first line may be a head instead of an event: `{"schema_version":1,"realtime":false}` says that the order of events of
+//! different processes means nothing ([`History::has_realtime`]). Only histories of which that is so have one.
+//!
 //! Reading asks for `process` and `type`, and for `f` unless the value is a transaction; a missing time is the time of
 //! the event before. The order of lines is the order of events: `index` is checked to be a number, and given anew.
 
@@ -32,6 +35,9 @@ pub use writer::{JsonlWriter, write};
 /// Fields with a meaning of their own, in the order of writing.
 pub(crate) const FIELDS: [&str; 12] =
     ["index", "time", "process", "type", "f", "key", "value", "node", "matched", "fault_id", "session", "error"];
+
+/// The version of the format, as a head tells it.
+pub(crate) const SCHEMA: u64 = 1;
 
 /// Why a file is no history.
 #[derive(Debug, thiserror::Error)]

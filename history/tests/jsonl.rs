@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read, Write};
 
 use common::{Sayable, rng};
 use rand::RngExt;
-use schism_history::{History, JsonlWriter, Op, Tail, Torn, Value, jsonl};
+use schism_history::{History, JsonlWriter, Op, Tail, Torn, Value, jsonl, sessions};
 use serde_json::Value as Json;
 
 fn read(text: &[u8]) -> Result<(History, Tail), String> {
@@ -39,6 +39,58 @@ fn lines_are_read_and_written_to_the_byte() {
     assert_eq!((history.matched(4), history.session(2), history.fault_id(6)), (Some(false), Some(12), Some(3)));
     assert_eq!(history.node(5).map(|node| node.as_str()), Some("n2"));
     assert_eq!(history.extra(7), [("op-index".into(), Value::Int(9)), ("type".into(), Value::str("x"))]);
+}
+
+/// A history without real time stays one: its head says so.
+#[test]
+fn a_head_keeps_that_there_is_no_real_time() {
+    let read_plume = |text: &str| sessions::read(sessions::Format::Plume, text.as_bytes()).expect("a history");
+    let history = read_plume("w(1,2,0,0)\nr(1,2,1,1)\n");
+    assert!(!history.has_realtime());
+    let text = String::from_utf8(written(&history)).expect("text");
+    assert!(text.starts_with("{\"schema_version\":1,\"realtime\":false}\n{\"index\":0,"), "{text}");
+    let (again, tail) = read(text.as_bytes()).expect("a history");
+    assert!(!again.has_realtime() && again.ops().eq(history.ops()));
+    assert_eq!(tail, Tail { whole_bytes: text.len() as u64, ..Tail::default() });
+    assert_eq!(written(&again), text.as_bytes());
+
+    let event = "{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}\n";
+    let head = "{\"schema_version\":1,\"realtime\":false}";
+    // Text, whether there is real time, and how many events.
+    for (text, has_realtime, events) in [
+        (format!("{head}\n{event}"), false, 1),
+        (format!("\u{feff} {{ \"schema_version\" : 1 , \"realtime\" : false }} \r\n{event}"), false, 1),
+        (format!("{head}\n"), false, 0),
+        (head.to_owned(), false, 0),
+        (format!("{{\"schema_version\":1,\"realtime\":true}}\n{event}"), true, 1),
+        (format!("{{\"schema_version\":1}}\n{event}"), true, 1),
+        // An event may have such a field too.
+        (event.replacen('{', "{\"schema_version\":1,\"realtime\":false,", 1), true, 1),
+        (event.replacen('{', "{\"schema_version\":\"x\",", 1), true, 1),
+    ] {
+        let (history, tail) = read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((history.has_realtime(), history.len()), (has_realtime, events), "{text}");
+        assert_eq!((tail.whole_bytes, tail.torn), (text.len() as u64, None), "{text}");
+    }
+    for (text, expected) in [
+        (format!("{event}{head}\n{event}"), "line 2, column 37: found `}`, expected the field `process`"),
+        (format!("{{\"schema_version\":2}}\n{event}"), "line 1, column 19: found `2}`, expected `schema_version`: 1"),
+        (
+            format!("{{\"schema_version\":1,\"realtime\":0}}\n"),
+            "line 1, column 32: found `0}`, expected `realtime`: true",
+        ),
+        (format!("{head},\n"), "line 1, column 38: found `,`, expected the end of the line after the head"),
+    ] {
+        let error = read(text.as_bytes()).expect_err("it is wrong");
+        let (before, after) = expected.split_once(": found").expect("a place");
+        assert!(error.starts_with(before) && error.contains(after), "{error}");
+    }
+    // The beginning of a head is torn like that of an event.
+    for end in 1..head.len() {
+        let (history, tail) = read(&head.as_bytes()[..end]).unwrap_or_else(|error| panic!("{end}: {error}"));
+        assert_eq!((history.len(), tail.whole_bytes), (0, 0));
+        assert_eq!(tail.torn, Some(Torn { line: 1, offset: 0, bytes_count: end as u64 }));
+    }
 }
 
 #[test]

@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("empty", common::empty()),
         ("hostile", common::hostile()),
     ];
-    for (name, told) in stories {
+    let cycles = common::transactions::cycles().into_iter().map(|told| (told.info.suite.replace(' ', "-"), told));
+    for (name, told) in stories.map(|(name, told)| (name.to_owned(), told)).into_iter().chain(cycles) {
         let story = told.story();
         let page = folder.join(format!("{name}.html"));
         std::fs::write(&page, html::page(&story))?;

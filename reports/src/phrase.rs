@@ -38,7 +38,13 @@ pub fn cas_matched(history: &History, call: &Call) -> bool {
 pub struct MicroText {
     /// `append 1 to 5`, `read 5: [1 2]`, `write 7 to 5`.
     pub text: String,
-    /// Whether it is about a list.
+    /// `appended 1 to key 5`, `read [1,2] from key 5`, `wrote 7 to key 5`.
+    pub past: String,
+    /// Its key, as text; of a read by predicate the predicate.
+    pub key: String,
+    /// What it wrote or read, as text.
+    pub value: String,
+    /// Whether it appends to a list or reads one.
     pub is_list: bool,
     /// Whether it reads.
     pub is_read: bool,
@@ -46,24 +52,79 @@ pub struct MicroText {
 
 /// The micro-operations of a transaction, in order; none for another call.
 pub fn micros(history: &History, call: &Call) -> Vec<MicroText> {
+    micros_within(history, call, words::NAME_CHARS_MAX, words::VALUE_CHARS_MAX)
+}
+
+/// [`micros`] with so many characters at most for a key and for a value.
+pub fn micros_within(history: &History, call: &Call, key_max: usize, value_max: usize) -> Vec<MicroText> {
     let ended = call.completion.filter(|_| call.outcome == Kind::Ok);
     let value = history.value(ended.unwrap_or(call.invoke));
     let Value::Txn(mops) = &*value else { return Vec::new() };
-    let one = |mop: &Mop| {
-        let key = words::name(&mop.key.to_string());
-        let carried = words::value(&mop.value);
-        let is_read = matches!(&*mop.f, "r" | "read");
-        let is_list = &*mop.f == "append" || is_read && matches!(mop.value, Value::List(_) | Value::Pair(_));
-        let text = match &*mop.f {
-            "append" => format!("append {carried} to {key}"),
-            "w" | "write" => format!("write {carried} to {key}"),
-            _ if is_read && ended.is_none() => format!("read {key}"),
-            _ if is_read => format!("read {key}: {carried}"),
-            f => format!("{} {key} {carried}", words::cut(f, 24)),
-        };
-        MicroText { text, is_list, is_read }
+    mops.iter().map(|mop| micro(mop, ended.is_some(), key_max, value_max)).collect()
+}
+
+fn micro(mop: &Mop, is_answered: bool, key_max: usize, value_max: usize) -> MicroText {
+    let key = words::cut_middle(&mop.key.to_string(), key_max);
+    let carried = words::cut_middle(&mop.value.to_string(), value_max);
+    let is_read = matches!(&*mop.f, "r" | "read" | "rp");
+    let is_list = &*mop.f == "append" || is_read && matches!(mop.value, Value::List(_) | Value::Pair(_));
+    let (text, past) = match &*mop.f {
+        "append" => (format!("append {carried} to {key}"), format!("appended {carried} to key {key}")),
+        "w" | "write" => (format!("write {carried} to {key}"), format!("wrote {carried} to key {key}")),
+        "rp" if is_answered => (format!("read where {key}: {carried}"), format!("found {carried} where {key}")),
+        "rp" => (format!("read where {key}"), format!("asked what is there where {key}")),
+        "r" | "read" if !is_answered => (format!("read {key}"), format!("asked to read key {key}")),
+        "r" | "read" if mop.value.is_nil() => {
+            (format!("read {key}: {carried}"), format!("read nothing ({carried}) from key {key}"))
+        }
+        "r" | "read" => (format!("read {key}: {carried}"), format!("read {carried} from key {key}")),
+        "insert" => (format!("insert {key} as {carried}"), format!("inserted key {key} as {carried}")),
+        "delete" => (format!("delete {key}"), format!("deleted key {key}")),
+        "init" => (format!("{key} is {carried} from the start"), format!("had key {key} as {carried} from the start")),
+        f => {
+            let text = format!("{} {key} {carried}", words::cut(f, 24));
+            (text.clone(), format!("did {text}"))
+        }
     };
-    mops.iter().map(one).collect()
+    MicroText { text, past, key, value: carried, is_list, is_read }
+}
+
+/// Most micro-operations of a transaction that are told.
+const MICROS_MAX: usize = 12;
+
+/// What is shown of many things in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The one at that place.
+    One(usize),
+    /// So many are left out here.
+    LeftOut(usize),
+}
+
+/// Which of `count` things are shown if about `max` may be: those that play a part (of them at most `max`), and then the
+/// first ones.
+pub fn shown(count: usize, max: usize, parts: &[u32]) -> Vec<Shown> {
+    let mut places: Vec<usize> =
+        parts.iter().map(|&part| part as usize).filter(|&part| part < count).take(max).collect();
+    places.sort_unstable();
+    places.dedup();
+    let others = (0..count).filter(|place| places.binary_search(place).is_err()).take(max - places.len());
+    let others: Vec<usize> = others.collect();
+    places.extend(others);
+    places.sort_unstable();
+    let mut all = Vec::with_capacity(places.len() + 2);
+    let mut next = 0;
+    for place in places {
+        if place > next {
+            all.push(Shown::LeftOut(place - next));
+        }
+        all.push(Shown::One(place));
+        next = place + 1;
+    }
+    if next < count {
+        all.push(Shown::LeftOut(count - next));
+    }
+    all
 }
 
 /// The call as a label: `write 7`, `read → 6`, `cas 1 → 2`, `cas 1 → 2 no match`, `read ?`.
@@ -83,6 +144,11 @@ pub fn label(history: &History, call: &Call) -> String {
 
 /// Who did what where, without times: `process 3 wrote 7 to key 5 on n2`.
 pub fn deed(history: &History, call: &Call) -> String {
+    deed_with(history, call, &[])
+}
+
+/// [`deed`]; of a long transaction the micro-operations at these places are told in any case.
+fn deed_with(history: &History, call: &Call, parts: &[u32]) -> String {
     let who = actor(history.process(call.invoke));
     let key = history.key(call.invoke).map(|key| format!("key {}", words::name(&key.to_string())));
     let object = key.as_deref().unwrap_or("the register");
@@ -106,10 +172,14 @@ pub fn deed(history: &History, call: &Call) -> String {
         }
         (F::Txn, Value::Txn(mops), outcome) => {
             let verb = if outcome == Kind::Ok { "ran" } else { "asked for" };
-            let shown: Vec<String> = micros(history, call).into_iter().take(12).map(|micro| micro.text).collect();
-            let more = if mops.len() > 12 { format!(" · and {} more", mops.len() - 12) } else { String::new() };
-            let what = if shown.is_empty() { "an empty transaction".to_owned() } else { shown.join(" · ") };
-            format!("{who} {verb} {what}{more}{node}")
+            let micros = micros(history, call);
+            let told = shown(mops.len(), MICROS_MAX, parts).into_iter().map(|one| match one {
+                Shown::One(place) => micros.get(place).map_or_else(String::new, |micro| micro.text.clone()),
+                Shown::LeftOut(count) => format!("({count} more)"),
+            });
+            let told: Vec<String> = told.collect();
+            let what = if told.is_empty() { "an empty transaction".to_owned() } else { told.join(" · ") };
+            format!("{who} {verb} {what}{node}")
         }
         (f, _, outcome) => {
             let f = words::cut(f.as_str(), 40);
@@ -123,7 +193,12 @@ pub fn deed(history: &History, call: &Call) -> String {
 /// A whole sentence without its full stop: deed, times and, where it is not `ok`, what is known of the end.
 /// `decimals` as in [`words::moment`]; a history without times tells the places of events instead.
 pub fn sentence(history: &History, call: &Call, decimals: usize) -> String {
-    let deed = deed(history, call);
+    sentence_with(history, call, decimals, &[])
+}
+
+/// [`sentence`]; of a long transaction the micro-operations at these places are told in any case.
+pub fn sentence_with(history: &History, call: &Call, decimals: usize, parts: &[u32]) -> String {
+    let deed = deed_with(history, call, parts);
     let (begun_ns, ended_ns) = (history.time_ns(call.invoke), call.completion.map(|end| history.time_ns(end)));
     let timeless = begun_ns == 0 && ended_ns.is_none_or(|ended| ended == 0);
     let told = |index, ns| if timeless { format!("event {index}") } else { words::moment(ns, decimals) };
@@ -224,6 +299,51 @@ mod tests {
             assert_eq!(deed(&history, &call), deed_text);
             assert_eq!(label(&history, &call), label_text);
         }
+    }
+
+    #[test]
+    fn what_plays_a_part_is_shown() {
+        use Shown::{LeftOut, One};
+        assert_eq!(shown(2, 3, &[]), [One(0), One(1)]);
+        assert_eq!(shown(9, 3, &[5, 5, 99]), [One(0), One(1), LeftOut(3), One(5), LeftOut(3)]);
+        assert_eq!(shown(9, 2, &[8, 4, 1]), [LeftOut(4), One(4), LeftOut(3), One(8)]);
+        assert_eq!(shown(0, 2, &[0]), []);
+        assert_eq!(shown(3, 0, &[0]), [LeftOut(3)]);
+    }
+
+    /// A micro-operation of each function, read or not, in the present and in the past.
+    #[test]
+    fn micro_operations_in_words() {
+        let line = r#"0:txn=[["append","x",1],["r","x",[1]],["r","y",null],["w","y",2],["rp","= 1",{"a":1}],["insert","a",1],["delete","a",null],["init","b",2],["odd","c",3]]"#;
+        let history = schism_history::notation::parse(line).unwrap();
+        let told = micros(&history, &history.call(0));
+        let told: Vec<(&str, &str)> = told.iter().map(|one| (one.text.as_str(), one.past.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("append 1 to x", "appended 1 to key x"),
+                ("read x: [1]", "read [1] from key x"),
+                ("read y: nil", "read nothing (nil) from key y"),
+                ("write 2 to y", "wrote 2 to key y"),
+                ("read where = 1: {\"a\":1}", "found {\"a\":1} where = 1"),
+                ("insert a as 1", "inserted key a as 1"),
+                ("delete a", "deleted key a"),
+                ("b is 2 from the start", "had key b as 2 from the start"),
+                ("odd c 3", "did odd c 3"),
+            ]
+        );
+        let asked = schism_history::notation::parse(&format!("{line}?")).unwrap();
+        let told = micros(&asked, &asked.call(0));
+        assert_eq!([&told[1].text, &told[4].past], ["read x", "asked what is there where = 1"]);
+        assert_eq!((told[1].is_read, told[1].is_list, told[3].is_list), (true, true, false));
+    }
+
+    #[test]
+    fn a_long_transaction_tells_what_plays_a_part() {
+        let micros: Vec<String> = (0..20).map(|n| format!(r#"["append",{n},1]"#)).collect();
+        let history = schism_history::notation::parse(&format!("0:txn=[{}]", micros.join(","))).unwrap();
+        let told = sentence_with(&history, &history.call(0), 3, &[15]);
+        assert!(told.contains("append 1 to 10 · (4 more) · append 1 to 15 · (4 more) between"), "{told}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use schism_checkers::{Finding, Outcome, Witness};
+use schism_checkers::{AnomalyKind, Finding, Outcome, Witness};
 
 use crate::Story;
 use crate::figures::{Figures, Measured};
@@ -31,6 +31,7 @@ pub fn summary(story: &Story<'_>, look: Look<'_>) -> String {
     let mut page = Page { text: String::new(), color: look.color };
     verdict(&mut page, story, &figures);
     counterexample(&mut page, story);
+    beyond(&mut page, story);
     gaps(&mut page, story);
     checkers(&mut page, story);
     operations(&mut page, &figures);
@@ -112,12 +113,15 @@ fn counterexample(page: &mut Page, story: &Story<'_>) {
     let Proof { title, operations, operations_count, reasons, note, missing_count, .. } =
         sentence::prove(story.history, first.anomaly);
     page.head(&format!("Counterexample: {title}"));
-    for told in operations.iter().take(OPERATIONS_MAX) {
+    let shown = &operations[..operations.len().min(OPERATIONS_MAX)];
+    let letters = shown.iter().map(|told| told.letter.chars().count()).max().unwrap_or(1);
+    for told in shown {
+        let pad = " ".repeat(letters - told.letter.chars().count());
         let mark = if told.blocked { page.paint(&told.letter, "1;31") } else { told.letter.clone() };
-        let mut lines = words::wrap(&words::capital(&told.sentence), WIDTH - 6).into_iter();
-        let _ = writeln!(page.text, "  {mark:1}  {}", lines.next().unwrap_or_default());
+        let mut lines = words::wrap(&words::capital(&told.sentence), WIDTH - 5 - letters).into_iter();
+        let _ = writeln!(page.text, "  {mark}{pad}  {}", lines.next().unwrap_or_default());
         for line in lines {
-            let _ = writeln!(page.text, "     {line}");
+            let _ = writeln!(page.text, "  {:letters$}  {line}", "");
         }
     }
     if operations_count > operations.len().min(OPERATIONS_MAX) {
@@ -127,8 +131,15 @@ fn counterexample(page: &mut Page, story: &Story<'_>) {
     // Orders are examples; the steps of a cycle are the proof, whole.
     let is_whole =
         matches!(first.anomaly.witness, Witness::Cycle { .. } | Witness::Micros { .. } | Witness::NoCommitOrder { .. });
-    for reason in reasons.iter().take(if is_whole { LINES_MAX } else { 2 }) {
-        page.bullet("-", &words::capital(reason));
+    let shown = reasons.iter().take(if is_whole { LINES_MAX } else { 2 });
+    if is_whole && reasons.len() > LINES_MAX {
+        // The last one says what they come to.
+        let left = reasons.len() - LINES_MAX + 1;
+        shown.take(LINES_MAX - 2).for_each(|reason| page.bullet("-", &words::capital(reason)));
+        page.bullet("-", &format!("... and {} more, see the report", count(left as u64)));
+        reasons.last().into_iter().for_each(|reason| page.bullet("-", &words::capital(reason)));
+    } else {
+        shown.for_each(|reason| page.bullet("-", &words::capital(reason)));
     }
     if missing_count > 0 {
         page.bullet("!", &missing(missing_count));
@@ -136,6 +147,28 @@ fn counterexample(page: &mut Page, story: &Story<'_>) {
     if !note.is_empty() {
         page.bullet("-", &words::capital(&note));
     }
+}
+
+/// What was found of promises that were not asked about, a line for each kind.
+fn beyond(page: &mut Page, story: &Story<'_>) {
+    let found = sentence::beyond(story.verdict);
+    if found.is_empty() {
+        return;
+    }
+    let mut kinds: Vec<(&str, u64)> = Vec::new();
+    for one in &found {
+        match kinds.iter_mut().find(|(kind, _)| *kind == one.anomaly.kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((&one.anomaly.kind, 1)),
+        }
+    }
+    page.head("Beyond what was asked");
+    for (kind, count) in kinds.iter().take(LINES_MAX) {
+        let about = AnomalyKind::parse(kind).map_or_else(String::new, |kind| format!(": {}", kind.about()));
+        let times = if *count > 1 { format!(" ({} of them)", words::count(*count)) } else { String::new() };
+        page.bullet("-", &format!("{}{about}{times}", words::cut(kind, 60)));
+    }
+    page.more(kinds.len());
 }
 
 /// What to say when a verdict names operations that its history does not have.

@@ -5,6 +5,9 @@ use schism_history::Value;
 /// Longest text of one value in a sentence, in characters; what is longer is cut and says so.
 pub const VALUE_CHARS_MAX: usize = 80;
 
+/// Longest name (key, node, class, checker) in a sentence, in characters.
+pub const NAME_CHARS_MAX: usize = 40;
+
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// Least time for an operation that a rate is told of: ten million a second are beyond any client over a network.
@@ -118,7 +121,7 @@ pub fn value(value: &Value) -> String {
 
 /// A name in a sentence (node, key, class, checker), short and visible.
 pub fn name(name: &str) -> String {
-    cut(name, 40)
+    cut(name, NAME_CHARS_MAX)
 }
 
 /// A text cut to so many characters, the last of them `…` where it was longer; control characters become visible.
@@ -136,6 +139,20 @@ pub fn cut(text: &str, chars_max: usize) -> String {
         }
     }
     out
+}
+
+/// A text cut in its middle to about so many characters, where it is longer: what a list begins with stays, and what it ends
+/// with.
+pub fn cut_middle(text: &str, chars_max: usize) -> String {
+    let count = text.chars().count();
+    if count <= chars_max {
+        return cut(text, usize::MAX);
+    }
+    let tail = chars_max.saturating_sub(1) / 2;
+    let head = chars_max.saturating_sub(1) - tail;
+    let begin: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{}…{}", cut(&begin, usize::MAX), cut(&end, usize::MAX))
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -243,6 +260,9 @@ mod tests {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abcde…");
         assert_eq!(cut("a\u{1b}[31m\n", 20), "a\\u{1b}[31m\\n");
+        assert_eq!(cut_middle("abcdef", 6), "abcdef");
+        assert_eq!(cut_middle("abcdefg\n", 6), "abc…g\\n");
+        assert_eq!([cut_middle("abc", 0), cut_middle("abc", 1), cut_middle("abc", 2)], ["…", "…", "a…"]);
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
         assert_eq!(wrap("aa bb cccccccc d", 5), ["aa bb", "cccccccc", "d"]);
         assert_eq!(wrap("", 5), Vec::<String>::new());

@@ -100,6 +100,23 @@ fn probed(page: &str) -> String {
             const own = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
             return own.left < all.left - 1 || own.right > all.right + 1 || own.bottom > all.bottom + 1;
         }).map((text) => text.textContent);
+        [found.overlaps, found.crossed, found.cycles] = [[], [], 0];
+        for (const svg of document.querySelectorAll("svg.drawing:has(path.edge)")) {
+            const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+            if (svg.getBoundingClientRect().width === 0) continue;
+            found.cycles += 1;
+            texts.forEach(([one, a], place) => texts.slice(place + 1).forEach(([other, b]) => {
+                const beside = a.right < b.left + 1 || b.right < a.left + 1 || a.bottom < b.top + 1 || b.bottom < a.top + 1;
+                if (!beside) found.overlaps.push(one + " / " + other);
+            }));
+            for (const path of svg.querySelectorAll("path.edge")) {
+                for (let at = 0; at < path.getTotalLength(); at += 2) {
+                    const { x, y } = path.getPointAtLength(at).matrixTransform(path.getScreenCTM());
+                    const hit = texts.filter(([, a]) => x > a.left && x < a.right && y > a.top && y < a.bottom);
+                    found.crossed.push(...hit.map(([text]) => text));
+                }
+            }
+        }
         found.theme = document.getElementById("theme").hidden;
         document.getElementById("theme").click();
         document.getElementById("theme").click();
@@ -167,6 +184,48 @@ fn it_lays_out_at_any_width() {
             }
         }
     }
+}
+
+/// All cycles that are hard to draw, on one page: no text lies over another, no arrow runs through one, wide or narrow.
+#[test]
+fn cycles_are_drawn_clear() {
+    let Some(chromium) = chromium() else { return };
+    let told = common::transactions::cycles();
+    let pages: Vec<String> = told.iter().map(|told| html::page(&told.story())).collect();
+    let figure = |page: &String| {
+        let start = page.find("<figure class=\"wide\"><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Drawing of the cycle\"");
+        let start = start.unwrap_or_else(|| panic!("no drawing: {page}"));
+        page[start..start + page[start..].find("</figure>").unwrap()].to_owned() + "</figure>"
+    };
+    let others: String = pages[1..].iter().map(figure).collect();
+    let page = pages[0].replacen("</main>", &format!("{others}</main>"), 1);
+    for width in [1280, 420] {
+        let found = probe(&chromium, &page, width);
+        assert_eq!(found["cycles"].as_u64(), Some(told.len() as u64), "at {width}");
+        for nothing in ["errors", "wide", "outside", "overlaps", "crossed"] {
+            assert_eq!(found[nothing], serde_json::json!([]), "{nothing} at {width}");
+        }
+        assert!(found["width"].as_u64().unwrap() <= u64::from(width), "{found}");
+        let sizes = found["drawings"].as_array().unwrap();
+        // Letters of 12 px, at least three quarters of them where it is narrow.
+        let is_read = |size: &serde_json::Value| size[0] == 0 || size[2].as_u64().unwrap() >= 9;
+        assert!(sizes.iter().all(is_read), "at {width}: {sizes:?}");
+    }
+}
+
+/// The probe sees what it is there for: a text over another, and an arrow through one.
+#[test]
+fn what_is_not_clear_is_seen() {
+    let Some(chromium) = chromium() else { return };
+    let page = html::page(&common::transactions::ring(2, false).story());
+    // The first row's text where the second's is.
+    let over = page.replacen(" y=\"46.5\"", " y=\"71.5\"", 1);
+    assert_ne!(over, page);
+    let found = probe(&chromium, &over, 1280);
+    assert_ne!(found["overlaps"], serde_json::json!([]), "{found}");
+    let through = page.replacen("text-anchor=\"end\" x=\"", "text-anchor=\"middle\" x=\"", 1);
+    let found = probe(&chromium, &through, 1280);
+    assert_ne!(found["crossed"], serde_json::json!([]), "{found}");
 }
 
 #[test]

@@ -8,22 +8,11 @@
 
 mod common;
 
-use std::path::Path;
-
+use common::golden;
 use schism_checkers::{Budget, check_all, table};
 use schism_history::{RunFacts, notation};
 use schism_reports::terminal::Look;
 use schism_reports::{github, junit, sentence, terminal};
-
-fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("SCHISM_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, expected, "{name} differs; if that is meant, run the test once with SCHISM_BLESS=1");
-}
 
 #[test]
 fn terminal_summaries() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::FIELDS;
+use super::{FIELDS, SCHEMA};
 use crate::json::{self, Cursor, DEPTH_MAX, Trouble};
 use crate::op::{F, Fields, Kind, Node, Op, Process};
 use crate::value::{Key, Mop, Value};
@@ -30,6 +30,52 @@ struct Draft {
 }
 
 impl Parser {
+    /// What the head of a file says: whether it has real time. `None` if the line is none: its first field is another than
+    /// `schema_version`, or it has a field that no head has.
+    pub(super) fn head(&mut self, line: &[u8], start: usize) -> Result<Option<bool>, Trouble> {
+        let mut cursor = Cursor { bytes: line, at: start };
+        cursor.skip_blanks();
+        if !cursor.eat(b'{') {
+            return Ok(None);
+        }
+        cursor.skip_blanks();
+        if cursor.peek() != Some(b'"') || cursor.string(&mut self.scratch)? != "schema_version" {
+            return Ok(None);
+        }
+        colon(&mut cursor)?;
+        if !cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            return Ok(None);
+        }
+        let at = cursor.at;
+        let expected = "`schema_version`: 1, the format that this schism reads";
+        let schema = cursor.unsigned(expected)?;
+        let mut has_realtime = true;
+        cursor.skip_blanks();
+        while cursor.eat(b',') {
+            cursor.skip_blanks();
+            if cursor.string(&mut self.scratch)? != "realtime" {
+                return Ok(None);
+            }
+            colon(&mut cursor)?;
+            let at = cursor.at;
+            let expected = "`realtime`: true or false";
+            let Value::Bool(said) = cursor.value(DEPTH_MAX, &mut self.scratch)? else {
+                return Err(Trouble { at, expected, end: false });
+            };
+            has_realtime = said;
+            cursor.skip_blanks();
+        }
+        cursor.expect(b'}', "a comma and the next field, or the end of the head")?;
+        cursor.skip_blanks();
+        if cursor.peek().is_some() {
+            return Err(cursor.trouble("the end of the line after the head"));
+        }
+        if schema != SCHEMA {
+            return Err(Trouble { at, expected, end: false });
+        }
+        Ok(Some(has_realtime))
+    }
+
     /// The event of a line, read from byte `start` on, and whether it has a time.
     pub(super) fn event(&mut self, line: &[u8], start: usize) -> Result<(Op, bool), Trouble> {
         let mut cursor = Cursor { bytes: line, at: start };

@@ -18,6 +18,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What stands on a line that is not blank.
 enum Line {
     Plain(Plain),
+    /// The head: whether there is real time. It is the first line.
+    Head(bool),
     /// The event, whether it has a time, and where it begins in the chunk.
     Row(Box<Op>, bool, usize),
     /// What is wrong with the line that begins there; the place in it is counted from its own beginning.
@@ -50,8 +52,8 @@ fn parse(parser: &mut Parser, chunk: &Chunk, lines: &mut Lines) {
         let Some(length) = bytes[at..].iter().position(|&byte| byte == b'\n') else { return };
         let line = &bytes[at..at + length];
         if !is_blank(line) {
-            match parser.event(line, mark_bytes(chunk, at)) {
-                Ok((op, has_time)) => lines.found.push(Line::Row(Box::new(op), has_time, at)),
+            match one(parser, line, chunk, at) {
+                Ok(found) => lines.found.push(found),
                 Err(trouble) => {
                     let is_end = trouble.end;
                     lines.found.push(Line::Wrong(Box::new(trouble), at));
@@ -64,6 +66,18 @@ fn parse(parser: &mut Parser, chunk: &Chunk, lines: &mut Lines) {
         at += length + 1;
         lines.ended += 1;
     }
+}
+
+/// What a line says that begins there: the first of a file may be its head.
+fn one(parser: &mut Parser, line: &[u8], chunk: &Chunk, at: usize) -> Result<Line, Trouble> {
+    let start = mark_bytes(chunk, at);
+    if chunk.offset == 0
+        && at == 0
+        && let Some(has_realtime) = parser.head(line, start)?
+    {
+        return Ok(Line::Head(has_realtime));
+    }
+    parser.event(line, start).map(|(op, has_time)| Line::Row(Box::new(op), has_time, at))
 }
 
 /// How many bytes of the line that begins there are no text.
@@ -129,6 +143,10 @@ impl<'a> Events<'a> {
                     self.take_plain(chunk, plain, names)?;
                     whole = Some(plain.at as usize);
                 }
+                Line::Head(has_realtime) => {
+                    self.take_head(has_realtime);
+                    whole = Some(0);
+                }
                 Line::Row(op, has_time, at) => {
                     self.take_row(chunk, *op, has_time, at)?;
                     whole = Some(at);
@@ -156,6 +174,12 @@ impl<'a> Events<'a> {
             let (line, offset) = self.place(chunk, plain.at as usize);
             JsonlError::Rule { line, offset, source }
         })
+    }
+
+    fn take_head(&mut self, has_realtime: bool) {
+        if !has_realtime {
+            self.builder.forget_realtime();
+        }
     }
 
     fn take_row(&mut self, chunk: &Chunk, mut op: Op, has_time: bool, at: usize) -> Result<(), JsonlError> {
@@ -196,8 +220,11 @@ impl<'a> Events<'a> {
         if let Some(error) = self.unfinished.take() {
             return Err(error);
         }
-        match Parser::default().event(text, mark_bytes(chunk, at)) {
-            Ok((op, has_time)) => self.take_row(chunk, op, has_time, at)?,
+        match one(&mut Parser::default(), text, chunk, at) {
+            Ok(Line::Head(has_realtime)) => self.take_head(has_realtime),
+            Ok(Line::Row(op, has_time, at)) => self.take_row(chunk, *op, has_time, at)?,
+            // No line is read as these here.
+            Ok(Line::Plain(_) | Line::Wrong(..)) => {}
             Err(trouble) if trouble.end => {
                 self.tear(chunk, at, count);
                 return Ok(());

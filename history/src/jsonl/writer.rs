@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::SCHEMA;
 use super::line::is_escaped;
 use crate::history::History;
 use crate::json::{write_int, write_key, write_str, write_value};
@@ -84,14 +85,23 @@ impl<W: Write> Drop for JsonlWriter<W> {
     }
 }
 
-/// Writes a whole history.
+/// Writes a whole history, with a head if it has no real time.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write(history: &History, to: impl Write) -> io::Result<()> {
     let mut writer = JsonlWriter::new(to);
+    if !history.has_realtime() {
+        write_head(&mut writer.buffer);
+    }
     history.ops().try_for_each(|op| writer.write(&op))?;
     writer.into_inner().map(drop)
+}
+
+fn write_head(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"schema_version\":");
+    write_int(out, SCHEMA);
+    out.extend_from_slice(b",\"realtime\":false}\n");
 }
 
 fn write_line(out: &mut Vec<u8>, op: &Op) {

@@ -77,6 +77,7 @@ pub fn page(story: &Story<'_>) -> String {
                     (verdict::meaning(&page))
                     @if outcome != Outcome::Invalid { (verdict::gaps(&page)) }
                     (verdict::counterexample(&page))
+                    (verdict::beyond(&page))
                     (verdict::repeat(&page))
                     @if outcome == Outcome::Invalid { (verdict::gaps(&page)) }
                     (plots::plots(&page, &series))
@@ -135,6 +136,7 @@ fn navigation(page: &Page<'_>) -> Markup {
         nav aria-label="Sections" {
             a href="#meaning" { "Meaning" }
             @if outcome == Outcome::Invalid { a href="#counterexample" { "Counterexample" } }
+            @if !sentence::beyond(page.story.verdict).is_empty() { a href="#beyond" { "Beyond" } }
             @if !sentence::story_gaps(&page.story).is_empty() { a href="#gaps" { "Open questions" } }
             @if !page.story.info.repeat_command.is_empty() { a href="#repeat" { "Repeat" } }
             a href="#plots" { "Over time" }

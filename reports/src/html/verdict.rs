@@ -147,22 +147,43 @@ fn in_words(proof: &Proof) -> Markup {
             }
         }
         @if !proof.reasons.is_empty() {
-            h3 { "Why no order explains them" }
+            h3 { "Why this cannot be" }
             ul { @for reason in &proof.reasons { li { (words::capital(reason)) "." } } }
         }
     }
 }
 
 fn further(page: &Page<'_>, found: &[Counterexample<'_>]) -> Markup {
+    html! {
+        h3 { "Further anomalies: " (count(found.len() as u64)) }
+        (one_by_one(page, found, "cycle-further"))
+    }
+}
+
+/// What was found of promises that were not asked about.
+pub(super) fn beyond(page: &Page<'_>) -> Markup {
+    let found = sentence::beyond(page.story.verdict);
+    html! {
+        @if !found.is_empty() {
+            section id="beyond" {
+                h2 { "Beyond what was asked" }
+                p class="dim" { "These break promises that were not asked about, and do not count for the verdict." }
+                (one_by_one(page, &found, "cycle-beyond"))
+            }
+        }
+    }
+}
+
+/// Anomalies to be unfolded, each with its proof; `id` is the beginning of what their drawings are called.
+fn one_by_one(page: &Page<'_>, found: &[Counterexample<'_>], id: &str) -> Markup {
     let told: Vec<Proof> =
         found.iter().take(FURTHER_MAX).map(|found| sentence::prove(page.story.history, found.anomaly)).collect();
     html! {
-        h3 { "Further anomalies: " (count(found.len() as u64)) }
         @for (place, proof) in told.iter().enumerate() {
             details {
                 summary { (words::capital(&proof.title)) ": " (words::cut(&proof.headline, 300)) }
                 (in_words(proof))
-                (cycle::drawing(page.story.history, found[place].anomaly, &format!("cycle-{place}")))
+                (cycle::drawing(page.story.history, found[place].anomaly, &format!("{id}-{place}")))
                 @if !proof.note.is_empty() { p class="dim" { (words::capital(&proof.note)) "." } }
             }
         }

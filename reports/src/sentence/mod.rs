@@ -1,8 +1,13 @@
 //! From data to prose: the verdict in one sentence, what it means for who uses the database, and each gap and witness
 //! in plain words. Says nothing that the verdict, the history or the facts do not say.
 
+mod circle;
+mod contradiction;
+mod dependency;
+mod derivation;
 mod fault;
 mod gap;
+mod operations;
 mod pattern;
 mod transactions;
 mod witness;
@@ -10,10 +15,12 @@ mod witness;
 use schism_checkers::{Outcome, Verdict, Witness};
 use schism_history::{OpIndex, RunFacts};
 
+pub use circle::circle;
 pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
-pub use transactions::{levels, name as transaction_name};
-pub use witness::{Counterexample, OPERATIONS_MAX, Proof, Told, counterexamples, decimals, prove};
+pub use operations::{OPERATIONS_MAX, Told, decimals};
+pub use transactions::{levels, name as transaction_name, step as cycle_step};
+pub use witness::{Counterexample, Proof, beyond, counterexamples, prove};
 
 use crate::Story;
 use crate::figures::{Figures, Window};

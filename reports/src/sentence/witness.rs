@@ -1,15 +1,14 @@
 //! A witness in words: who did what when, and why no order explains it.
 
 use schism_checkers::anomaly::{Because, Exclusion, Illegal, Path};
-use schism_checkers::{Anomaly, Verdict, Witness};
+use schism_checkers::{Anomaly, Finding, Verdict, Witness};
 use schism_history::{Call, F, History, Kind, OpIndex, Value};
 
+use super::operations::{OPERATIONS_MAX, Operations, Told};
 use super::{pattern, transactions};
 use crate::phrase;
 use crate::words::{self, count, letter, plural};
 
-/// Most operations that are told one by one.
-pub const OPERATIONS_MAX: usize = 60;
 /// Most orders that are told.
 const PATHS_MAX: usize = 4;
 /// Most reasons told of one order.
@@ -26,11 +25,19 @@ pub struct Counterexample<'a> {
 
 /// All anomalies of a verdict, the one with the fewest operations first; equals in the order of checker and finding.
 pub fn counterexamples(verdict: &Verdict) -> Vec<Counterexample<'_>> {
-    let mut all: Vec<Counterexample<'_>> = verdict
-        .checkers
-        .iter()
-        .flat_map(|(checker, finding)| finding.anomalies.iter().map(move |anomaly| Counterexample { checker, anomaly }))
-        .collect();
+    smallest_first(verdict, |finding| &finding.anomalies)
+}
+
+/// Broken promises that were not asked about, in the order of [`counterexamples`].
+pub fn beyond(verdict: &Verdict) -> Vec<Counterexample<'_>> {
+    smallest_first(verdict, |finding| &finding.beyond)
+}
+
+fn smallest_first(verdict: &Verdict, of: impl Fn(&Finding) -> &[Anomaly]) -> Vec<Counterexample<'_>> {
+    let mut all: Vec<Counterexample<'_>> = Vec::new();
+    for (checker, finding) in &verdict.checkers {
+        all.extend(of(finding).iter().map(|anomaly| Counterexample { checker, anomaly }));
+    }
     all.sort_by_key(|found| size(&found.anomaly.witness));
     all
 }
@@ -45,19 +52,6 @@ fn size(witness: &Witness) -> usize {
         Witness::NoCommitOrder { transactions, .. } => transactions.len(),
         _ => usize::MAX,
     }
-}
-
-/// An operation of a counterexample in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Its short name: `A`.
-    pub letter: String,
-    /// Index of its invocation.
-    pub invoke: OpIndex,
-    /// Who did what when.
-    pub sentence: String,
-    /// Whether this is the one that could not be placed.
-    pub blocked: bool,
 }
 
 /// A counterexample in words.
@@ -102,31 +96,25 @@ pub fn prove(history: &History, anomaly: &Anomaly) -> Proof {
         let reasons = vec![format!("The checker's own proof: {}", words::cut(&json, 2_000))];
         return Proof { headline: format!("a promise was broken: {title}"), title, reasons, ..Proof::default() };
     };
-    let calls: Vec<(usize, Call)> = operations
-        .iter()
-        .enumerate()
-        .filter_map(|(place, &invoke)| phrase::call_at(history, invoke).map(|call| (place, call)))
-        .collect();
-    let decimals = decimals(history, calls.iter().map(|(_, call)| call));
-    let told = calls.iter().take(OPERATIONS_MAX).map(|(place, call)| Told {
-        letter: letter(*place),
-        invoke: call.invoke,
-        sentence: phrase::sentence(history, call, decimals),
-        blocked: call.invoke == *blocked,
-    });
+    let listed = Operations::of(history, operations);
     let scope = anomaly.key.as_deref().map_or("this history", |_| "this key");
     Proof {
-        headline: headline(history, &calls, *blocked, initial, &key),
-        operations: told.collect(),
-        operations_count: operations.len(),
+        headline: headline(history, &listed.calls, *blocked, initial, &key),
+        operations: listed.told(letter, |invoke| invoke == *blocked, no_parts),
+        operations_count: listed.count,
         reasons: excluded(operations, exclusion.as_ref())
             .into_iter()
-            .chain(reasons(operations, paths, have_one_order(&calls)))
+            .chain(reasons(operations, paths, have_one_order(&listed.calls)))
             .collect(),
         note: note(*smallest, operations.len(), *operations_count, scope),
-        missing_count: operations.len() - calls.len(),
+        missing_count: listed.missing_count(),
         title,
     }
+}
+
+/// Operations that are no transactions have no micro-operations.
+fn no_parts(_: OpIndex) -> Vec<u32> {
+    Vec::new()
 }
 
 /// The few operations that exclude each other, where all of them are told.
@@ -140,29 +128,18 @@ fn excluded(operations: &[OpIndex], exclusion: Option<&Exclusion>) -> Option<Str
 
 /// Operations that have no order in which each process finds its own as it made them.
 fn without_process_order(history: &History, operations: &[OpIndex], title: String, key: &str, note: String) -> Proof {
-    let calls: Vec<(usize, Call)> = operations
-        .iter()
-        .enumerate()
-        .filter_map(|(place, &invoke)| phrase::call_at(history, invoke).map(|call| (place, call)))
-        .collect();
-    let decimals = decimals(history, calls.iter().map(|(_, call)| call));
-    let told = calls.iter().take(OPERATIONS_MAX).map(|(place, call)| Told {
-        letter: letter(*place),
-        invoke: call.invoke,
-        sentence: phrase::sentence(history, call, decimals),
-        blocked: false,
-    });
+    let listed = Operations::of(history, operations);
     let reason = "in every order that keeps what each process did as it did it, some answer is wrong; real time was \
                   not asked for";
     Proof {
         headline: format!(
             "the operations{key} have no order that explains what clients were told and keeps the order of each process"
         ),
-        operations: told.collect(),
-        operations_count: operations.len(),
+        operations: listed.told(letter, |_| false, no_parts),
+        operations_count: listed.count,
         reasons: vec![reason.to_owned()],
         note,
-        missing_count: operations.len() - calls.len(),
+        missing_count: listed.missing_count(),
         title,
     }
 }
@@ -175,14 +152,8 @@ fn disagreement(
     title: String,
     key: &str,
 ) -> Proof {
-    let calls: Vec<Call> = operations.iter().filter_map(|&invoke| phrase::call_at(history, invoke)).collect();
-    let decimals = decimals(history, calls.iter());
-    let told = calls.iter().enumerate().map(|(place, call)| Told {
-        letter: letter(place),
-        invoke: call.invoke,
-        sentence: phrase::sentence(history, call, decimals),
-        blocked: place == 1,
-    });
+    let listed = Operations::of(history, operations);
+    let odd_one = operations.get(1).copied();
     let held = answers.iter().take(OPERATIONS_MAX);
     let held: Vec<String> =
         held.map(|(node, answer)| format!("{} {}", words::name(node), words::cut(answer, 80))).collect();
@@ -194,11 +165,11 @@ fn disagreement(
     ];
     Proof {
         headline: format!("members of the cluster hold different things{key} for good, though each had caught up"),
-        operations: told.collect(),
-        operations_count: operations.len(),
+        operations: listed.told(letter, |invoke| Some(invoke) == odd_one, no_parts),
+        operations_count: listed.count,
         reasons,
         note: "an answer is [value, revision of its last change]".to_owned(),
-        missing_count: operations.len() - calls.len(),
+        missing_count: listed.missing_count(),
         title,
     }
 }
@@ -222,16 +193,6 @@ fn note(smallest: bool, kept: usize, of: u64, scope: &str) -> String {
             count(of)
         ),
     }
-}
-
-/// Decimals of seconds that tell the ends of these calls apart.
-pub fn decimals<'a>(history: &History, calls: impl Iterator<Item = &'a Call>) -> usize {
-    let moments: Vec<u64> = calls
-        .flat_map(|call| [Some(call.invoke), call.completion])
-        .flatten()
-        .map(|index| history.time_ns(index))
-        .collect();
-    words::moment_decimals(&moments)
 }
 
 /// The value that a call asked to leave behind.

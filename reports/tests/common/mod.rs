@@ -1,11 +1,26 @@
 //! Stories to tell: a realistic one, made by a small simulation, and edge cases. Shared by the tests and the example.
 #![allow(dead_code, reason = "each user of this module needs some of it")]
 
+pub mod transactions;
+
+use std::path::Path as FilePath;
+
 use schism_checkers::anomaly::{Because, Illegal, Path};
 use schism_checkers::{Anomaly, Finding, Gap, Placed, Verdict, Witness};
 use schism_history::{F, FaultWindow, History, Key, Kind, Node, Op, OpIndex, Process, RunFacts, Value};
 use schism_reports::{RunInfo, Story};
 use serde_json::json;
+
+/// Compares with a file; `SCHISM_BLESS=1` writes it.
+pub fn golden(name: &str, text: &str) {
+    let path = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("SCHISM_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{name} differs; if that is meant, run the test once with SCHISM_BLESS=1");
+}
 
 /// What a [`Story`] borrows.
 pub struct Told {
