@@ -129,7 +129,7 @@ fn larger_stores_of_known_level_are_judged_right() {
 #[test]
 fn contradictions_are_derived_again() {
     trace::take(true);
-    is_balanced(&known_verdicts(73, 500 * long_factor(), (14, 40)));
+    is_balanced(&known_verdicts(73, 2000 * long_factor(), (14, 40)));
     let done = trace::take(false);
     assert!(done.certified_count > 5000 && done.learned_count > 300 && done.refuted_count > 100, "{done:?}");
 }
@@ -164,6 +164,9 @@ fn noisy(random: &mut impl Rng, round: usize) -> Run {
         if let Some(&other) = writers.get(other) {
             run.made[id].reads[place].1 = other as u32;
         }
+    }
+    if round % 4 == 3 {
+        PLANTS[random.random_range(0..PLANTS.len())].plant(random, &mut run);
     }
     run
 }
