@@ -100,7 +100,8 @@ const ROWS: &[Row] = &[
     Row {
         history: r#"0:txn=[["append",1,1]]! 1:txn=[["append",1,2]] 2:txn=[["r",1,null]]>[["r",1,[1,2]]]"#,
         right: r#"{"type":"dirty-update","witness":{"witness":"micros","places":[
-            {"transaction":0,"micro":0,"role":"aborted-write"},{"transaction":2,"micro":0,"role":"over-write"}]}}"#,
+            {"transaction":0,"micro":0,"role":"aborted-write"},{"transaction":2,"micro":0,"role":"over-write"},
+            {"transaction":4,"micro":0,"role":"read"}]}}"#,
         wrong: &[(r#""transaction":0"#, r#""transaction":2"#), (r#""transaction":2"#, r#""transaction":4"#)],
     },
     Row {
@@ -134,8 +135,9 @@ const ROWS: &[Row] = &[
     Row {
         history: r#"0:txn=[["r",1,null],["w",1,2]]( 1:txn=[["r",1,null],["w",1,1]]( 0)[["r",1,1],["w",1,2]] 1)[["r",1,2],["w",1,1]] 2:txn=[["w",1,7]]"#,
         right: r#"{"type":"cyclic-versions","witness":{"witness":"micros","places":[
-            {"transaction":0,"micro":1,"role":"write"},{"transaction":1,"micro":1,"role":"write"}]}}"#,
-        wrong: &[(r#"1,"micro":1"#, r#"4,"micro":0"#)],
+            {"transaction":0,"micro":0,"role":"read"},{"transaction":0,"micro":1,"role":"write"},
+            {"transaction":1,"micro":0,"role":"read"},{"transaction":1,"micro":1,"role":"write"}]}}"#,
+        wrong: &[(r#"1,"micro":1"#, r#"4,"micro":0"#), (r#"0,"micro":0"#, r#"0,"micro":1"#)],
     },
     Row {
         history: r#"0:txn=[["r",1,null],["w",1,1]]( 1:txn=[["r",1,null],["w",1,2]]( 0) 1) 2:txn=[["r",1,null]]>[["r",1,2]]"#,
@@ -229,7 +231,12 @@ const ROWS: &[Row] = &[
         history: r#"0:txn=[["append",1,3]] 1:txn=[["append",1,2]]! 2:txn=[["append",1,1]] 3:txn=[["r",1,null]]>[["r",1,[1,2,3]]]"#,
         right: r#"{"type":"G0-realtime","witness":{"witness":"cycle","shortest":true,"steps":[
             {"transaction":4,"because":{"kind":"ww","key":"1"}},{"transaction":0,"because":{"kind":"realtime"}}]}}"#,
-        wrong: &[(r#""transaction":4"#, r#""transaction":2"#), ("-realtime", "-process"), ("G0", "G1c"), ("ww", "rw")],
+        wrong: &[
+            (r#""transaction":4"#, r#""transaction":2"#),
+            ("-realtime", "-process"),
+            ("G0-realtime", "G1c"),
+            ("ww", "rw"),
+        ],
     },
     Row {
         // Behind its own append a transaction read what others wrote without that.

@@ -30,7 +30,8 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
         }
     }
     let kinds: Vec<&str> = steps.iter().map(|step| step.because.kind.as_str()).collect();
-    of_class(kind, &kinds)?;
+    let is_one_key = steps.iter().all(|step| step.because.key.is_some() && step.because.key == steps[0].because.key);
+    of_class(kind, &kinds, is_one_key)?;
     super::unfolded::verify(kind, steps)?;
     match Guarantee::of(kind) {
         Some(guarantee) => {
@@ -65,7 +66,14 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, 
         for b in places(to, because.to_micro) {
             let key = from.micro(a)?.key;
             let named = because.key.as_ref().is_none_or(|name| *name == history.txn_keys()[key as usize].to_string());
-            if to.micro(b)?.key != key || !named {
+            let text = |txn: &Txn<'_>, place| txn.written(place).map(|(_, value)| history.value_of(value).to_string());
+            let is_told = |txn: &Txn<'_>, place: u32, named: Option<u32>, told: &Option<String>| {
+                let written = text(txn, place).filter(|_| named.is_some());
+                told.is_none() || written.is_none() || written == *told
+            };
+            let are_told = is_told(from, a, because.from_micro, &because.before)
+                && is_told(to, b, because.to_micro, &because.after);
+            if to.micro(b)?.key != key || !named || !are_told {
                 continue;
             }
             let later =
@@ -82,11 +90,12 @@ fn data_holds(history: &History, (from, a): (&Txn<'_>, u32), (to, b): (&Txn<'_>,
     let written = from.written(a);
     if because.kind == "wr" {
         // What was read may have been written over by the transaction itself.
-        let is_its = |key: u32, value: ValueId| from.place_of(key, value).is_some_and(|place| place <= a);
-        let seen = to.external(b);
-        return seen.is_some_and(|(key, newest)| {
-            written.is_some_and(|(other, _)| other == key) && newest.is_some_and(|value| is_its(key, value))
-        });
+        let Some((key, Some(newest))) = to.external(b) else { return false };
+        let Some((other, value)) = written else { return false };
+        // Of a register that was read while its transaction had not written over it yet, the last write is named.
+        let later = from.own(key, from.micros().len() as u32);
+        let is_for_a_while = !is_list(history, key) && later.last() == Some(&value) && later.contains(&newest);
+        return key == other && (newest == value || is_for_a_while);
     }
     let Some((key, after)) = to.written(b) else { return false };
     if is_list(history, key) {
@@ -160,7 +169,7 @@ fn is_older(history: &History, key: u32, before: Option<ValueId>, to: &Txn<'_>, 
 }
 
 /// The class by its definition: what is on the cycle, and the suffix of its name.
-fn of_class(kind: &str, kinds: &[&str]) -> Result<(), String> {
+fn of_class(kind: &str, kinds: &[&str], is_one_key: bool) -> Result<(), String> {
     let count = |wanted: &[&str]| kinds.iter().filter(|kind| wanted.contains(kind)).count();
     let (processes, realtimes) = (count(&["process"]), count(&["realtime"]));
     let (base, suffixed) = match (kind.strip_suffix("-process"), kind.strip_suffix("-realtime")) {
@@ -178,13 +187,14 @@ fn of_class(kind: &str, kinds: &[&str]) -> Result<(), String> {
     };
     let is_so = match plain {
         "G0" => rw == 0 && reads == 0,
+        // With the order of a process or of real time, one of writes alone is one too.
         "G1c" => rw == 0 && (reads > 0 || kind != "G1c"),
         "G-single" => rw == 1,
         "G-nonadjacent" => rw >= 2 && !adjacent,
         "G2" => rw >= 2,
         "write-skew" => rw == 2 && kinds.len() == 2,
         "long-fork" => rw == 2 && !adjacent && reads >= 2,
-        "lost-update" => rw == 1 || rw == 2,
+        "lost-update" => kinds.len() == 2 && is_one_key && rw > 0 && reads == 0,
         // Kinds of levels are no classes of cycles: any cycle of what they keep.
         _ if is_axiom(kind) => {
             let keeps = processes == 0 || kind.ends_with("-process") || Guarantee::of(kind).is_some();

@@ -29,7 +29,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex], lines: &[
     let visible = match kind.strip_suffix("-process").unwrap_or(kind) {
         "not-serializable" | "not-serializable-realtime" => Visible::Ordered,
         "non-monotonic-view" => Visible::Earlier,
-        "fractured-read" | "non-repeatable-read" => Visible::Step,
+        "fractured-read" => Visible::Step,
         "stale-causal-read" => Visible::Steps,
         _ if Guarantee::of(kind).is_some() => Visible::Session,
         _ => return super::orders::verify(history, kind, transactions),

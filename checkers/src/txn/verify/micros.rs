@@ -31,16 +31,18 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
                     .zip(write.0.written(write.1))
                     .is_some_and(|(read, write)| read.0 == write.0 && !read.1.contains(&write.1))
         }),
-        "dirty-update" => is_dirty_update(history, &micros),
+        "dirty-update" => is_dirty_update(&micros),
         "lost-update" => is_lost_update(&micros),
         "duplicate-elements" => read_of(&micros)
             .and_then(|(txn, place)| txn.read(place))
             .is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at]))),
         "incompatible-order" => {
-            any_two(&micros, |a, b| {
-                let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
-                key == other && !one.starts_with(&two) && !two.starts_with(&one)
-            }) || has_own_order_broken(&micros)
+            micros.iter().all(|(_, micro)| is_list_of(history, micro))
+                && any_two(&micros, |a, b| {
+                    let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
+                    key == other && !one.starts_with(&two) && !two.starts_with(&one)
+                })
+                || has_own_order_broken(&micros)
         }
         "garbage-read" => read_of(&micros).is_some_and(|read| is_garbage(history, &read)),
         "non-repeatable-read" => any_two(&micros, |a, b| {
@@ -132,8 +134,10 @@ fn contradicts_itself(history: &History, (txn, place): &Micro<'_>) -> bool {
                 _ => known = Some(vec![value]),
             }
         }
+        // Of registers, reads that differ are an anomaly of their own.
         if let Some((other, values)) = txn.read(earlier)
             && other == key
+            && lists
         {
             known = Some(values);
         }
@@ -144,23 +148,22 @@ fn contradicts_itself(history: &History, (txn, place): &Micro<'_>) -> bool {
     }
 }
 
-/// Whether a list has what an aborted transaction wrote, and after it what another wrote.
-fn is_dirty_update(history: &History, micros: &[(Role, Micro<'_>)]) -> bool {
-    let lists: Vec<(u32, Vec<ValueId>)> = all(history)
-        .flat_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.read(place)).collect::<Vec<_>>())
-        .collect();
-    any_two(micros, |a, b| {
-        [(a, b), (b, a)].into_iter().any(|(aborted, over)| {
-            let (Some((key, old)), Some((other, new))) = (aborted.0.written(aborted.1), over.0.written(over.1)) else {
+/// Whether a list that was read has what an aborted transaction wrote, and after it what another wrote.
+fn is_dirty_update(micros: &[(Role, Micro<'_>)]) -> bool {
+    let Some((key, list)) = read_of(micros).and_then(|(txn, place)| txn.read(place)) else { return false };
+    pairs(
+        micros,
+        |role| role == Role::AbortedWrite,
+        Role::OverWrite,
+        |aborted, over| {
+            let (Some((one, old)), Some((two, new))) = (aborted.0.written(aborted.1), over.0.written(over.1)) else {
                 return false;
             };
-            let lies = |(read, list): &(u32, Vec<ValueId>)| {
-                let at = |value| list.iter().position(|&item| item == value);
-                *read == key && at(old).zip(at(new)).is_some_and(|(old, new)| old < new)
-            };
-            aborted.0.failed && !over.0.failed && key == other && lists.iter().any(lies)
-        })
-    })
+            let at = |value| list.iter().position(|&item| item == value);
+            let is_over = at(old).zip(at(new)).is_some_and(|(old, new)| old < new);
+            aborted.0.failed && !over.0.failed && (one, two) == (key, key) && is_over
+        },
+    )
 }
 
 /// Whether two reads of two transactions saw the same version of a key and both transactions wrote the key; the writes that are
@@ -192,32 +195,23 @@ fn is_garbage(history: &History, (txn, place): &Micro<'_>) -> bool {
     values.iter().any(|&value| !all(history).any(|txn| txn.place_of(key, value).is_some()))
 }
 
-/// Whether those who read a version and then wrote one, go round.
+/// Whether versions go round: of each two places the first one's version comes before the second's, as nothing comes before
+/// the initial state, or by the order of the program, of a process or of real time; and the second's is that of the next first.
 fn has_cyclic_versions(micros: &[(Role, Micro<'_>)]) -> bool {
-    let mut next: Vec<(u32, Option<ValueId>, ValueId)> = Vec::new();
-    for (_, (txn, _)) in micros {
-        for write in 0..txn.micros().len() as u32 {
-            let Some((key, value)) = txn.written(write) else { continue };
-            let reads = (0..write).filter_map(|place| txn.external(place)).filter(|&(other, _)| other == key);
-            next.extend(reads.map(|(_, newest)| (key, newest, value)));
-        }
-    }
-    next.iter().any(|&(key, _, start)| {
-        let (mut reached, mut count) = (vec![start], 0);
-        while count < reached.len() {
-            let from = reached[count];
-            count += 1;
-            for &(other, before, after) in &next {
-                if other == key && before == Some(from) {
-                    if after == start {
-                        return true;
-                    }
-                    if !reached.contains(&after) {
-                        reached.push(after);
-                    }
-                }
-            }
-        }
-        false
-    })
+    let version = |(txn, place): &Micro<'_>| match txn.written(*place) {
+        Some((key, value)) => Some((key, Some(value))),
+        None => txn.external(*place),
+    };
+    let is_before = |a: &Micro<'_>, b: &Micro<'_>| {
+        let (Some(one), Some(two)) = (version(a), version(b)) else { return false };
+        let is_later = if a.0.invoked == b.0.invoked { a.1 < b.1 } else { a.0.is_before(&b.0) };
+        one.0 == two.0 && one.1 != two.1 && (one.1.is_none() || is_later)
+    };
+    let steps: Vec<&[(Role, Micro<'_>)]> = micros.chunks(2).collect();
+    steps.len() > 1
+        && steps.iter().enumerate().all(|(at, step)| {
+            let [(_, a), (_, b)] = step else { return false };
+            let next = &steps[(at + 1) % steps.len()][0].1;
+            is_before(a, b) && version(b) == version(next)
+        })
 }

@@ -73,7 +73,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         "not-parallel-snapshot-isolation" => Asks::Visible { conflicts: false, closed: true },
         "not-update-serializable" => Asks::Updates,
         "stale-causal-read" => Asks::Visible { conflicts: true, closed: true },
-        "fractured-read" | "non-repeatable-read" => Asks::Visible { conflicts: true, closed: false },
+        "fractured-read" => Asks::Visible { conflicts: true, closed: false },
         "non-monotonic-view" => Asks::Earlier,
         _ => return Err("no commit order defines it".to_owned()),
     };

@@ -187,7 +187,7 @@ const SHAPES: [Shape; 4] = [
     Shape { transactions: (3, 6), doubt_percent: 12, ..TAME },
     Shape { transactions: (4, 6), micros_max: 4, doubt_percent: 12, wild_percent: 20, writes_percent: 40, ..TAME },
     Shape { transactions: (5, 6), micros_max: 6, wild_percent: 80, writes_percent: 35, sessions: 4, ..TAME },
-    Shape { transactions: (6, 6), micros_max: 7, wild_percent: 90, writes_percent: 30, sessions: 2, keys: 3, ..TAME },
+    Shape { transactions: (5, 6), micros_max: 6, wild_percent: 70, writes_percent: 30, sessions: 2, keys: 3, ..TAME },
 ];
 
 fn histories(seed: u64, count: usize) -> Vec<(Lists, u32)> {
