@@ -101,7 +101,8 @@ impl Checker for TxnChecker {
             });
         }
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
-        let ww = inferred.ww_edges();
+        let is_small = inferred.accesses().len() <= UNASKED_TXNS_MAX;
+        let ww = if is_small || self.may_need_known_order() { inferred.ww_edges() } else { Vec::new() };
         evidence.take_cycles(&txns, &mut inferred, budget);
         let settled = settle::by_cycles(self.data, &txns, &inferred, &evidence);
         let mut line = boundary(evidence.kinds, settled);
@@ -175,10 +176,12 @@ impl TxnChecker {
     fn wants_unfolded(&self, line: &Boundary, inferred: &Inferred<'_>, evidence: &Evidence) -> bool {
         let is_sound = evidence.cycles_ended && !evidence.has_predicates && inferred.uncertain().is_empty();
         let is_open = |level: &Level| line.undecided.contains(*level);
+        let is_asked = settle::BY_UNFOLDED.contains(&self.level) && is_open(&self.level);
+        let is_to_be_told = !evidence.kinds.is_empty() && inferred.accesses().len() <= UNASKED_TXNS_MAX;
         is_sound
             && !line.ruled_out.contains(Level::ReadCommitted)
             && settle::BY_UNFOLDED.iter().any(is_open)
-            && (is_open(&self.level) || !evidence.kinds.is_empty() && inferred.accesses().len() <= UNASKED_TXNS_MAX)
+            && (is_asked || is_to_be_told)
     }
 
     fn told(&self, txns: &Txns<'_>, inferred: Option<&Inferred<'_>>, evidence: Evidence, line: &Boundary) -> Finding {
