@@ -2,12 +2,14 @@
 //! rules out is ruled out; and the kinds that an engine finds by themselves are told by their name.
 
 use rayon::prelude::*;
-use schism_checkers::txn::levels::{KindSet, Level, LevelSet, ruled_out_by};
-use schism_checkers::{AnomalyKind, Outcome};
+use schism_checkers::txn::checker::TxnChecker;
+use schism_checkers::txn::levels::{KindSet, Level, LevelSet, ruled_out_by, weakest};
+use schism_checkers::txn::rw_register::VersionSources;
+use schism_checkers::{AnomalyKind, Budget, Outcome};
 
 use crate::generate::planted::{GADGETS, Gadget};
 use crate::generate::{Data, Wanted, history};
-use crate::{Line, check, is_long, names, transactions};
+use crate::{Line, check_by, checked, is_long, names, transactions};
 
 /// Kinds that are looked for, and told by their own name or by one that means them too. Of the others, which say that an axiom or
 /// a model is broken, only what they rule out is asked for, as something else may have ruled it out before.
@@ -43,14 +45,18 @@ const NAMED: &[&str] = &[
 fn judge(gadget: &'static Gadget, data: Data) -> Option<String> {
     let kind = AnomalyKind::parse(gadget.kind).expect("a kind");
     let name = format!("{} in {data:?}", gadget.kind);
-    let history =
-        history(Wanted { transactions: transactions() / 4, planted: Some(gadget), data, ..Wanted::default() });
+    // The whole size has `planted`; here are as many kinds again.
+    let transactions = transactions() / 4;
+    let history = history(Wanted { transactions, planted: Some(gadget), data, ..Wanted::default() });
     // Registers are searched only for the model that is asked for: the weakest that the kind rules out.
     let level = match data {
         Data::Lists => Level::StrictSerializable,
-        Data::Registers => schism_checkers::txn::levels::weakest(ruled_out_by(kind)).first().copied()?,
+        Data::Registers => weakest(ruled_out_by(kind)).first().copied()?,
     };
-    let finding = check(&name, &history, data, level);
+    // That versions go round shows only where the order of versions is said to follow the reads.
+    let writes_follow_reads = data == Data::Registers && kind == AnomalyKind::CyclicVersions;
+    let sources = VersionSources { writes_follow_reads, ..VersionSources::default() };
+    let finding = check_by(&name, &history, &TxnChecker { data: checked(data), level, sources }, &Budget::default());
     let found: KindSet = finding.stats["anomalies_by_kind"]
         .as_object()
         .expect("counts")
@@ -68,6 +74,10 @@ fn judge(gadget: &'static Gadget, data: Data) -> Option<String> {
     } else if data == Data::Registers {
         // What the others need is not searched.
         missed = LevelSet::default();
+    }
+    if data == Data::Lists && kind == AnomalyKind::NotLinearizable {
+        // Single operations of lists are judged by the models of transactions alone.
+        missed = missed.iter().filter(|&level| level != Level::Linearizable).collect();
     }
     let is_told = found.with_what_it_implies().contains(kind) || !NAMED.contains(&gadget.kind);
     (!missed.is_empty() || !is_told).then(|| format!("{name}: told {told:?}, missed {:?}", names(missed)))

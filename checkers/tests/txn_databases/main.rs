@@ -24,6 +24,8 @@ use schism_history::{History, RunFacts};
 
 /// What a check of a million transactions may take beside the history.
 const BYTES_MAX: u64 = 6 << 30;
+/// A check that takes longer is told in any case.
+const SECONDS_TOLD: f64 = 3.0;
 
 /// Whether long tests are asked for.
 fn is_long() -> bool {
@@ -43,22 +45,19 @@ fn checked(data: Data) -> Checked {
 /// Checks, with nothing known of the order of versions; of each kind that is found one witness is verified again.
 fn check(name: &str, history: &History, data: Data, level: Level) -> Finding {
     let sources = VersionSources::default();
-    check_by(name, history, &TxnChecker { data: checked(data), level, sources })
+    check_by(name, history, &TxnChecker { data: checked(data), level, sources }, &Budget::default())
 }
 
-/// Checks with a checker.
+/// Checks with a checker and a budget.
 #[allow(clippy::print_stderr, reason = "long tests tell what they cost")]
-fn check_by(name: &str, history: &History, checker: &TxnChecker) -> Finding {
-    let work = || checker.check(history, &RunFacts::default(), &Budget::default());
-    let finding = if is_long() {
-        let (finding, seconds, bytes) = measure::measured(work);
+fn check_by(name: &str, history: &History, checker: &TxnChecker, budget: &Budget) -> Finding {
+    let work = || checker.check(history, &RunFacts::default(), budget);
+    let (finding, seconds, bytes) = measure::measured(work);
+    if is_long() || seconds > SECONDS_TOLD {
         let (level, mib) = (checker.level, bytes >> 20);
         eprintln!("{name}: {level} {:?}, {seconds:.2} s, {mib} MiB, {}", finding.outcome(), finding.stats["steps"]);
-        assert!(bytes < BYTES_MAX, "{name}: {mib} MiB");
-        finding
-    } else {
-        work()
-    };
+    }
+    assert!(bytes < BYTES_MAX, "{name}: {} MiB", bytes >> 20);
     let mut kinds: Vec<&str> = Vec::new();
     for anomaly in finding.anomalies.iter().chain(&finding.beyond) {
         if !kinds.contains(&anomaly.kind.as_str()) {

@@ -3,10 +3,10 @@
 //! that one of them misjudged or could not say.
 
 use rayon::prelude::*;
-use schism_checkers::Outcome;
 use schism_checkers::txn::checker::TxnChecker;
 use schism_checkers::txn::levels::Level;
 use schism_checkers::txn::rw_register::VersionSources;
+use schism_checkers::{Budget, Outcome};
 use schism_history::{F, History, Key, Kind, Mop, Op, Process, Value, notation};
 
 use crate::generate::planted::{Gadget, Shows};
@@ -71,7 +71,7 @@ fn sources_that_hold_make_nothing_invalid() {
     {
         let sources = VersionSources { writes_follow_reads, sequential_keys, linearizable_keys, explicit: None };
         let (data, level) = (checked(Data::Registers), Level::StrictSerializable);
-        let finding = check_by("sources", &history, &TxnChecker { data, level, sources: sources.clone() });
+        let finding = check_by("sources", &history, &TxnChecker { data, level, sources: sources.clone() }, &Budget::default());
         assert_eq!(finding.outcome(), Outcome::Valid, "{sources:?}: {:?} {:?}", finding.anomalies.first(), finding.gaps);
     }
 }

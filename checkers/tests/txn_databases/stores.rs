@@ -1,12 +1,14 @@
 //! Stores of a known level: what they keep is confirmed, what comes next is ruled out.
 
 use rayon::prelude::*;
-use schism_checkers::Outcome;
+use schism_checkers::txn::checker::TxnChecker;
 use schism_checkers::txn::levels::{Level, LevelSet};
+use schism_checkers::txn::rw_register::VersionSources;
+use schism_checkers::{Budget, Outcome};
 use schism_history::History;
 
 use crate::generate::{Data, Fresh, Store, Wanted, history};
-use crate::{Line, check, is_long, names, transactions};
+use crate::{Line, check, check_by, checked, is_long, names, transactions};
 
 /// A store, what it keeps, and what it soon breaks: with those that imply it.
 struct Row {
@@ -99,6 +101,22 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// Of lists these may be left open (but not be ruled out): reads behind own appends say nothing of others yet, and an order
+/// that a search finds need not be the known one of the versions.
+const LEFT_OPEN: &[Level] = &[
+    Level::AxiomaticReadCommitted,
+    Level::AxiomaticReadAtomic,
+    Level::AxiomaticCausal,
+    Level::AxiomaticPrefix,
+    Level::MonotonicWrites,
+    Level::WritesFollowReads,
+    Level::Pram,
+    Level::ParallelSnapshotIsolation,
+    Level::SnapshotIsolation,
+    Level::StrongSessionSnapshotIsolation,
+    Level::StrongSnapshotIsolation,
+];
+
 impl Row {
     fn name(&self, data: Data) -> String {
         format!("{:?} {:?} {data:?}", self.store, self.fresh)
@@ -125,12 +143,18 @@ impl Row {
         for &level in self.kept {
             let finding = check(&name, &history, data, level);
             let line = Line::of(&finding);
-            if finding.outcome() != Outcome::Valid || !line.possible.contains(level) {
+            let is_open = finding.outcome() == Outcome::Unknown && data == Data::Lists && LEFT_OPEN.contains(&level);
+            if !is_open && (finding.outcome() != Outcome::Valid || !line.possible.contains(level)) {
                 let told: Vec<_> = finding.anomalies.iter().map(|anomaly| &anomaly.kind).collect();
                 wrong.push(format!("{name}: {level} is kept, but {:?}: {told:?} {:?}", finding.outcome(), finding.gaps));
             }
             ruled_out = ruled_out.union(line.ruled_out);
         }
+        // Registers show the order of versions only from where there was nothing: keys that are written a few times.
+        let history = match data {
+            Data::Lists => history,
+            Data::Registers => self.history(data, Wanted { writes_per_key: 3, keys_alive: 16, ..wanted }),
+        };
         for &level in self.broken {
             if !ruled_out.contains(level) {
                 let finding = check(&name, &history, data, level);
@@ -176,17 +200,25 @@ fn registers_confirm_the_level_and_rule_out_the_next() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The outcome within a budget that is not large: orders of single operations are searched for long.
+fn outcome(name: &str, history: &History, data: Data, level: Level) -> Outcome {
+    let checker = TxnChecker { data: checked(data), level, sources: VersionSources::default() };
+    check_by(name, history, &checker, &Budget { steps_max: 200_000, ..Budget::default() }).outcome()
+}
+
 /// Every model of the lattice, on every store: none that is kept is ruled out, none that is broken on this very history is
 /// called valid, and a model is never valid where a weaker one is not.
 #[test]
 fn no_model_is_ruled_out_falsely() {
-    let count = if is_long() { 5_000 } else { 300 };
+    let count = if is_long() { 5_000 } else { 120 };
     for data in [Data::Lists, Data::Registers] {
         let wrong = wrongs(ROWS, |row| {
             let name = row.name(data);
             let history = row.history(data, Wanted { transactions: count, seed: 5, ..Wanted::default() });
+            // What one order of all single operations decides takes its time, and has tests of its own.
+            let asked = Level::ALL.iter().filter(|level| **level != Level::Sequential);
             let outcomes: Vec<(Level, Outcome)> =
-                Level::ALL.iter().map(|&level| (level, check(&name, &history, data, level).outcome())).collect();
+                asked.map(|&level| (level, outcome(&name, &history, data, level))).collect();
             let mut wrong = Vec::new();
             for &(level, outcome) in &outcomes {
                 if outcome == Outcome::Invalid && row.kept().contains(level) {

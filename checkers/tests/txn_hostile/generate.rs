@@ -73,7 +73,7 @@ impl Shape {
             micros_max: pick(random, &[1, 2, 3, 3, 6, 12]),
             appends_percent: pick(random, &[0, 0, 100, 100, 100, 50, 95]),
             again_percent: pick(random, &[0, 0, 0, 10, 60]),
-            odd_percent: pick(random, &[0, 0, 0, 2, 10, 40]),
+            odd_percent: pick(random, &[0, 0, 0, 0, 0, 2, 10, 40]),
             predicates_percent: pick(random, &[0, 0, 0, 0, 10, 50]),
             fail_percent: pick(random, &[0, 5, 30]),
             info_percent: pick(random, &[0, 5, 40]),

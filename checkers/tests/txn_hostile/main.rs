@@ -10,6 +10,7 @@ mod generate;
 mod measure;
 mod memory;
 mod readers;
+mod regressions;
 #[path = "../txn_databases/verified.rs"]
 mod verified;
 
@@ -27,12 +28,13 @@ fn cases(seeds: std::ops::Range<u64>, size: Size) -> Tally {
     for seed in seeds {
         case(seed, size, &mut tally).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
+    assert!(tally.doubted.is_empty(), "witnesses that are none: {:#?}", tally.doubted);
     tally
 }
 
 #[test]
 fn small_histories() {
-    let tally = cases(0..600 * factor(), Size::Small);
+    let tally = cases(0..1_000 * factor(), Size::Small);
     let all = tally.valid + tally.invalid + tally.unknown;
     // Each verdict, each model, most kinds.
     let enough = [tally.valid, tally.invalid, tally.unknown].iter().all(|&count| count * 20 > all);
