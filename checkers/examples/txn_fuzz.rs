@@ -19,9 +19,8 @@ const WRONG_MAX: u32 = 10;
 
 #[allow(clippy::print_stdout, reason = "its figures are its output")]
 fn main() -> ExitCode {
-    let number = |place: usize, default: u64| {
-        std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
+    let number =
+        |place: usize, default: u64| std::env::args().nth(place).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seed, count) = (number(1, 1), number(2, 10_000));
     let size = match std::env::args().nth(3).as_deref() {
         Some("middle") => Size::Middle,

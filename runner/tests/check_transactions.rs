@@ -243,7 +243,9 @@ fn without_a_level_it_is_strict_serializability() {
     // Stale, but one after the other in another order.
     let stale = json(Serial, false);
     let text = String::from_utf8(stale).expect("text");
-    let read_only = text.replace("[\"r\",1,1],[\"w\",1,2]", "[\"r\",1,null]").replace("[\"r\",1,null],[\"w\",1,2]", "[\"r\",1,null]");
+    let read_only = text
+        .replace("[\"r\",1,1],[\"w\",1,2]", "[\"r\",1,null]")
+        .replace("[\"r\",1,null],[\"w\",1,2]", "[\"r\",1,null]");
     let lines: Vec<&str> = read_only.lines().collect();
     std::fs::write(path, [lines[0], lines[2], lines[1], lines[3], ""].join("\n")).expect("a file");
     let arguments = ["check", "h.jsonl", "--checker", "rw-register"];
@@ -294,7 +296,10 @@ fn an_order_of_versions_is_used_where_it_is_told() {
     check("h.jsonl", &["--version-order", "writes-follow-reads,sequential-keys"], 0);
     let (kinds, words) = check("h.jsonl", &["--version-order", "explicit:revision"], 1);
     assert_eq!(kinds, ["G0-realtime"]);
-    assert!(words.contains("the versions that the client reported"), "{words}");
+    assert!(words.contains("over 2, which"), "{words}");
+    let arguments = ["check", "h.jsonl", "--checker", "rw-register", "--version-order", "explicit:revision", "--json"];
+    let json = said(&schism(folder.path(), &arguments));
+    assert!(json.contains("the versions that the client reported"), "{json}");
     // A name that is not there, and versions that make no sense, are no proof of anything.
     let (_, words) = check("h.jsonl", &["--version-order", "explicit:revison"], 2);
     assert!(words.contains("the field revison") && words.contains("there is revision"), "{words}");
@@ -316,7 +321,13 @@ fn what_cannot_be_said_is_told_with_its_reason() {
     let failed = String::from_utf8(json(Serial, false)).expect("text").replace("\"ok\"", "\"fail\"");
     write("failed.jsonl", failed.as_bytes());
     for (file, checker, options, exit, parts) in [
-        ("lists.jsonl", "rw-register", &[][..], 2, &["append to key 1", "registers are read (`r`) and written (`w`)"][..]),
+        (
+            "lists.jsonl",
+            "rw-register",
+            &[][..],
+            2,
+            &["append to key 1", "registers are read (`r`) and written (`w`)"][..],
+        ),
         ("registers.jsonl", "list-append", &[], 2, &["key 1 is written by w, as a register is", "a list is needed"]),
         ("mixed.jsonl", "rw-register", &[], 2, &["append to key 1"]),
         ("mixed.jsonl", "list-append", &[], 2, &["key 1 is written by w"]),
@@ -333,7 +344,7 @@ fn what_cannot_be_said_is_told_with_its_reason() {
             "rw-register",
             &["--consistency", "serializable", "--max-steps", "0"],
             2,
-            &["went past its budget (0 steps)", "--max-steps"],
+            &["went past its budget", "--max-steps"],
         ),
         ("failed.jsonl", "rw-register", &[], 4, &["operation succeeded"]),
     ] {
@@ -376,7 +387,11 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         (&["cut.bincode"], 65, &["cut.bincode: byte 100 of the file: the file ends where"]),
         (&["cut.hist"], 65, &["cut.hist: line 1", "the file ends where"]),
         (&["cut-veristrong.txt"], 65, &["2 more of the operations that the first line counts"]),
-        (&["zero.txt"], 65, &["zero.txt: line 1 (byte 4 of the file)", "a value that is not 0", "number the values from 1"]),
+        (
+            &["zero.txt"],
+            65,
+            &["zero.txt: line 1 (byte 4 of the file)", "a value that is not 0", "number the values from 1"],
+        ),
         (&["h.jsonl", "--format", "json"], 64, &["invalid value 'json'", "jsonl"]),
         (
             &["h.jsonl", "--consistency", "serialisable"],

@@ -78,7 +78,8 @@ impl Line {
     fn of(finding: &Finding) -> Line {
         let named = |stat: &str, field: Option<&str>| -> Vec<Level> {
             let all = finding.stats[stat].as_array().expect("a list");
-            let name = |value: &serde_json::Value| field.map_or(value, |field| &value[field]).as_str().map(str::to_owned);
+            let name =
+                |value: &serde_json::Value| field.map_or(value, |field| &value[field]).as_str().map(str::to_owned);
             all.iter().map(|value| name(value).and_then(|name| Level::parse(&name)).expect("a model")).collect()
         };
         let weakest = named("weakest_ruled_out", Some("consistency"));

@@ -55,7 +55,8 @@ fn planted_anomalies_break_their_levels_and_no_others() {
             let expected = if holds { Outcome::Valid } else { Outcome::Invalid };
             let kinds: Vec<&String> = finding.anomalies.iter().map(|anomaly| &anomaly.kind).collect();
             let right = finding.outcome() == expected;
-            (!right).then(|| format!("{}: {level} is {:?} {kinds:?} {:?}", gadget.kind, finding.outcome(), finding.gaps))
+            (!right)
+                .then(|| format!("{}: {level} is {:?} {kinds:?} {:?}", gadget.kind, finding.outcome(), finding.gaps))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -71,8 +72,15 @@ fn sources_that_hold_make_nothing_invalid() {
     {
         let sources = VersionSources { writes_follow_reads, sequential_keys, linearizable_keys, explicit: None };
         let (data, level) = (checked(Data::Registers), Level::StrictSerializable);
-        let finding = check_by("sources", &history, &TxnChecker { data, level, sources: sources.clone() }, &Budget::default());
-        assert_eq!(finding.outcome(), Outcome::Valid, "{sources:?}: {:?} {:?}", finding.anomalies.first(), finding.gaps);
+        let finding =
+            check_by("sources", &history, &TxnChecker { data, level, sources: sources.clone() }, &Budget::default());
+        assert_eq!(
+            finding.outcome(),
+            Outcome::Valid,
+            "{sources:?}: {:?} {:?}",
+            finding.anomalies.first(),
+            finding.gaps
+        );
     }
 }
 
@@ -124,12 +132,7 @@ const EDGES: &[(Data, &str, Level, Outcome)] = &[
     (Data::Lists, r#"2:[["append",1,1]] 3:[["r",1,[]]]"#, Level::StrictSerializable, Outcome::Invalid),
     (Data::Lists, r#"2:[["append",1,1]] 3:[["r",1,null]]"#, Level::StrictSerializable, Outcome::Invalid),
     // Keywords, texts and numbers are different keys.
-    (
-        Data::Registers,
-        r#"0:[["w","1",1]] 1:[["r",1,null]] 2:[["r","1",1]]"#,
-        Level::StrictSerializable,
-        Outcome::Valid,
-    ),
+    (Data::Registers, r#"0:[["w","1",1]] 1:[["r",1,null]] 2:[["r","1",1]]"#, Level::StrictSerializable, Outcome::Valid),
     // A transaction of nothing.
     (Data::Lists, r#"0:[] 1:[["append",1,1]] 0:[["r",1,[1]]]"#, Level::StrictSerializable, Outcome::Valid),
     // Values need not be numbers.

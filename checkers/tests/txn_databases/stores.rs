@@ -146,7 +146,11 @@ impl Row {
             let is_open = finding.outcome() == Outcome::Unknown && data == Data::Lists && LEFT_OPEN.contains(&level);
             if !is_open && (finding.outcome() != Outcome::Valid || !line.possible.contains(level)) {
                 let told: Vec<_> = finding.anomalies.iter().map(|anomaly| &anomaly.kind).collect();
-                wrong.push(format!("{name}: {level} is kept, but {:?}: {told:?} {:?}", finding.outcome(), finding.gaps));
+                wrong.push(format!(
+                    "{name}: {level} is kept, but {:?}: {told:?} {:?}",
+                    finding.outcome(),
+                    finding.gaps
+                ));
             }
             ruled_out = ruled_out.union(line.ruled_out);
         }

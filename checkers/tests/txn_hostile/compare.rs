@@ -152,8 +152,10 @@ pub fn judged(random: &mut ChaCha8Rng, history: &History, tally: &mut Tally) -> 
 
 /// A model of which one says that it is possible, and the other that it is ruled out.
 fn contradiction(a: &Line, b: &Line) -> Option<Level> {
-    let is_both =
-        |level: &&Level| a.possible.contains(**level) && b.ruled_out.contains(**level) || b.possible.contains(**level) && a.ruled_out.contains(**level);
+    let is_both = |level: &&Level| {
+        a.possible.contains(**level) && b.ruled_out.contains(**level)
+            || b.possible.contains(**level) && a.ruled_out.contains(**level)
+    };
     Level::ALL.iter().find(is_both).copied()
 }
 
@@ -204,8 +206,8 @@ fn witnesses(history: &History, asked: &Asked, finding: &Finding, tally: &mut Ta
     let forbidden = asked.level.forbids();
     // Where lists are not what anybody would read, the code that verifies takes less of their order for certain than is.
     let odd = ["incompatible-order", "duplicate-elements", "garbage-read", "internal", "future-read", "G1a", "G1b"];
-    let is_torn = asked.data == Data::ListAppend
-        && odd.iter().any(|kind| finding.stats["anomalies_by_kind"].get(kind).is_some());
+    let is_torn =
+        asked.data == Data::ListAppend && odd.iter().any(|kind| finding.stats["anomalies_by_kind"].get(kind).is_some());
     let all = finding.anomalies.iter().map(|one| (one, true)).chain(finding.beyond.iter().map(|one| (one, false)));
     for (anomaly, is_asked) in all {
         let kind = AnomalyKind::parse(&anomaly.kind).ok_or_else(|| format!("no kind {}", anomaly.kind))?;

@@ -149,10 +149,7 @@ fn odd(random: &mut ChaCha8Rng, depth: u32) -> Value {
         9 => Value::Keyword("x".into()),
         10 => Value::Set(Box::new(inner(random))),
         11 => Value::Map(Box::new(inner(random).into_iter().map(|value| (Value::str("k"), value)).collect())),
-        12 => {
-            let deep = (0..60).fold(Value::Int(1), |value, _| Value::List(Box::new(vec![value])));
-            deep
-        }
+        12 => (0..60).fold(Value::Int(1), |value, _| Value::List(Box::new(vec![value]))),
         _ => Value::list(inner(random)),
     }
 }
@@ -355,7 +352,8 @@ impl World {
             percent => percent > 50,
         };
         mop.value = match (is_list, list.is_empty()) {
-            (true, true) => pick(random, &[0, 1]).eq(&0).then(|| Value::list(Vec::new())).unwrap_or_default(),
+            (true, true) if random.random() => Value::list(Vec::new()),
+            (true, true) => Value::Nil,
             (true, false) => Value::list(list),
             (false, _) => list.pop().unwrap_or_default(),
         };

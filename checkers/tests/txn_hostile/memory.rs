@@ -46,7 +46,12 @@ fn checks_keep_to_their_budget() {
                 let (finding, _, bytes) = measure::measured(|| judge(&history, *data, level));
                 if bytes > most {
                     let mib = [bytes, most].map(|bytes| bytes >> 20);
-                    wrong.push(format!("{name}: {level} {:?} took {} MiB, and not {}", finding.outcome(), mib[0], mib[1]));
+                    wrong.push(format!(
+                        "{name}: {level} {:?} took {} MiB, and not {}",
+                        finding.outcome(),
+                        mib[0],
+                        mib[1]
+                    ));
                 }
             }
             assert!(*data == Data::ListAppend || items == 0 || micros > 0, "{name} says nothing");

@@ -21,21 +21,27 @@ pub struct Text {
 
 /// All formats of transactions.
 pub const FORMATS: &[Text] = &[
-    Text { name: "jsonl", good: |random| written(random, true), read: |text| {
-        jsonl::read(text).map(|read| read.0).map_err(|error| error.to_string())
-    } },
-    Text { name: "edn", good: |random| written(random, false), read: |text| {
-        edn::read(text, Keyed::Auto).map(|read| read.0).map_err(|error| error.to_string())
-    } },
+    Text {
+        name: "jsonl",
+        good: |random| written(random, true),
+        read: |text| jsonl::read(text).map(|read| read.0).map_err(|error| error.to_string()),
+    },
+    Text {
+        name: "edn",
+        good: |random| written(random, false),
+        read: |text| edn::read(text, Keyed::Auto).map(|read| read.0).map_err(|error| error.to_string()),
+    },
     Text { name: "plume", good: plume, read: |text| sessions_of(Format::Plume, text) },
     Text { name: "awdit", good: awdit, read: |text| sessions_of(Format::Awdit, text) },
     Text { name: "dbcop", good: dbcop, read: |text| sessions_of(Format::Dbcop, text) },
     Text { name: "bincode", good: bincode, read: |text| sessions_of(Format::Dbcop, text) },
     Text { name: "hist", good: hist, read: |text| sessions_of(Format::Hist, text) },
     Text { name: "veristrong", good: veristrong, read: |text| sessions_of(Format::VeriStrong, text) },
-    Text { name: "cobra", good: cobra, read: |text| {
-        sessions::read_cobra([("T1.log".to_owned(), text)]).map_err(|error| error.to_string())
-    } },
+    Text {
+        name: "cobra",
+        good: cobra,
+        read: |text| sessions::read_cobra([("T1.log".to_owned(), text)]).map_err(|error| error.to_string()),
+    },
 ];
 
 fn sessions_of(format: Format, text: &[u8]) -> Result<History, String> {
@@ -143,7 +149,11 @@ fn cobra(random: &mut ChaCha8Rng) -> Vec<u8> {
     };
     for (_, txn, writes, key, value) in calls(random) {
         record(b'S', &[txn]);
-        if writes { record(b'W', &[value, key, 0]) } else { record(b'R', &[0, value, key, 0]) }
+        if writes {
+            record(b'W', &[value, key, 0])
+        } else {
+            record(b'R', &[0, value, key, 0])
+        }
         record(if txn % 7 == 3 { b'A' } else { b'C' }, &[txn]);
     }
     out
