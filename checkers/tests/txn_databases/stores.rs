@@ -154,10 +154,11 @@ impl Row {
             }
             ruled_out = ruled_out.union(line.ruled_out);
         }
-        // Registers show the order of versions only from where there was nothing: keys that are written a few times.
+        // Registers show the order of versions only from where there was nothing: few keys that are written twice.
+        let soon = Wanted { writes_per_key: 2, keys_alive: 4, micros: (2, 4), reads_percent: 65, ..wanted };
         let history = match data {
             Data::Lists => history,
-            Data::Registers => self.history(data, Wanted { writes_per_key: 3, keys_alive: 16, ..wanted }),
+            Data::Registers => self.history(data, Wanted { transactions: soon.transactions / 2, ..soon }),
         };
         for &level in self.broken {
             if !ruled_out.contains(level) {
