@@ -110,14 +110,16 @@ fn of_one_key<'r>(reports: &'r [Report], steps: &mut Vec<Step>) -> Result<(), (&
             _ => order.push(report),
         }
     }
-    steps.extend(order.windows(2).map(|pair| Step {
+    let all = order.windows(2).map(|pair| Step {
         key: pair[0].key,
         source: Source::Explicit,
         from: pair[0].version,
         to: pair[1].version,
         from_by: pair[0].by,
         to_by: pair[1].by,
-    }));
+    });
+    // Clients report a version of nothing too (etcd's revision 0).
+    steps.extend(all.filter(Step::is_news));
     Ok(())
 }
 

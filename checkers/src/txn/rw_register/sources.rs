@@ -56,7 +56,7 @@ pub(super) struct Step {
 
 impl Step {
     /// Whether it says something: that the initial state comes first is known.
-    fn is_news(&self) -> bool {
+    pub fn is_news(&self) -> bool {
         self.from != self.to && self.from != INITIAL
     }
 }
