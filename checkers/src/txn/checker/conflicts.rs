@@ -44,7 +44,15 @@ pub(super) fn decide(
         evidence.stopped(&meter);
         return LevelSet::default();
     };
-    match solver::decide(txns, &asked, &[], Property::Serializable, Keeps::Nothing, &mut meter) {
+    let question = solver::Question {
+        txns,
+        accesses: &asked,
+        uncertain: &[],
+        known: &[],
+        property: Property::Serializable,
+        keeps: Keeps::Nothing,
+    };
+    match solver::decide(&question, &mut meter) {
         Decision::Holds(_) => {
             evidence.ran(name, &meter);
             return LevelSet::of(&[level]);

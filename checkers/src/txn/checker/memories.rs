@@ -45,7 +45,15 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     }
     for session in (0..txns.sessions_count()).filter(|&session| readers[session as usize]) {
         let asked = question(&txns, &registers.accesses, session, causal);
-        match solver::decide(&txns, &asked, &[], Property::Serializable, Keeps::Process, &mut meter) {
+        let question = solver::Question {
+            txns: &txns,
+            accesses: &asked,
+            uncertain: &[],
+            known: &[],
+            property: Property::Serializable,
+            keeps: Keeps::Process,
+        };
+        match solver::decide(&question, &mut meter) {
             Decision::Holds(_) => {}
             Decision::Broken(anomaly) => {
                 evidence.ran(name, &meter);

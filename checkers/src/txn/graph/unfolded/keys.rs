@@ -101,7 +101,9 @@ impl<'a> Ground<'a> {
 
     /// A transaction missed a version of somebody who was visible to it, by reading or by writing over: the shortest cycle.
     pub fn update(&self, meter: &mut Meter) -> Result<Option<Told>, Spent> {
-        let mut best: Option<(u32, TxnId, Read, u32, (TxnId, u32), By)> = None;
+        /// What was read, where the versions after it begin, who was missed, and how that one was visible.
+        type Missed = (Read, u32, TxnId, By);
+        let mut best: Option<(u32, TxnId, Missed)> = None;
         for id in 0..self.count() as TxnId {
             for &read in self.reads(id) {
                 let Some(after) = self.after(read.writer, read.key) else { continue };
@@ -117,12 +119,12 @@ impl<'a> Ground<'a> {
                     let Some((by, steps)) = self.visible(other, id) else { continue };
                     let length = 1 + self.steps_between(read.key, after, place) + steps;
                     if best.is_none_or(|(least, ..)| length < least) {
-                        best = Some((length, id, read, after, (other, place), by));
+                        best = Some((length, id, (read, after, other, by)));
                     }
                 }
             }
         }
-        Ok(best.map(|(_, id, read, after, (other, _), by)| {
+        Ok(best.map(|(_, id, (read, after, other, by))| {
             let mut links = Vec::new();
             let next = self.over(id, read, after, &mut links);
             // Of those behind all others the order is not known: any of them comes after what was read.
