@@ -140,7 +140,7 @@ pub const SHAPES: &[Shape] = &[
     }),
     ("one transaction of everything", Data::RwRegister, || {
         let mut tape = Tape::new(false);
-        let one = |at: usize| mop(if at % 2 == 0 { "w" } else { "r" }, int(at / 2));
+        let one = |at: usize| mop(if at.is_multiple_of(2) { "w" } else { "r" }, int(at / 2));
         tape.txn(0, Kind::Ok, (0..20_000).map(one).collect());
         tape.finish()
     }),
