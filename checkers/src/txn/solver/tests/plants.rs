@@ -190,9 +190,9 @@ impl Add<'_> {
 
     fn hidden(&mut self, ids: &[usize]) {
         // Writers of key 0: ids 0 and 1; of key 1: ids 2 and 3. Each writes a key of its own, 2 + its place.
-        for place in 0..4 {
-            self.write(ids[place], place as u32 / 2);
-            self.write(ids[place], 2 + place as u32);
+        for (place, &id) in ids[..4].iter().enumerate() {
+            self.write(id, place as u32 / 2);
+            self.write(id, 2 + place as u32);
         }
         for way in 0..4 {
             let (x, y) = (way / 2, way % 2);

@@ -178,8 +178,7 @@ impl World {
                 // Some of the updates, each with all that must be before it.
                 let forgets = random.random_range(0..4);
                 let mut is_known: Vec<bool> = Vec::new();
-                for other in 0..id as usize {
-                    let needs = &self.knew[other];
+                for (other, needs) in self.knew.iter().enumerate() {
                     let is_whole = (0..other).all(|before| !needs[before] || is_known[before]);
                     is_known.push(is_whole && random.random_range(0..20) >= forgets);
                 }
