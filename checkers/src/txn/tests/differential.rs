@@ -161,12 +161,12 @@ fn agrees(data: Data, (seed, rounds): (u64, usize), open_percent: usize, least_p
 
 #[test]
 fn lists_are_judged_as_by_brute_force() {
-    agrees(Data::Lists, (61, 10_000), 20, 30);
+    agrees(Data::Lists, (61, 5_000), 20, 30);
 }
 
 #[test]
 fn registers_are_judged_as_by_brute_force() {
-    agrees(Data::Registers, (62, 10_000), 20, 30);
+    agrees(Data::Registers, (62, 8_000), 20, 30);
 }
 
 #[test]

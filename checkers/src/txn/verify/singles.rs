@@ -29,8 +29,9 @@ pub fn verify(history: &History, transactions: &[OpIndex], realtime: bool) -> Re
     let txns = invoked.iter().map(|&invoked| txn(history, invoked)).collect::<Result<Vec<_>, _>>()?;
     let mut lines: Vec<Line<'_>> = Vec::new();
     for txn in txns.iter().filter(|txn| !txn.failed) {
-        let asks =
-            (0..txn.micros().len() as u32).map(|place| asks(history, &txns, txn, place)).collect::<Result<_, _>>()?;
+        let asks = (0..txn.micros().len() as u32)
+            .map(|place| asks(history, &txns, txn, place, realtime))
+            .collect::<Result<_, _>>()?;
         match lines.iter_mut().find(|line| line[0].0.is_of_process(txn)) {
             Some(line) => line.push((*txn, asks)),
             None => lines.push(vec![(*txn, asks)]),
@@ -61,7 +62,7 @@ pub fn verify(history: &History, transactions: &[OpIndex], realtime: bool) -> Re
 /// What a process did: its transactions, each with what its operations ask for.
 type Line<'h> = Vec<(Txn<'h>, Vec<Asks>)>;
 
-fn asks(history: &History, txns: &[Txn<'_>], txn: &Txn<'_>, place: u32) -> Result<Asks, String> {
+fn asks(history: &History, txns: &[Txn<'_>], txn: &Txn<'_>, place: u32, realtime: bool) -> Result<Asks, String> {
     let key = txn.micro(place)?.key;
     if is_list(history, key) {
         return Err("orders of single operations of lists are not verified".to_owned());
@@ -71,9 +72,11 @@ fn asks(history: &History, txns: &[Txn<'_>], txn: &Txn<'_>, place: u32) -> Resul
     }
     let Some((key, values)) = txn.read(place) else { return Ok(Asks::Nothing) };
     let Some(&value) = values.last() else { return Ok(Asks::Find(key, None)) };
-    let others = all(history).filter(|other| !other.failed && other.place_of(key, value).is_some());
-    let writers: Vec<OpIndex> = others.map(|other| other.invoked).collect();
-    let named = writers.iter().all(|writer| txns.iter().any(|txn| txn.invoked == *writer));
+    let writers: Vec<Txn<'_>> =
+        all(history).filter(|other| !other.failed && other.place_of(key, value).is_some()).collect();
+    let named = writers.iter().all(|writer| txns.iter().any(|txn| txn.invoked == writer.invoked));
+    // Nor can it have been read from whoever began only afterwards.
+    let named = named || realtime && writers.iter().all(|writer| txn.is_before(writer));
     Ok(if named { Asks::Find(key, Some(value)) } else { Asks::Nothing })
 }
 
