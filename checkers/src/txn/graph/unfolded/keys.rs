@@ -17,6 +17,17 @@ enum By {
     Over(u32, u32),
 }
 
+/// A version that a reader missed although its writer was visible.
+struct Missed {
+    length: u32,
+    reader: TxnId,
+    read: Read,
+    /// Where the versions after the one that was read begin.
+    after: u32,
+    writer: TxnId,
+    by: By,
+}
+
 impl<'a> Ground<'a> {
     /// Reads of a key that their transaction wrote, of transactions that take part.
     fn reads(&self, id: TxnId) -> &'a [Read] {
@@ -101,9 +112,7 @@ impl<'a> Ground<'a> {
 
     /// A transaction missed a version of somebody who was visible to it, by reading or by writing over: the shortest cycle.
     pub fn update(&self, meter: &mut Meter) -> Result<Option<Told>, Spent> {
-        /// What was read, where the versions after it begin, who was missed, and how that one was visible.
-        type Missed = (Read, u32, TxnId, By);
-        let mut best: Option<(u32, TxnId, Missed)> = None;
+        let mut best: Option<Missed> = None;
         for id in 0..self.count() as TxnId {
             for &read in self.reads(id) {
                 let Some(after) = self.after(read.writer, read.key) else { continue };
@@ -118,36 +127,33 @@ impl<'a> Ground<'a> {
                     }
                     let Some((by, steps)) = self.visible(other, id) else { continue };
                     let length = 1 + self.steps_between(read.key, after, place) + steps;
-                    if best.is_none_or(|(least, ..)| length < least) {
-                        best = Some((length, id, (read, after, other, by)));
+                    if best.as_ref().is_none_or(|best| length < best.length) {
+                        best = Some(Missed { length, reader: id, read, after, writer: other, by });
                     }
                 }
             }
         }
-        Ok(best.map(|(_, id, (read, after, other, by))| {
-            let mut links = Vec::new();
-            let next = self.over(id, read, after, &mut links);
+        Ok(best.map(|missed| self.update_of(&missed)))
+    }
+
+    fn update_of(&self, missed: &Missed) -> Told {
+        let &Missed { reader, read, after, writer, by, .. } = missed;
+        let mut links = Vec::new();
+        if after >= self.known_count(read.key) {
             // Of those behind all others the order is not known: any of them comes after what was read.
-            if next != other && after >= self.known_count(read.key) {
-                links.clear();
-                links.push(self.link(&Arc {
-                    from: id,
-                    to: other,
-                    place: read.micro,
-                    key: read.key,
-                    kind: EdgeKind::Rw,
-                }));
-            } else {
-                self.along(read.key, (after, next), other, &mut links);
+            let (place, key) = (read.micro, read.key);
+            links.push(self.link(&Arc { from: reader, to: writer, place, key, kind: EdgeKind::Rw }));
+        } else {
+            let next = self.over(reader, read, after, &mut links);
+            self.along(read.key, (after, next), writer, &mut links);
+        }
+        match by {
+            By::Read(key, place) => {
+                links.push(self.link(&Arc { from: writer, to: reader, place, key, kind: EdgeKind::Wr }));
             }
-            match by {
-                By::Read(key, place) => {
-                    links.push(self.link(&Arc { from: other, to: id, place, key, kind: EdgeKind::Wr }));
-                }
-                By::Over(key, place) => self.along(key, (place, other), id, &mut links),
-            }
-            Told { links, shortest: true }
-        }))
+            By::Over(key, place) => self.along(key, (place, writer), reader, &mut links),
+        }
+        Told { links, shortest: true }
     }
 
     /// Whether a transaction is visible to another because that read from it or wrote over it, in the fewest steps.

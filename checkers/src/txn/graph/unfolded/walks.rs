@@ -242,7 +242,10 @@ impl Ground<'_> {
             let mut free = Meter { steps: 0, steps_max: u64::MAX, bytes: 0, bytes_max: u64::MAX };
             for arc in over.iter().take(64) {
                 let found = self.round_trip(arc, &reads, &mut walker, u32::MAX, &mut free)?;
-                best = best.or(found.filter(|links| is_simple(links)));
+                best = found.filter(|links| is_simple(links));
+                if best.is_some() {
+                    break;
+                }
             }
         }
         // The shortest of all visits nobody twice; the shortest by one of its steps may.
