@@ -102,8 +102,8 @@ pub const SHAPES: &[Shape] = &[
     }),
     ("the same in doubt", Data::ListAppend, || {
         let mut tape = Tape::new(true);
-        (0..2_000).for_each(|at| {
-            let kind = if at % 2 == 0 { Kind::Info } else { Kind::Ok };
+        (0..2_000).for_each(|at: usize| {
+            let kind = if at.is_multiple_of(2) { Kind::Info } else { Kind::Ok };
             tape.txn(at, kind, vec![mop("r", Value::Nil), mop("append", int(at))]);
         });
         tape.finish()
@@ -140,7 +140,7 @@ pub const SHAPES: &[Shape] = &[
     }),
     ("one transaction of everything", Data::RwRegister, || {
         let mut tape = Tape::new(false);
-        let one = |at: usize| mop(if at % 2 == 0 { "w" } else { "r" }, int(at / 2));
+        let one = |at: usize| mop(if at.is_multiple_of(2) { "w" } else { "r" }, int(at / 2));
         tape.txn(0, Kind::Ok, (0..20_000).map(one).collect());
         tape.finish()
     }),
