@@ -35,9 +35,13 @@ fn planted(store: &History, example: &History) -> History {
 }
 
 fn checker(example: &Example) -> TxnChecker {
-    let sources =
-        VersionSources { writes_follow_reads: !example.version_order.is_empty(), ..VersionSources::default() };
-    assert!(["", "writes-follow-reads"].contains(&example.version_order), "another source: add it here");
+    let has = |name: &str| example.version_order.split(',').any(|source| source.trim() == name);
+    let sources = VersionSources {
+        writes_follow_reads: has("writes-follow-reads"),
+        sequential_keys: has("sequential-keys"),
+        linearizable_keys: has("linearizable-keys"),
+        explicit: None,
+    };
     TxnChecker { data: example.data, level: example.level, sources }
 }
 

@@ -161,6 +161,10 @@ impl Row {
             Data::Registers => self.history(data, Wanted { transactions: soon.transactions / 2, ..soon }),
         };
         for &level in self.broken {
+            // Of registers hardly one transaction in a hundred thousand shows it, as it must find nothing where something was.
+            if data == Data::Registers && level == Level::WritesFollowReads {
+                continue;
+            }
             if !ruled_out.contains(level) {
                 let finding = check(&name, &history, data, level);
                 if finding.outcome() != Outcome::Invalid {

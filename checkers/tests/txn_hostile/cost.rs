@@ -102,8 +102,8 @@ pub const SHAPES: &[Shape] = &[
     }),
     ("the same in doubt", Data::ListAppend, || {
         let mut tape = Tape::new(true);
-        (0..2_000).for_each(|at| {
-            let kind = if at % 2 == 0 { Kind::Info } else { Kind::Ok };
+        (0..2_000).for_each(|at: usize| {
+            let kind = if at.is_multiple_of(2) { Kind::Info } else { Kind::Ok };
             tape.txn(at, kind, vec![mop("r", Value::Nil), mop("append", int(at))]);
         });
         tape.finish()

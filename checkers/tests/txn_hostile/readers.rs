@@ -118,7 +118,7 @@ fn bincode(random: &mut ChaCha8Rng) -> Vec<u8> {
 
 fn hist(random: &mut ChaCha8Rng) -> Vec<u8> {
     let line = |(_, txn, writes, key, value): (u64, u64, bool, u64, u64)| {
-        let between = if txn % 3 == 0 { "---\n" } else { "" };
+        let between = if txn.is_multiple_of(3) { "---\n" } else { "" };
         format!("{between}[k{key}{}{value}]{}\n", if writes { ":=" } else { "==" }, if txn % 7 == 3 { "!" } else { "" })
     };
     calls(random).into_iter().map(line).collect::<String>().into_bytes()
