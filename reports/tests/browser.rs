@@ -103,7 +103,7 @@ fn probed(page: &str) -> String {
         [found.overlaps, found.crossed, found.cycles] = [[], [], 0];
         for (const svg of document.querySelectorAll("svg.drawing:has(path.edge)")) {
             const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
-            if (svg.getBoundingClientRect().width === 0) continue;
+            if (svg.closest("details:not([open])")) continue;
             found.cycles += 1;
             texts.forEach(([one, a], place) => texts.slice(place + 1).forEach(([other, b]) => {
                 const beside = a.right < b.left + 1 || b.right < a.left + 1 || a.bottom < b.top + 1 || b.bottom < a.top + 1;
@@ -208,6 +208,7 @@ fn cycles_are_drawn_clear() {
         assert!(found["width"].as_u64().unwrap() <= u64::from(width), "{found}");
         let sizes = found["drawings"].as_array().unwrap();
         // Letters of 12 px, at least three quarters of them where it is narrow.
+        // Where details are closed a drawing may have no size.
         let is_read = |size: &serde_json::Value| size[0] == 0 || size[2].as_u64().unwrap() >= 9;
         assert!(sizes.iter().all(is_read), "at {width}: {sizes:?}");
     }
