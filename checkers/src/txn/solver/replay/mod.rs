@@ -74,14 +74,10 @@ pub fn replay(question: &Question<'_>, certificate: &Certificate, meter: &mut Me
         Property::SnapshotIsolation => replay.snapshots(true),
         Property::Prefix => replay.snapshots(false),
         // One order for all, or snapshots of it, are more than is asked, and cost less.
-        Property::ParallelSnapshotIsolation => match replay.serial().or_else(|_| replay.snapshots(true)) {
-            Ok(()) => Ok(()),
-            Err(_) => replay.alone(false, meter),
-        },
-        Property::UpdateSerializable => match replay.serial() {
-            Ok(()) => Ok(()),
-            Err(_) => replay.alone(true, meter),
-        },
+        Property::ParallelSnapshotIsolation => {
+            replay.serial().or_else(|_| replay.snapshots(true)).or_else(|_| replay.alone(false, meter))
+        }
+        Property::UpdateSerializable => replay.serial().or_else(|_| replay.alone(true, meter)),
     }
 }
 
