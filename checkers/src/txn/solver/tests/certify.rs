@@ -43,7 +43,7 @@ pub fn check(problem: &Problem, meanings: &[Meaning], entries: &[Entry]) {
 /// Whether a clause says no more than that a choice takes one of its versions.
 fn is_choice(problem: &Problem, meanings: &[Meaning], literals: &[Literal]) -> bool {
     let taken = |literal: &Literal| match meanings[*literal as usize / 2] {
-        Meaning::Takes(choice, version) if literal % 2 == 0 => Some((choice, version)),
+        Meaning::Takes(choice, version) if literal.is_multiple_of(2) => Some((choice, version)),
         _ => None,
     };
     let Some((choice, _)) = literals.first().and_then(taken) else { return false };

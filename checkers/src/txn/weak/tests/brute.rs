@@ -113,11 +113,11 @@ pub fn holds(all: &[Small], orders: &[Vec<u32>], level: Level, sessions: bool) -
 /// The last write of a key in a transaction: place and value.
 fn last_write(small: &Small, key: u32) -> Option<(usize, u32)> {
     let all = small.micros.iter().enumerate();
-    let writes = all.filter_map(|(place, micro)| match micro {
+    let mut writes = all.filter_map(|(place, micro)| match micro {
         Micro::W(other, value) if *other == key => Some((place, *value)),
         _ => None,
     });
-    writes.last()
+    writes.next_back()
 }
 
 /// Who comes before whom of those who wrote a list last with some value: where nobody is known to be, there is no order.

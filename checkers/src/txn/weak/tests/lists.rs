@@ -27,7 +27,7 @@ struct Lists {
 /// What a transaction appended to a key before a place.
 fn own(small: &Small, key: u32, place: usize) -> Vec<u32> {
     let all = small.micros[..place].iter();
-    all.filter_map(|micro| matches!(micro, Micro::W(other, _) if *other == key).then(|| value_of(micro))).collect()
+    all.filter(|micro| matches!(micro, Micro::W(other, _) if *other == key)).map(value_of).collect()
 }
 
 fn value_of(micro: &Micro) -> u32 {
@@ -59,15 +59,15 @@ impl Lists {
             }
             whole.push(order);
         }
-        for at in 0..all.len() {
+        for (at, one) in all.iter_mut().enumerate() {
             let lag = random.random_range(0..2usize);
-            for place in 0..all[at].micros.len() {
-                let Micro::R(key, _) = all[at].micros[place] else { continue };
+            for place in 0..one.micros.len() {
+                let Micro::R(key, _) = one.micros[place] else { continue };
                 let order = &whole[key as usize];
                 let mine = order.iter().position(|&(writer, _)| writer == at);
                 let groups = match mine {
                     // Behind its own appends: all that is before them.
-                    Some(mine) if !own(&all[at], key, place).is_empty() => mine,
+                    Some(mine) if !own(one, key, place).is_empty() => mine,
                     mine => {
                         let earlier = order.iter().filter(|&&(writer, _)| writer < at).count();
                         let wild = random.random_range(0..100) < shape.wild_percent;
@@ -77,7 +77,7 @@ impl Lists {
                     }
                 };
                 let newest = groups.checked_sub(1).map_or(0, |last| order[last].1[order[last].1.len() - 1]);
-                all[at].micros[place] = Micro::R(key, newest);
+                one.micros[place] = Micro::R(key, newest);
             }
         }
         let whole: Vec<Vec<u32>> =
