@@ -1,7 +1,6 @@
 //! The anomalies of the simulator's own table, planted in lists and in registers: whatever it is told as, all that the kind
 //! rules out is ruled out; and the kinds that an engine finds by themselves are told by their name.
 
-use rayon::prelude::*;
 use schism_checkers::txn::checker::TxnChecker;
 use schism_checkers::txn::levels::{KindSet, Level, LevelSet, ruled_out_by, weakest};
 use schism_checkers::txn::rw_register::VersionSources;
@@ -9,7 +8,7 @@ use schism_checkers::{AnomalyKind, Budget, Outcome};
 
 use crate::generate::planted::{GADGETS, Gadget};
 use crate::generate::{Data, Wanted, history};
-use crate::{Line, check_by, checked, is_long, names, transactions};
+use crate::{Line, check_by, checked, names, transactions, wrongs};
 
 /// Kinds that are looked for, and told by their own name or by one that means them too. Of the others, which say that an axiom or
 /// a model is broken, only what they rule out is asked for, as something else may have ruled it out before.
@@ -85,12 +84,7 @@ fn judge(gadget: &'static Gadget, data: Data) -> Option<String> {
 
 fn all(data: Data) {
     let gadgets: Vec<&'static Gadget> = GADGETS.iter().filter(|gadget| gadget.shows_in(data)).collect();
-    let judge = |gadget: &&'static Gadget| judge(gadget, data);
-    let wrong: Vec<String> = if is_long() {
-        gadgets.iter().filter_map(judge).collect()
-    } else {
-        gadgets.par_iter().filter_map(judge).collect()
-    };
+    let wrong = wrongs(&gadgets, |gadget| judge(gadget, data).into_iter().collect());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -15,7 +15,10 @@ mod planted;
 mod stores;
 mod verified;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use generate::Data;
+use rayon::prelude::*;
 use schism_checkers::txn::checker::{Data as Checked, TxnChecker};
 use schism_checkers::txn::levels::{Level, LevelSet};
 use schism_checkers::txn::rw_register::VersionSources;
@@ -66,6 +69,18 @@ fn check_by(name: &str, history: &History, checker: &TxnChecker, budget: &Budget
         }
     }
     finding
+}
+
+/// What is wrong, also where a check panicked: on a thread of a pool nobody would see why.
+fn wrongs<T: Sync>(all: &[T], judge: impl Fn(&T) -> Vec<String> + Sync + Send) -> Vec<String> {
+    let caught = |one: &T| {
+        catch_unwind(AssertUnwindSafe(|| judge(one))).unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<String>().cloned();
+            vec![text.unwrap_or_else(|| "it panicked".to_owned())]
+        })
+    };
+    // One after the other where memory is looked at.
+    if is_long() { all.iter().flat_map(caught).collect() } else { all.par_iter().flat_map_iter(caught).collect() }
 }
 
 /// What a finding says of all models.

@@ -1,7 +1,6 @@
 //! One planted anomaly of each kind of the table of models, predicates among them, in the middle of a store that does
 //! nothing wrong: it is found, and rules out what it rules out alone.
 
-use rayon::prelude::*;
 use schism_checkers::txn::checker::{Data as Checked, TxnChecker};
 use schism_checkers::txn::levels::{EXAMPLES, Example};
 use schism_checkers::txn::rw_register::VersionSources;
@@ -9,7 +8,7 @@ use schism_checkers::{AnomalyKind, Budget, Finding, Outcome};
 use schism_history::{History, HistoryBuilder, Op, Process, notation};
 
 use crate::generate::{Data, Wanted, history};
-use crate::{Line, check_by, is_long, names, transactions};
+use crate::{Line, check_by, names, transactions, wrongs};
 
 /// So many transactions has the store in which a break of sequential consistency is planted.
 const SEQUENTIAL_MAX: usize = 40;
@@ -72,15 +71,10 @@ fn all(data: Data, checked: Checked) {
     assert!(examples.len() > 20, "{} examples", examples.len());
     // The single operations of all keys together are searched for one order, which no engine does for thousands.
     let few = history(Wanted { data, transactions: SEQUENTIAL_MAX, ..Wanted::default() });
-    let judge = |example: &&Example| {
+    let wrong = wrongs(&examples, |example| {
         let store = if example.kind == AnomalyKind::NotSequential { &few } else { &store };
-        judge(store, example)
-    };
-    let wrong: Vec<String> = if is_long() {
-        examples.iter().filter_map(judge).collect()
-    } else {
-        examples.par_iter().filter_map(judge).collect()
-    };
+        judge(store, example).into_iter().collect()
+    });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

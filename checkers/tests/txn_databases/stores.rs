@@ -1,6 +1,5 @@
 //! Stores of a known level: what they keep is confirmed, what comes next is ruled out.
 
-use rayon::prelude::*;
 use schism_checkers::txn::checker::TxnChecker;
 use schism_checkers::txn::levels::{Level, LevelSet};
 use schism_checkers::txn::rw_register::VersionSources;
@@ -8,7 +7,7 @@ use schism_checkers::{Budget, Outcome};
 use schism_history::History;
 
 use crate::generate::{Data, Fresh, Store, Wanted, history};
-use crate::{Line, check, check_by, checked, is_long, names, transactions};
+use crate::{Line, check, check_by, checked, is_long, names, transactions, wrongs};
 
 /// A store, what it keeps, and what it soon breaks: with those that imply it.
 struct Row {
@@ -179,11 +178,6 @@ impl Row {
         }
         wrong
     }
-}
-
-/// One after the other where memory is looked at.
-fn wrongs(rows: &[Row], judge: impl Fn(&Row) -> Vec<String> + Sync + Send) -> Vec<String> {
-    if is_long() { rows.iter().flat_map(judge).collect() } else { rows.par_iter().flat_map_iter(judge).collect() }
 }
 
 /// What is kept and what is broken do not contradict each other.
