@@ -57,7 +57,13 @@ fn every_kind_without_predicates_can_be_planted() {
         "G2",
         "G2-process",
         "G2-realtime",
+        "G-cursor",
+        "not-update-atomic",
+        "G-monotonic",
+        "G-MSR",
         "predicate-read-miss",
+        "not-pipelined-ram",
+        "not-causal-memory",
         "not-prefix-process",
     ];
     assert!(missing.iter().all(|kind| expected.contains(kind)), "{missing:?}");

@@ -10,7 +10,7 @@ use super::plain::Plain;
 use super::small::small;
 use crate::Budget;
 use crate::linear::mutant::Mutation;
-use crate::txn::edge::EdgeKind;
+use crate::txn::edge::{Edge, EdgeKind};
 use crate::txn::graph::unfolded::{Mutant, Phenomenon, Told, Unfolded, Verdict, run};
 use crate::txn::list_append;
 use crate::txn::meter::Meter;
@@ -28,7 +28,6 @@ const MUTANTS: &[Mutant] = &[
     Mutant::OneAntiDependency,
     Mutant::LeavesEarlier,
     Mutant::UnknownForgotten,
-    Mutant::GivenForgotten,
 ];
 
 fn level(phenomenon: Phenomenon) -> Level {
@@ -326,4 +325,31 @@ fn a_budget_that_ends_says_nothing() {
         let mut meter = Meter::new(&Budget { steps_max: 1 << 30, memory_bytes_max: 8 });
         assert!(run(&txns, &lists.accesses, &lists.edges, &mut meter, Mutation::default()).spent);
     }
+}
+
+/// The order of two versions of `z` was given; whose reader of `y` saw the later writer has missed what the earlier one wrote.
+#[test]
+fn orders_of_versions_that_were_given_are_kept() {
+    let text =
+        r#"0:txn=[["w","x",1],["w","z",1]]( 1:txn=[["w","y",1],["w","z",2]]( 2:txn=[["r","y",1],["r","x",null]] 0) 1)"#;
+    let history = notation::parse(text).expect("a history");
+    let txns = Txns::of(&history);
+    let registers = rw_register::infer(&txns, &VersionSources::default(), &mut Meter::new(&Budget::default()));
+    let wrote = |key: &str| {
+        let key = history.txn_keys().iter().position(|name| name.to_string() == key).expect("it is a key") as u32;
+        let writes = |id: &u32| registers.accesses.writes(*id).iter().any(|write| write.key == key);
+        (0..txns.len() as u32).find(writes).expect("somebody wrote it")
+    };
+    let given = [Edge { from: wrote("x"), to: wrote("y"), kind: EdgeKind::Ww }];
+    let is_found = |given: &[Edge], mutant| {
+        let meter = &mut Meter::new(&Budget::default());
+        let said = run(&txns, &registers.accesses, given, meter, Mutation { mutant });
+        Phenomenon::ALL
+            .into_iter()
+            .zip(said.verdicts)
+            .any(|(phenomenon, verdict)| phenomenon == Phenomenon::Monotonic && matches!(verdict, Verdict::Found(_)))
+    };
+    assert!(is_found(&given, None));
+    assert!(!is_found(&[], None));
+    assert!(!is_found(&given, Some(Mutant::GivenForgotten)));
 }

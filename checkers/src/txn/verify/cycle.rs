@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use schism_history::{History, OpIndex, Value, ValueId};
+use schism_history::{History, MicroF, OpIndex, Value, ValueId};
 
 use super::lists::Order;
 use super::sessions::Guarantee;
 use super::view::{Txn, all, is_list, txn};
 use crate::anomaly::{Dependency, Step};
+
+/// Why a cycle through a transaction with predicates is refused.
+const PREDICATES: &str = "dependencies of predicates are not verified";
 
 /// Verifies a cycle.
 pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), String> {
@@ -16,6 +19,9 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
     }
     let txns = steps.iter().map(|step| txn(history, step.transaction)).collect::<Result<Vec<_>, _>>()?;
     for (place, one) in txns.iter().enumerate() {
+        if one.micros().any(|micro| micro.f == MicroF::Other) {
+            return Err(PREDICATES.to_owned());
+        }
         if one.failed {
             return Err(format!("the transaction of event {} failed, and is on no cycle", one.invoked));
         }
@@ -32,6 +38,9 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
     let kinds: Vec<&str> = steps.iter().map(|step| step.because.kind.as_str()).collect();
     let is_one_key = steps.iter().all(|step| step.because.key.is_some() && step.because.key == steps[0].because.key);
     of_class(kind, &kinds, is_one_key)?;
+    if kind == "lost-update" && !is_lost_update(&txns) {
+        return Err("they did not read one version of a key that all of them wrote".to_owned());
+    }
     super::unfolded::verify(kind, steps)?;
     match Guarantee::of(kind) {
         Some(guarantee) => {
@@ -40,6 +49,17 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
         }
         None => Ok(()),
     }
+}
+
+/// Whether all read the same version of a key, and wrote the key.
+fn is_lost_update(txns: &[Txn<'_>]) -> bool {
+    let updates = |txn: &Txn<'_>| -> Vec<(u32, Option<ValueId>)> {
+        let places = 0..txn.micros().len() as u32;
+        let wrote = |key: u32| places.clone().any(|place| txn.written(place).is_some_and(|(other, _)| other == key));
+        places.clone().filter_map(|place| txn.external(place)).filter(|&(key, _)| wrote(key)).collect()
+    };
+    let all: Vec<_> = txns.iter().map(updates).collect();
+    all.first().is_some_and(|first| first.iter().any(|update| all.iter().all(|other| other.contains(update))))
 }
 
 /// Whether a kind is of a level that keeps the order of versions, who read from whom, and of processes: by axioms, or a guarantee
@@ -55,7 +75,7 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, 
         "process" => return Ok(from.is_before_in_process(to)),
         "realtime" => return Ok(from.is_before(to)),
         "ww" | "wr" | "rw" => {}
-        "wwp" | "wrp" | "rwp" => return Err("dependencies of predicates are not verified".to_owned()),
+        "wwp" | "wrp" | "rwp" => return Err(PREDICATES.to_owned()),
         other => return Err(format!("no dependency is called {other}")),
     }
     let places = |txn: &Txn<'_>, named: Option<u32>| match named {
