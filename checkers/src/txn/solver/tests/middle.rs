@@ -191,7 +191,8 @@ fn a_plain_search_agrees() {
     for (p, of_property) in counts.iter().enumerate() {
         for (k, [broken, holds]) in of_property.iter().enumerate() {
             let all = broken + holds;
-            let is_enough = all > 200 && broken * 10 >= all * 2 && holds * 10 >= all * 2;
+            // Real time is told by none of these histories, so few keep it.
+            let is_enough = all > 200 && *broken >= 20 && *holds >= 20;
             assert!(is_enough, "{:?} {:?}: {broken} broken, {holds} hold", properties[p], KEEPS[k]);
         }
     }
