@@ -1,6 +1,6 @@
 //! Micro-operations that contradict each other by themselves, kind by kind.
 
-use schism_history::{History, ValueId};
+use schism_history::{History, MicroF, ValueId};
 
 use super::view::{Txn, all, is_list, txn};
 use crate::anomaly::{Place, Role};
@@ -37,7 +37,7 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
             .and_then(|(txn, place)| txn.read(place))
             .is_some_and(|(_, list)| (1..list.len()).any(|at| list[..at].contains(&list[at]))),
         "incompatible-order" => {
-            micros.iter().all(|(_, micro)| is_list_of(history, micro))
+            !micros.iter().any(|(_, micro)| is_register_of(history, micro))
                 && any_two(&micros, |a, b| {
                     let (Some((key, one)), Some((other, two))) = (a.0.read(a.1), b.0.read(b.1)) else { return false };
                     key == other && !one.starts_with(&two) && !two.starts_with(&one)
@@ -94,6 +94,13 @@ fn pairs(
 /// Whether a micro-operation is one of a list, of which nothing is ever written over.
 fn is_list_of(history: &History, (txn, place): &Micro<'_>) -> bool {
     txn.micro(*place).is_ok_and(|micro| is_list(history, micro.key))
+}
+
+/// Whether a micro-operation is one of a register, of which two reads may well differ.
+fn is_register_of(history: &History, (txn, place): &Micro<'_>) -> bool {
+    let is_written =
+        |key: u32| all(history).any(|txn| txn.micros().any(|micro| micro.key == key && micro.f == MicroF::Write));
+    txn.micro(*place).is_ok_and(|micro| is_written(micro.key))
 }
 
 fn any_two(micros: &[(Role, Micro<'_>)], wanted: impl Fn(&Micro<'_>, &Micro<'_>) -> bool) -> bool {
