@@ -76,7 +76,7 @@ fn a_head_keeps_that_there_is_no_real_time() {
         (format!("{event}{head}\n{event}"), "line 2, column 37: found `}`, expected the field `process`"),
         (format!("{{\"schema_version\":2}}\n{event}"), "line 1, column 19: found `2}`, expected `schema_version`: 1"),
         (
-            format!("{{\"schema_version\":1,\"realtime\":0}}\n"),
+            "{\"schema_version\":1,\"realtime\":0}\n".to_owned(),
             "line 1, column 32: found `0}`, expected `realtime`: true",
         ),
         (format!("{head},\n"), "line 1, column 38: found `,`, expected the end of the line after the head"),
