@@ -153,7 +153,9 @@ fn measured(asked: &Asked, seed: u64) -> Line {
         Decision::Broken(_) => Some(false),
         Decision::Unknown(_) => None,
     };
-    assert!(asked.holds.is_none() || told == asked.holds, "{decision:?}, but it is known to be {:?}", asked.holds);
+    // A budget that ends is a figure to look at, not a wrong answer.
+    let is_right = told.is_none() || asked.holds.is_none() || told == asked.holds;
+    assert!(is_right, "{decision:?}, but it is known to be {:?}", asked.holds);
     if let (Decision::Holds(found), Property::Serializable) = (&decision, property) {
         assert!(explains(&made, &found.order, keys), "the order does not explain what was read");
     }

@@ -5,7 +5,8 @@
 //! - [`txns`]: the transactions of a history, dense, in order of completion; what failed stands apart.
 //! - [`accesses`]: what each read from whom, and wrote.
 //! - [`list_append`], [`rw_register`], [`predicate`]: anomalies that show by themselves, and the dependencies ([`edge`]).
-//! - [`graph`]: cycles of dependencies, the shortest of each class.
+//! - [`graph`]: cycles of dependencies, the shortest of each class; and those that look inside of transactions
+//!   ([`graph::unfolded`]).
 //! - [`weak`]: read committed, read atomic, causal, and the guarantees of sessions, by clocks.
 //! - [`solver`]: serializability and snapshot isolation where the order of versions is not known.
 //! - [`levels`]: which models these anomalies rule out.

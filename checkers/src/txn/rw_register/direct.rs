@@ -56,7 +56,7 @@ fn of_trouble(txns: &Txns<'_>, trouble: Trouble) -> Anomaly {
                     expected = value_text(txns, writer, last);
                 }
             }
-            AnomalyKind::Internal => expected = value_text(txns, writer, micro),
+            AnomalyKind::Internal | AnomalyKind::NotReadYourWrites => expected = value_text(txns, writer, micro),
             _ => {}
         }
     }

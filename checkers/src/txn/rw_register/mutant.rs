@@ -20,6 +20,8 @@ pub(super) enum Mutant {
     NilAlwaysInitial,
     /// Reads of own writes are not looked at.
     InternalIdle,
+    /// The initial state behind an own write is taken for somebody's.
+    InitialBehindOwn,
     /// Reads of own writes are reads from others.
     OwnIsExternal,
     /// Two readers of one version are told apart by their writes' values.

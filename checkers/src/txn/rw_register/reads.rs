@@ -230,6 +230,12 @@ impl Judge<'_> {
             None => (AnomalyKind::Internal, own),
         };
         self.trouble(Trouble { kind, reader: id, micro: place, key, write: Some((id, write)) });
+        // Behind the write of somebody else its own might still have happened; the initial state is before all writes.
+        let is_initial = value == ValueId::NIL.number() && self.writers.of_value(key, value).is_empty();
+        if is_initial && !self.mutation.is(Mutant::InitialBehindOwn) {
+            let kind = AnomalyKind::NotReadYourWrites;
+            self.trouble(Trouble { kind, reader: id, micro: place, key, write: Some((id, own)) });
+        }
         match self.source(id, place, key, value) {
             Source::One(writer) => self.see(writer),
             Source::Several(candidates) => candidates.iter().for_each(|&writer| self.see(writer)),

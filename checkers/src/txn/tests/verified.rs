@@ -254,6 +254,17 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
+        // Behind its own write a transaction read the initial state.
+        history: r#"0:txn=[["w",1,1],["r",1,null]] 1:txn=[["r",2,null],["w",2,1]]"#,
+        right: r#"{"type":"not-read-your-writes","witness":{"witness":"micros","places":[
+            {"transaction":0,"micro":1,"role":"read"},{"transaction":0,"micro":0,"role":"write"}]}}"#,
+        wrong: &[
+            ("not-read-your-writes", "future-read"),
+            (r#""transaction":0,"micro":1"#, r#""transaction":2,"micro":0"#),
+            (r#""micro":1,"role":"read""#, r#""micro":0,"role":"read""#),
+        ],
+    },
+    Row {
         // A causal path of two steps makes no fractured read.
         history: r#"0:txn=[["w",1,1]]( 1:txn=[["r",1,null],["w",2,1]]( 2:txn=[["r",2,null],["r",1,null]]( 0) 1)[["r",1,1],["w",2,1]] 2)[["r",2,1],["r",1,null]]"#,
         right: r#"{"type":"stale-causal-read","witness":{"witness":"no-commit-order","transactions":[0,1,2],"smallest":false,"derivation":[

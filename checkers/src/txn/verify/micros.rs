@@ -23,8 +23,10 @@ pub fn verify(history: &History, kind: &str, places: &[Place]) -> Result<(), Str
             read.0.invoked == write.0.invoked && read.1 < write.1 && read_from(read, write)
         }),
         "not-read-your-writes" => pairs(&micros, is_read, Role::Write, |read, write| {
-            let is_own = read.0.invoked == write.0.invoked && write.1 < read.1 && is_list_of(history, write);
+            let is_own = read.0.invoked == write.0.invoked && write.1 < read.1;
+            let is_lost = is_list_of(history, write) || is_initial(history, read);
             is_own
+                && is_lost
                 && read
                     .0
                     .read(read.1)
@@ -94,6 +96,14 @@ fn pairs(
 /// Whether a micro-operation is one of a list, of which nothing is ever written over.
 fn is_list_of(history: &History, (txn, place): &Micro<'_>) -> bool {
     txn.micro(*place).is_ok_and(|micro| is_list(history, micro.key))
+}
+
+/// Whether a read shows nothing, and nobody wrote nothing.
+fn is_initial(history: &History, (txn, place): &Micro<'_>) -> bool {
+    let Some((key, list)) = txn.read(*place) else { return false };
+    let is_nothing = |(other, value): (u32, ValueId)| other == key && value == ValueId::NIL;
+    list.is_empty()
+        && !all(history).any(|txn| (0..txn.micros().len() as u32).any(|at| txn.written(at).is_some_and(is_nothing)))
 }
 
 /// Whether somebody writes the key whole.

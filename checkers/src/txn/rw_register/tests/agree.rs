@@ -194,6 +194,7 @@ fn every_mutant_is_noticed() {
         FirstWriterTaken,
         NilAlwaysInitial,
         InternalIdle,
+        InitialBehindOwn,
         OwnIsExternal,
         LostUpdateOfInitialForgotten,
         InitialForgotten,

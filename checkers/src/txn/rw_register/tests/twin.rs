@@ -87,6 +87,13 @@ impl Twin {
         let (by_others, by_failed) = (wrote(0..self.count), wrote(self.count..self.txns.len()));
         if last.is_some() {
             self.troubles.insert((if is_later { "future-read" } else { "internal" }, at.0, at.1));
+            // Nobody wrote nothing, so it is the initial state, which is before all writes.
+            if micro.value == "Nil"
+                && !wrote(0..self.txns.len())
+                && !self.txns[id].micros.iter().filter(is_own).any(|own| own.value == "Nil")
+            {
+                self.troubles.insert(("not-read-your-writes", at.0, at.1));
+            }
             let is_mine = self.txns[id].micros.iter().filter(is_own).any(|other| other.value == micro.value);
             if candidates.is_empty() && !is_mine && !by_others {
                 self.troubles.insert((if by_failed { "G1a" } else { "garbage-read" }, at.0, at.1));
