@@ -102,6 +102,11 @@ pub enum Gap {
         /// Why.
         reason: String,
     },
+    /// A promise about real time, and a history that does not say when anything happened.
+    NoRealtime {
+        /// The consistency model.
+        level: String,
+    },
     /// An operation that the checker has no meaning for.
     Unsupported {
         /// The event.

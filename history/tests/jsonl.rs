@@ -53,6 +53,9 @@ fn a_head_keeps_that_there_is_no_real_time() {
     assert!(!again.has_realtime() && again.ops().eq(history.ops()));
     assert_eq!(tail, Tail { whole_bytes: text.len() as u64, ..Tail::default() });
     assert_eq!(written(&again), text.as_bytes());
+    // EDN has no place for that.
+    let refused = schism_history::edn::write(&history, Vec::new()).expect_err("it cannot be said");
+    assert!(refused.to_string().contains("write JSON Lines"), "{refused}");
 
     let event = "{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}\n";
     let head = "{\"schema_version\":1,\"realtime\":false}";

@@ -256,7 +256,8 @@ impl SuiteError {
 pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let scored = valid.into_iter().map(|name| (strsim::damerau_levenshtein(wrong, name), name));
     let (distance, name) = scored.min()?;
-    (distance <= 1 + wrong.chars().count() / 3).then(|| name.to_owned())
+    // Of short names nearly every other is near.
+    (distance <= (wrong.chars().count() / 3).max(1)).then(|| name.to_owned())
 }
 
 /// Reads "unknown field `x`, expected one of `a`, `b`" and finds the nearest.

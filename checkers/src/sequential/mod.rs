@@ -72,19 +72,26 @@ impl Checker for Sequential {
     }
 
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
-        self.model.with(Judging { name: self.model.to_string(), history, budget: *budget })
+        self.model.with(Judging { name: self.model.to_string(), history, budget: *budget, is_shared: false })
     }
 }
 
 /// Judges by any model: what [`Sequential`] does with those that have a name.
 pub fn check_model<M: Model>(model: &M, history: &History, budget: &Budget) -> Finding {
-    Judging { name: model.name().to_owned(), history, budget: *budget }.with(model)
+    Judging { name: model.name().to_owned(), history, budget: *budget, is_shared: false }.with(model)
+}
+
+/// As [`Sequential`], but the budget is for all searches together, one after another.
+pub(crate) fn check_shared(model: ModelName, history: &History, budget: &Budget) -> Finding {
+    model.with(Judging { name: model.to_string(), history, budget: *budget, is_shared: true })
 }
 
 struct Judging<'h> {
     name: String,
     history: &'h History,
     budget: Budget,
+    /// Whether the steps are for all searches together, and not for each.
+    is_shared: bool,
 }
 
 /// What was found for one key.
@@ -94,23 +101,36 @@ enum KeyFinding {
     Unsupported(Gap),
 }
 
+/// What was found for one key, and the steps of all that was asked about it.
+type Checked = (KeyFinding, u64);
+
 impl WithModel for Judging<'_> {
     type Answer = Finding;
 
     fn with<M: Model>(self, model: &M) -> Finding {
-        let Judging { name, history, budget } = self;
+        let Judging { name, history, mut budget, is_shared } = self;
         let keys = split::by_key(history);
-        let found: Vec<KeyFinding> = keys.par_iter().map(|key| check_key(model, history, key, &budget)).collect();
+        let found: Vec<Checked> = match is_shared {
+            false => keys.par_iter().map(|key| check_key(model, history, key, &budget)).collect(),
+            true => keys
+                .iter()
+                .map(|key| {
+                    let found = check_key(model, history, key, &budget);
+                    budget.steps_max = budget.steps_max.saturating_sub(found.1);
+                    found
+                })
+                .collect(),
+        };
         let mut finding = Finding::default();
         let (mut searched, mut steps, mut failing) = (0u64, 0u64, 0u64);
-        for (key, found) in keys.iter().zip(found) {
+        for (key, (found, key_steps)) in keys.iter().zip(found) {
+            steps = steps.saturating_add(key_steps);
             let name = key.key.and_then(|key| history.keys().get(key as usize)).map(ToString::to_string);
             match found {
                 KeyFinding::Linearizable => {}
                 KeyFinding::Unsupported(gap) => finding.gaps.push(gap),
                 KeyFinding::Searched(decision, cost) => {
                     searched += 1;
-                    steps = steps.saturating_add(cost.steps);
                     match decision {
                         Decision::Ordered(_) => {}
                         Decision::Spent => finding.gaps.push(spent(name, cost, &budget)),
@@ -171,15 +191,16 @@ fn spent(key: Option<String>, cost: Cost, budget: &Budget) -> Gap {
     }
 }
 
-fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: &Budget) -> KeyFinding {
-    match linear::has_order(model, history, key, *budget) {
-        Err(gap) => return KeyFinding::Unsupported(gap),
-        Ok(Some(true)) => return KeyFinding::Linearizable,
-        Ok(Some(false) | None) => {}
-    }
+fn check_key<M: Model>(model: &M, history: &History, key: &KeyEvents, budget: &Budget) -> Checked {
+    let asked = match linear::has_order(model, history, key, *budget) {
+        Err(gap) => return (KeyFinding::Unsupported(gap), 0),
+        Ok((Some(true), steps)) => return (KeyFinding::Linearizable, steps),
+        Ok((Some(false) | None, steps)) => steps,
+    };
     let (decision, cost) =
         decide(model, &deeds(model, history, std::slice::from_ref(key)), budget, Mutation::default());
-    KeyFinding::Searched(decision, cost)
+    let steps = asked.saturating_add(cost.steps);
+    (KeyFinding::Searched(decision, cost), steps)
 }
 
 /// The operations of some keys, in order of invocation.

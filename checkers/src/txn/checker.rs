@@ -92,13 +92,7 @@ impl Checker for TxnChecker {
         }
         // Without times, what the columns say of them is made up.
         if self.level.needs_realtime() && !history.has_realtime() {
-            evidence.gaps.push(Gap::Unsupported {
-                index: 0,
-                reason: format!(
-                    "the history does not say when anything happened, and {} keeps the order of real time; ask for strong-session-serializable or another model that `schism explain` does not say to need it",
-                    self.level
-                ),
-            });
+            evidence.gaps.push(Gap::NoRealtime { level: self.level.to_string() });
         }
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
         let is_small = inferred.accesses().len() <= UNASKED_TXNS_MAX;
@@ -154,7 +148,8 @@ fn nothing_to_judge(txns: &Txns<'_>) -> Option<Gap> {
 }
 
 impl TxnChecker {
-    /// Whether a search must keep known orders of versions besides those of keys whose whole order is known. Of lists, models that forbid every cycle need no search.
+    /// Whether a search must keep known orders of versions besides those of keys whose whole order is known. Of lists, models
+    /// that forbid every cycle need no search.
     fn may_need_known_order(&self) -> bool {
         match self.data {
             Data::ListAppend => !self.level.implies(Level::RepeatableRead),

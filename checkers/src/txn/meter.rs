@@ -50,4 +50,19 @@ impl Meter {
     pub fn give_back(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
+
+    /// One of two for what runs side by side: half of the bytes that are left, and all steps that are.
+    pub fn half(&self) -> Meter {
+        let left = self.bytes_max.saturating_sub(self.bytes);
+        Meter { bytes_max: self.bytes.saturating_add(left / 2), ..self.clone() }
+    }
+
+    /// Counts what meters made by [`Meter::half`] have counted. Steps may be more than are allowed then.
+    pub fn join(&mut self, halves: &[Meter]) {
+        let (steps, bytes) = (self.steps, self.bytes);
+        for half in halves {
+            self.steps = self.steps.saturating_add(half.steps.saturating_sub(steps));
+            self.bytes = self.bytes.saturating_add(half.bytes).saturating_sub(bytes);
+        }
+    }
 }

@@ -17,8 +17,13 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// invocations of the plain `nemesis` as `:info`.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be written; and of a history without real time ([`History::has_realtime`]), as the format cannot say that:
+/// a reader would take the order of lines for that of events.
 pub fn write(history: &History, mut to: impl Write) -> io::Result<()> {
+    if !history.has_realtime() {
+        let why = "EDN cannot say that a history has no real time; write JSON Lines";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     let mut out = Vec::with_capacity(BUFFER_BYTES + 1024);
     let mut nemesis_open = None;
     for mut op in history.ops() {

@@ -130,6 +130,17 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
             format!("whether {} is kept is not decided: {}", words::cut(level, 100), words::cut(reason, 300)),
             "ask for a stronger consistency model (`schism list levels`), which can be decided".to_owned(),
         ),
+        Gap::NoRealtime { level } => (
+            format!(
+                "the history does not say when anything happened, and {} is about the order of real time",
+                words::cut(level, 100)
+            ),
+            match &**level {
+                "linearizable" => "ask for sequential consistency: --checker sequential".to_owned(),
+                _ => "ask for a model without real time, as strong-session-serializable (`schism list levels`)"
+                    .to_owned(),
+            },
+        ),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
             if reason.ends_with(" has no function cas") {
@@ -272,6 +283,12 @@ mod tests {
             (budget(10, 0), "with up to 1,200 ways to explain them, when operation 77 was", "--max-steps"),
             (Gap::NothingToCompare { nodes: vec![] }, "no member said", "schedule.recovery"),
             (Gap::NothingToCompare { nodes: vec!["n1".into()] }, "only n1 said", "logs"),
+            (
+                Gap::NoRealtime { level: "strict-serializable".into() },
+                "does not say when",
+                "strong-session-serializable",
+            ),
+            (Gap::NoRealtime { level: "linearizable".into() }, "real time", "--checker sequential"),
             (Gap::Undecided { level: "PL-CS".into(), reason: "because".into() }, "PL-CS", "stronger"),
             (
                 Gap::Unsupported { index: 9, reason: "no\u{7}".into() },

@@ -6,12 +6,12 @@
 //! made: so of transactions with several, "no order" is proof and an order is none. The same goes for several writes of one
 //! transaction in doubt, of which each may have happened or not.
 
-use schism_history::{F, History, Kind, Mop, Op, OpIndex, Process, RunFacts, Value};
+use schism_history::{F, History, Kind, Mop, Op, OpIndex, Process, Value};
 
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
-use crate::checker::{Budget, Checker};
-use crate::linear::{Linearizable, ModelName};
-use crate::sequential::Sequential;
+use crate::checker::Budget;
+use crate::linear::{self, ModelName};
+use crate::sequential;
 use crate::txn::levels::{Level, LevelSet};
 use crate::verdict::Finding;
 
@@ -26,11 +26,9 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     };
     let Some(singles) = Singles::of(history, is_realtime) else { return LevelSet::default() };
     let Ok(alone) = History::from_ops(singles.ops) else { return LevelSet::default() };
-    let model = ModelName::Register;
-    let facts = RunFacts::default();
     let finding = match is_realtime {
-        true => Linearizable { model }.check(&alone, &facts, budget),
-        false => Sequential { model }.check(&alone, &facts, budget),
+        true => linear::check_shared(ModelName::Register, &alone, budget),
+        false => sequential::check_shared(ModelName::Register, &alone, budget),
     };
     evidence.steps =
         evidence.steps.saturating_add(finding.stats.get("steps").and_then(|steps| steps.as_u64()).unwrap_or(0));

@@ -173,3 +173,43 @@ fn what_shows_inside_of_transactions_decides() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Single operations of many keys are searched one after another: the budget is for all of them.
+#[test]
+fn searches_of_many_keys_share_a_budget() {
+    use crate::linear::ModelName::Register;
+    use crate::sequential::{Sequential, check_shared};
+    // Of each key a stale read, so that it is searched; and one that makes an order of all impossible, so that nothing is
+    // searched beyond.
+    let key = |key: usize| {
+        let (writer, reader) = (3 * key, 3 * key + 1);
+        format!("{writer}@{key}:w1 {writer}@{key}:w2 {reader}@{key}:r2 {reader}@{key}:r1")
+    };
+    let line = (0..20).map(key).collect::<Vec<_>>().join(" ");
+    let history = notation::parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let budget = |steps_max| Budget { steps_max, ..Budget::default() };
+    let whole = check_shared(Register, &history, &budget(1 << 30));
+    let steps = whole.stats["steps"].as_u64().expect("a number");
+    assert_eq!((whole.anomalies.len(), whole.gaps.len()), (20, 0));
+    // What all need is more than enough for each, and less is not enough for all.
+    let half = check_shared(Register, &history, &budget(steps / 2));
+    let each = Sequential { model: Register }.check(&history, &RunFacts::default(), &budget(steps / 2));
+    assert!(half.gaps.iter().all(|gap| matches!(gap, Gap::BudgetSpent { .. })), "{:?}", half.gaps);
+    assert!(!half.gaps.is_empty() && half.anomalies.len() < 20, "{} {:?}", half.anomalies.len(), half.gaps);
+    assert_eq!((each.anomalies.len(), each.gaps.len()), (20, 0));
+}
+
+/// Two that wrote over each other's read of one key lost an update; that is no write skew, and rules out as much.
+#[test]
+fn a_lost_update_is_no_write_skew() {
+    use AnomalyKind::{G2Item, LostUpdate, WriteSkew};
+    let lost = r#"0:[["r",1,null],["w",1,1]]( 1:[["r",1,null],["w",1,2]]( 0) 1)"#;
+    let finding = judged(Data::RwRegister, Level::Serializable, lost);
+    let found = kinds(&finding);
+    assert!(found.contains(&LostUpdate) && !found.contains(&WriteSkew), "{found:?}");
+    let ruled_out = |finding: &Finding| finding.stats["weakest_ruled_out"].to_string();
+    assert!(ruled_out(&finding).contains("cursor-stability"), "{}", ruled_out(&finding));
+    let skew = r#"0:[["r",1,null],["w",2,1]]( 1:[["r",2,null],["w",1,1]]( 0) 1)"#;
+    let found = kinds(&judged(Data::RwRegister, Level::Serializable, skew));
+    assert!(found.contains(&G2Item) && found.contains(&WriteSkew), "{found:?}");
+}

@@ -1,9 +1,8 @@
-//! Reads whose value several transactions wrote, in the search; and readers that need not agree with each other.
+//! Reads whose value several transactions wrote, in the search.
 
 use super::clauses::{Clause, Literal};
-use super::engine::{Engine, Meaning, Step, Triple, tidy};
+use super::engine::{Engine, Meaning, Step, Triple};
 use super::graph::NONE;
-use super::mutant::{self, Mutant};
 use super::trace;
 
 impl Engine<'_> {
@@ -18,7 +17,7 @@ impl Engine<'_> {
     }
 
     /// The version that a choice is decided to take, with its literal.
-    fn taken(&self, number: usize) -> Option<(u32, Literal)> {
+    pub(super) fn taken(&self, number: usize) -> Option<(u32, Literal)> {
         let first = self.choice_literal[number];
         if first == NONE {
             return None;
@@ -73,7 +72,7 @@ impl Engine<'_> {
     }
 
     /// What a choice should take: the nearest version before the reader that nothing excludes, else the nearest after it.
-    fn choose(&mut self, number: usize) -> Step {
+    pub(super) fn choose(&mut self, number: usize) -> Step {
         let problem = self.problem;
         let choice = &problem.choices[number];
         let first = self.choice_literals(number);
@@ -130,81 +129,5 @@ impl Engine<'_> {
             self.clauses.add(clause);
         }
         self.choice_literal[number]
-    }
-
-    /// What is left where readers need not agree: all pairs of writers and all choices are decided as the order has them,
-    /// then no reader may be reached from what came after its reads. `false` when that is so.
-    pub(super) fn look_at_private(&mut self) -> Result<bool, Clause> {
-        let problem = self.problem;
-        let versions = problem.versions_count();
-        while self.cursor < versions {
-            let version = self.cursor;
-            if let Some(next) = self.next(version) {
-                let (a, b) = (problem.writer[version as usize], problem.writer[next as usize]);
-                let literal = self.before_literal(a, b);
-                if !self.clauses.is_true(literal) && !self.clauses.is_false(literal) {
-                    self.decide(literal);
-                    return Ok(true);
-                }
-            }
-            self.cursor += 1;
-        }
-        while ((self.cursor - versions) as usize) < problem.choices.len() {
-            let number = (self.cursor - versions) as usize;
-            if self.taken(number).is_none() {
-                if let Step::Open(literal, _) = self.choose(number) {
-                    self.decide(literal);
-                }
-                return Ok(true);
-            }
-            self.cursor += 1;
-        }
-        // An edge may move what others were decided by: then that comes first.
-        let decided = self.cursor;
-        for read in 0..problem.reader.len() as u32 {
-            let version = problem.read_version[read as usize];
-            self.install(read, version, problem.reader[read as usize], NONE)?;
-            if self.cursor != decided {
-                return Ok(true);
-            }
-        }
-        for number in 0..problem.choices.len() {
-            if let Some((version, literal)) = self.taken(number) {
-                let thing = self.things_of_choices + number as u32;
-                self.install(thing, version, problem.choices[number].txn, literal)?;
-            }
-            if self.cursor != decided {
-                return Ok(true);
-            }
-        }
-        for txn in (0..problem.members.len() as u32).filter(|&txn| problem.is_private[txn as usize]) {
-            let shape = problem.shape;
-            if let Some(path) = self.graph.path(shape.private(txn), shape.snapshot(txn)) {
-                return Err(tidy(self.because(&path)));
-            }
-        }
-        Ok(false)
-    }
-
-    /// Puts the edge from a reader to who wrote the key next into the graph.
-    fn install(&mut self, thing: u32, version: u32, reader: u32, choice: Literal) -> Result<(), Clause> {
-        let problem = self.problem;
-        let Some(next) = self.next(version) else { return Ok(()) };
-        let other = problem.writer[next as usize];
-        let to = problem.shape.commit(other);
-        let is_there = self.installed.get(&thing).is_some_and(|&edge| self.graph.added(edge).to == to);
-        if other == reader || is_there || mutant::is(Mutant::PrivateReadersFree) {
-            return Ok(());
-        }
-        let (from, is_private) = match problem.is_private[reader as usize] {
-            true => (problem.shape.private(reader), true),
-            false => (problem.shape.snapshot(reader), false),
-        };
-        let writer = problem.writer.get(version as usize).copied().unwrap_or(NONE);
-        let later = if writer == NONE { NONE } else { self.before_literal(writer, other) };
-        debug_assert!(is_private || self.graph.order().is_before(from, to), "the order breaks a read");
-        self.add(from, to, [later, choice], writer)?;
-        self.installed.insert(thing, self.graph.added_count() as u32 - 1);
-        Ok(())
     }
 }

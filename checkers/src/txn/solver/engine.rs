@@ -20,6 +20,7 @@ use rustc_hash::FxHashMap;
 use super::clauses::{Clause, Clauses, Literal, Resolved, negated};
 use super::graph::{Graph, NONE, Path};
 use super::mutant::{self, Mutant};
+use super::private::Private;
 use super::problem::Problem;
 use super::trace;
 use crate::txn::meter::{Meter, Spent};
@@ -88,10 +89,8 @@ pub(super) struct Engine<'p> {
     work: u64,
     /// Decisions so far.
     pub(super) decisions_count: u64,
-    /// For private readers: reads whose edge to the next writer is in the graph, and that edge.
-    pub(super) installed: FxHashMap<u32, u32>,
-    /// For private readers: versions and choices up to there are decided.
-    pub(super) cursor: u32,
+    /// What is left for readers that need not agree.
+    pub(super) private: Private,
     pub(super) things_of_choices: u32,
 }
 
@@ -178,8 +177,7 @@ impl<'p> Engine<'p> {
             bytes: 0,
             work: 0,
             decisions_count: 0,
-            installed: FxHashMap::default(),
-            cursor: 0,
+            private: Private::new(problem),
             things_of_choices: things_of_choices as u32,
         }
     }
@@ -256,6 +254,7 @@ impl<'p> Engine<'p> {
 
     pub(super) fn decide(&mut self, literal: Literal) {
         self.decisions_count += 1;
+        self.private.begin_level();
         let edges = self.graph.added_count();
         self.clauses.decide(literal, edges);
     }
@@ -272,10 +271,7 @@ impl<'p> Engine<'p> {
             }
             Resolved::Back(edges) => {
                 self.graph.truncate(edges);
-                self.cursor = 0;
-                if self.problem.shape.has_private_readers() {
-                    self.installed.retain(|_, &mut edge| (edge as usize) < edges);
-                }
+                self.private.back_to(self.clauses.levels_count(), edges);
                 None
             }
         }
@@ -353,19 +349,24 @@ impl<'p> Engine<'p> {
             if node == problem.shape.commit(txn) {
                 let before = self.thing_before(version);
                 self.touch(before);
+                self.private.wait(before - reads);
                 self.sift(version);
                 self.touch(reads + version);
+                self.private.wait(version);
             }
             let before = self.thing_before(version);
             self.touch(before);
+            self.private.wait(before - reads);
             self.touch_key(problem.key[version as usize]);
         }
         if node == problem.shape.snapshot(txn) {
             problem.choices_of_txn.of(txn).iter().for_each(|&choice| self.touch(self.things_of_choices + choice));
         }
-        if node == problem.shape.commit(txn) {
-            self.cursor = 0;
-        }
+    }
+
+    /// Whether the order changed in a way that has to be looked at.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.dirty.is_empty() || !self.dirty_keys.is_empty()
     }
 
     /// The version before, as a thing to look at; the initial one before the first.

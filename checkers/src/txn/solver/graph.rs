@@ -129,6 +129,8 @@ pub(super) struct Graph {
     pub moved_later: bool,
     /// Edges looked at so far.
     pub work: u64,
+    /// Edges added so far, those that were taken away again too.
+    pub added_ever: u64,
 }
 
 impl Graph {
@@ -154,6 +156,7 @@ impl Graph {
             moved: Vec::new(),
             moved_later: false,
             work: edges.len() as u64,
+            added_ever: 0,
         })
     }
 
@@ -223,6 +226,7 @@ impl Graph {
         self.added.push(Added { from, to, reasons, about, next_out, next_in });
         self.out_head[from as usize] = edge;
         self.in_head[to as usize] = edge;
+        self.added_ever += 1;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! - [`problem`], [`known`]: the question in dense numbers; what is certain.
 //! - [`graph`], [`sequence`]: a graph without cycles, and an order that keeps it, both changed in place.
 //! - [`clauses`]: what is learned from contradictions.
-//! - [`engine`], [`choices`]: the search.
+//! - [`engine`], [`choices`], [`private`]: the search.
 //! - [`reduce`], [`derive`]: from a contradiction to few transactions, and to the steps of a proof.
 //! - [`replay`]: verifies an order, by code that shares nothing with the search; no order is told that was not.
 
@@ -15,6 +15,7 @@ mod engine;
 mod graph;
 mod known;
 mod mutant;
+mod private;
 mod problem;
 mod reduce;
 pub mod replay;

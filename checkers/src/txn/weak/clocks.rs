@@ -3,6 +3,11 @@
 //! A chain begins as a session. One that has come to its end goes on with the beginning of another session which has seen
 //! that end: a process that ends in doubt gets a new number, and 20,000 short sessions would make rows of 20,000 columns,
 //! while the chains stay about as many as there are clients. Rows are freed when all who need them are done.
+//!
+//! Who is followed and read by nobody stands on no chain, as nobody sees it. And from time to time chains are cut back to what
+//! some row that is still held has seen: whatever stood behind that will be seen by nobody any more, and the chain goes on
+//! with anyone who has seen the rest. Without that, each transaction whose writes were soon written over would hold a column
+//! for ever where sessions say nothing.
 
 use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Ranked};
@@ -11,6 +16,8 @@ use crate::txn::meter::{Meter, Spent};
 /// Retired chains looked at before a new chain is begun.
 const LOOKED_AT_MAX: usize = 64;
 const WIDTH_MIN: usize = 8;
+/// So many units are begun between two times that chains are cut; in tests of small histories each time counts.
+const UNCUT_MIN: u32 = if cfg!(test) { 0 } else { 64 };
 
 /// The clocks of all units that were begun so far.
 #[derive(Debug)]
@@ -33,9 +40,14 @@ pub(super) struct Clocks {
     /// By chain: where it stands in `retired`, or [`NONE`].
     retired_at: Vec<u32>,
     retired: Vec<u32>,
+    /// Chains that were cut back to nothing.
+    empty: Vec<u32>,
+    /// Units begun since chains were cut.
+    uncut: u32,
     bytes: u64,
-    /// Where horizons are asked for: by chain its units, and by unit its horizon.
+    /// By chain: its units.
     units: Vec<Vec<u32>>,
+    /// Where horizons are asked for, by unit.
     horizons: Vec<u32>,
     mutation: Mutation,
 }
@@ -67,6 +79,8 @@ impl Clocks {
             ends: Vec::new(),
             retired_at: Vec::new(),
             retired: Vec::new(),
+            empty: Vec::new(),
+            uncut: 0,
             bytes: 0,
             units: Vec::new(),
             horizons: if with_horizons { vec![0; count] } else { Vec::new() },
@@ -142,40 +156,65 @@ impl Clocks {
                 join(&mut self.pool, to, from);
             }
         }
-        let chain = self.choose(ranked, rank, before, meter)?;
-        self.chain[rank as usize] = chain;
+        self.uncut += 1;
+        if self.users[rank as usize] > 0 {
+            let chain = self.choose(ranked, rank, before, meter)?;
+            self.chain[rank as usize] = chain;
+            self.ends[chain as usize] += 1;
+            self.place[rank as usize] = self.ends[chain as usize];
+        } else if before != NONE {
+            self.followers[before as usize] -= 1;
+            self.leave(before);
+        }
         Ok(())
     }
 
-    /// The chain that a unit goes on, and its place there, which others see from now on.
+    /// The chain that a unit goes on.
     fn choose(&mut self, ranked: &Ranked<'_>, rank: u32, before: u32, meter: &mut Meter) -> Result<u32, Spent> {
-        let mut chosen = None;
         if before != NONE {
             self.followers[before as usize] -= 1;
             let chain = self.chain[before as usize];
-            chosen = (self.ends[chain as usize] == self.place[before as usize]).then_some(chain);
+            if self.ends[chain as usize] == self.place[before as usize] {
+                return Ok(chain);
+            }
         }
-        if chosen.is_none() {
-            let is_end = |source: u32| {
-                let chain = self.chain[source as usize];
-                let free = self.retired_at[chain as usize] != NONE;
-                (free && self.ends[chain as usize] == self.place[source as usize]).then_some(chain)
-            };
-            chosen = ranked.sources(rank).filter(|&source| source < rank).find_map(is_end);
-        }
-        if chosen.is_none() {
-            let row = self.row[rank as usize];
-            let seen = &self.pool[self.cells(row)];
-            let oldest = self.retired.iter().take(LOOKED_AT_MAX / 2);
-            let newest = self.retired.iter().rev().take(LOOKED_AT_MAX / 2);
-            chosen = oldest.chain(newest).copied().find(|&chain| {
-                seen[chain as usize] >= self.ends[chain as usize] || self.mutation.is(Mutant::ChainsMerged)
-            });
-        }
-        let chain = match chosen {
-            Some(chain) => chain,
-            None => self.new_chain(meter)?,
+        let is_end = |source: u32| {
+            let chain = self.chain[source as usize];
+            let is_free = chain != NONE && self.retired_at[chain as usize] != NONE;
+            (is_free && self.ends[chain as usize] == self.place[source as usize]).then_some(chain)
         };
+        let chosen = ranked.sources(rank).filter(|&source| source < rank).find_map(is_end);
+        let mut chosen = chosen.or_else(|| self.ended_before(rank));
+        let is_due = self.uncut >= UNCUT_MIN.max((self.pool.len() / self.width) as u32);
+        if chosen.is_none() && self.empty.is_empty() && is_due {
+            self.cut(meter)?;
+            chosen = self.ended_before(rank);
+        }
+        match chosen {
+            Some(chain) => {
+                self.resume(chain);
+                Ok(chain)
+            }
+            None => match self.empty.pop() {
+                Some(chain) => Ok(chain),
+                None => self.new_chain(meter),
+            },
+        }
+    }
+
+    /// A retired chain all of which a unit has seen.
+    fn ended_before(&self, rank: u32) -> Option<u32> {
+        let seen = &self.pool[self.cells(self.row[rank as usize])];
+        let oldest = self.retired.iter().take(LOOKED_AT_MAX / 2);
+        let newest = self.retired.iter().rev().take(LOOKED_AT_MAX / 2);
+        oldest
+            .chain(newest)
+            .copied()
+            .find(|&chain| seen[chain as usize] >= self.ends[chain as usize] || self.mutation.is(Mutant::ChainsMerged))
+    }
+
+    /// Takes a chain from those that are retired.
+    fn resume(&mut self, chain: u32) {
         let at = std::mem::replace(&mut self.retired_at[chain as usize], NONE);
         if at != NONE {
             self.retired.swap_remove(at as usize);
@@ -183,9 +222,52 @@ impl Clocks {
                 self.retired_at[moved as usize] = at;
             }
         }
-        self.ends[chain as usize] += 1;
-        self.place[rank as usize] = self.ends[chain as usize];
-        Ok(chain)
+    }
+
+    /// Retires the chain of a unit that ended, if it is the last there and nobody follows it in its session.
+    fn leave(&mut self, rank: u32) {
+        let chain = self.chain[rank as usize];
+        let is_last = chain != NONE && self.ends[chain as usize] == self.place[rank as usize];
+        if is_last && self.followers[rank as usize] == 0 && self.retired_at[chain as usize] == NONE {
+            self.retired_at[chain as usize] = self.retired.len() as u32;
+            self.retired.push(chain);
+        }
+    }
+
+    /// Cuts retired chains back to what some row that is held has seen.
+    fn cut(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        self.uncut = 0;
+        let rows = self.pool.len() / self.width;
+        meter.step((rows * self.ends.len()) as u64 / 16)?;
+        let mut is_held = vec![true; rows];
+        self.free.iter().for_each(|&row| is_held[row as usize] = false);
+        let mut seen = vec![0u32; self.ends.len()];
+        for row in (0..rows as u32).filter(|&row| is_held[row as usize]) {
+            for (seen, &cell) in seen.iter_mut().zip(&self.pool[self.cells(row)]) {
+                *seen = (*seen).max(cell);
+            }
+        }
+        let mut emptied = Vec::new();
+        for &chain in &self.retired {
+            let kept = match self.mutation.is(Mutant::CutTooFar) {
+                true => seen[chain as usize].saturating_sub(1),
+                false => seen[chain as usize],
+            };
+            if kept < self.ends[chain as usize] {
+                self.ends[chain as usize] = kept;
+                for unit in self.units[chain as usize].drain(kept as usize..) {
+                    if !self.mutation.is(Mutant::CutStillSeen) {
+                        self.place[unit as usize] = 0;
+                    }
+                }
+            }
+            if kept == 0 {
+                emptied.push(chain);
+            }
+        }
+        emptied.iter().for_each(|&chain| self.resume(chain));
+        self.empty.extend(emptied);
+        Ok(())
     }
 
     /// Whether a unit that was begun, and whose row is still held, has seen another.
@@ -220,10 +302,12 @@ impl Clocks {
     /// Ends a unit: it is in its own row from now on, and the rows that it alone still needed are free.
     pub fn end(&mut self, ranked: &Ranked<'_>, rank: u32) {
         let chain = self.chain[rank as usize];
-        let own = self.row[rank as usize] as usize * self.width + chain as usize;
-        self.pool[own] = self.place[rank as usize];
-        if !self.horizons.is_empty() {
+        if chain != NONE {
+            let own = self.row[rank as usize] as usize * self.width + chain as usize;
+            self.pool[own] = self.place[rank as usize];
             self.units[chain as usize].push(rank);
+        }
+        if !self.horizons.is_empty() {
             let unseen = self.row(rank).iter().zip(&self.units).filter_map(|(&seen, units)| units.get(seen as usize));
             let lowest = if self.mutation.is(Mutant::HorizonTooHigh) { unseen.max() } else { unseen.min() };
             self.horizons[rank as usize] = lowest.copied().unwrap_or(rank);
@@ -237,10 +321,7 @@ impl Clocks {
             self.release(before);
         }
         self.release(rank);
-        if self.followers[rank as usize] == 0 && self.ends[chain as usize] == self.place[rank as usize] {
-            self.retired_at[chain as usize] = self.retired.len() as u32;
-            self.retired.push(chain);
-        }
+        self.leave(rank);
     }
 
     fn release(&mut self, rank: u32) {

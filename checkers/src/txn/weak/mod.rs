@@ -74,9 +74,14 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         // The guarantees of sessions hold where the axiom of causal consistency does.
         return weak;
     }
-    let of_sessions = sessions::judge(txns, accesses, &sessions, &with.component_of, meter, mutation);
+    // Neither needs the other.
+    let (mut own, mut others) = (meter.half(), meter.half());
+    let (of_sessions, without) = rayon::join(
+        || sessions::judge(txns, accesses, &sessions, &with.component_of, &mut own, mutation),
+        || examine(txns, accesses, &Sessions::none(accesses.len()), near, &mut others, mutation),
+    );
+    meter.join(&[own, others]);
     weak.spent |= of_sessions.is_err();
-    let without = examine(txns, accesses, &Sessions::none(accesses.len()), near, meter, mutation);
     weak.spent |= without.as_ref().map_or(true, |found| found.spent);
     let without = without.map(|found| found.witnesses).unwrap_or_default();
     for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with.witnesses).zip(without) {

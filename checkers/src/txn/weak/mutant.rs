@@ -22,6 +22,10 @@ pub(crate) enum Mutant {
     HorizonTooHigh,
     /// Rows are not joined.
     NotJoined,
+    /// Chains are cut back behind what somebody has seen.
+    CutTooFar,
+    /// What was cut off a chain is taken for seen by who sees what came in its place.
+    CutStillSeen,
     /// Read your writes: nothing is seen of what the session wrote.
     OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.

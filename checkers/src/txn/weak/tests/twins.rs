@@ -96,6 +96,8 @@ fn every_mutant_is_noticed() {
         ChainsMerged,
         HorizonTooHigh,
         NotJoined,
+        CutTooFar,
+        CutStillSeen,
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
