@@ -4,12 +4,19 @@
 //! that end: a process that ends in doubt gets a new number, and 20,000 short sessions would make rows of 20,000 columns,
 //! while the chains stay about as many as there are clients. Rows are freed when all who need them are done.
 //!
-//! Who is followed and read by nobody stands on no chain, as nobody sees it. And from time to time chains are cut back to what
-//! some row that is still held has seen: whatever stood behind that will be seen by nobody any more, and the chain goes on
-//! with anyone who has seen the rest. Without that, each transaction whose writes were soon written over would hold a column
-//! for ever where sessions say nothing.
+//! Who is followed and read by nobody stands on no chain, as nobody sees it. And from time to time chains are given back:
+//!
+//! - those that have ended are cut back to what some row that is still held has seen: whatever stood behind that will be seen by
+//!   nobody any more, and the chain goes on with anyone who has seen the rest;
+//! - one that has ended, and about whose units nobody will ask any more (`needed`), is emptied.
+//!
+//! Without that, a transaction whose writes were soon written over would hold a column for ever where sessions say nothing, and
+//! so would each session that begins with a blind write, as it has seen the end of no other.
+
+use std::ops::Range;
 
 use super::mutant::{Mutant, Mutation};
+use super::needed;
 use super::units::{NONE, Ranked};
 use crate::txn::meter::{Meter, Spent};
 
@@ -17,7 +24,21 @@ use crate::txn::meter::{Meter, Spent};
 const LOOKED_AT_MAX: usize = 64;
 const WIDTH_MIN: usize = 8;
 /// So many units are begun between two times that chains are cut; in tests of small histories each time counts.
-const UNCUT_MIN: u32 = if cfg!(test) { 0 } else { 64 };
+const UNCUT_MIN: u32 = if cfg!(test) { 1 } else { 64 };
+/// Fewer chains than these are not worth knowing who will ask about them.
+const EMPTIED_MIN: usize = if cfg!(test) { 1 } else { 64 };
+
+/// What clocks are for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    /// Disjoint runs of ranks, rising: only these are begun, and what lies before a run is seen by nobody in it.
+    pub windows: &'a [Range<u32>],
+    /// Whether horizons are asked for, at the cost of a look at each chain for each unit.
+    pub has_horizons: bool,
+    /// Where all that is asked is whether a reader has seen other writers of its key (older ones than what was read only up to this
+    /// distance), or whether what was read has.
+    pub near: Option<u32>,
+}
 
 /// The clocks of all units that were begun so far.
 #[derive(Debug)]
@@ -40,31 +61,39 @@ pub(super) struct Clocks {
     /// By chain: where it stands in `retired`, or [`NONE`].
     retired_at: Vec<u32>,
     retired: Vec<u32>,
-    /// Chains that were cut back to nothing.
-    empty: Vec<u32>,
+    /// Chains of nothing.
+    emptied: Vec<u32>,
     /// Units begun since chains were cut.
     uncut: u32,
     bytes: u64,
     /// By chain: its units.
     units: Vec<Vec<u32>>,
+    /// By unit: the last who may ask about it; empty before that is of use.
+    needed: Vec<u32>,
+    near: Option<u32>,
+    /// Windows that are left, the next one last; and where that begins which is looked at.
+    windows: Vec<Range<u32>>,
+    floor: u32,
     /// Where horizons are asked for, by unit.
     horizons: Vec<u32>,
     mutation: Mutation,
 }
 
 impl Clocks {
-    /// None begun. Horizons cost a look at each chain for each unit.
-    pub fn new(ranked: &Ranked<'_>, with_horizons: bool, mutation: Mutation) -> Clocks {
+    /// None begun.
+    pub fn new(ranked: &Ranked<'_>, purpose: Purpose<'_>, mutation: Mutation) -> Clocks {
         let count = ranked.ids.len();
         let (mut users, mut followers) = (vec![0u32; count], vec![0u32; count]);
-        for rank in 0..count as u32 {
-            for source in ranked.sources(rank).filter(|&source| source < rank) {
-                users[source as usize] += 1;
-            }
-            let before = ranked.before[rank as usize];
-            if before != NONE && before < rank {
-                users[before as usize] += 1;
-                followers[before as usize] += 1;
+        for window in purpose.windows {
+            for rank in window.clone() {
+                for source in ranked.sources(rank).filter(|source| (window.start..rank).contains(source)) {
+                    users[source as usize] += 1;
+                }
+                let before = ranked.before[rank as usize];
+                if (window.start..rank).contains(&before) {
+                    users[before as usize] += 1;
+                    followers[before as usize] += 1;
+                }
             }
         }
         Clocks {
@@ -79,11 +108,15 @@ impl Clocks {
             ends: Vec::new(),
             retired_at: Vec::new(),
             retired: Vec::new(),
-            empty: Vec::new(),
+            emptied: Vec::new(),
             uncut: 0,
             bytes: 0,
             units: Vec::new(),
-            horizons: if with_horizons { vec![0; count] } else { Vec::new() },
+            needed: Vec::new(),
+            near: purpose.near,
+            windows: purpose.windows.iter().rev().cloned().collect(),
+            floor: 0,
+            horizons: if purpose.has_horizons { vec![0; count] } else { Vec::new() },
             mutation,
         }
     }
@@ -130,10 +163,10 @@ impl Clocks {
 
     /// Begins a unit: after this its row says what it has seen, itself not among it.
     pub fn begin(&mut self, ranked: &Ranked<'_>, rank: u32, meter: &mut Meter) -> Result<(), Spent> {
-        let before = match ranked.before[rank as usize] {
-            before if before != NONE && before < rank => before,
-            _ => NONE,
-        };
+        while let Some(window) = self.windows.pop_if(|window| window.start <= rank) {
+            self.floor = window.start;
+        }
+        let before = self.before(ranked, rank);
         let row = if before != NONE && self.users[before as usize] == 1 {
             // Nobody else needs it.
             self.users[before as usize] = 0;
@@ -148,7 +181,8 @@ impl Clocks {
             row
         };
         self.row[rank as usize] = row;
-        for source in ranked.sources(rank).filter(|&source| source < rank) {
+        let begun = self.floor..rank;
+        for source in ranked.sources(rank).filter(|source| begun.contains(source)) {
             // What was seen already has nothing new in its past.
             if !self.has_seen(rank, source) && !self.mutation.is(Mutant::NotJoined) {
                 let (to, from) = (self.cells(row), self.cells(self.row[source as usize]));
@@ -169,25 +203,36 @@ impl Clocks {
         Ok(())
     }
 
+    /// The one before in the session, if it was begun.
+    fn before(&self, ranked: &Ranked<'_>, rank: u32) -> u32 {
+        let before = ranked.before[rank as usize];
+        if (self.floor..rank).contains(&before) { before } else { NONE }
+    }
+
+    /// Whether a unit is the last of its chain.
+    fn is_last(&self, unit: u32) -> bool {
+        let place = self.place[unit as usize];
+        place > 0 && self.ends[self.chain[unit as usize] as usize] == place
+    }
+
     /// The chain that a unit goes on.
     fn choose(&mut self, ranked: &Ranked<'_>, rank: u32, before: u32, meter: &mut Meter) -> Result<u32, Spent> {
         if before != NONE {
             self.followers[before as usize] -= 1;
-            let chain = self.chain[before as usize];
-            if self.ends[chain as usize] == self.place[before as usize] {
-                return Ok(chain);
+            if self.is_last(before) {
+                return Ok(self.chain[before as usize]);
             }
         }
         let is_end = |source: u32| {
             let chain = self.chain[source as usize];
-            let is_free = chain != NONE && self.retired_at[chain as usize] != NONE;
-            (is_free && self.ends[chain as usize] == self.place[source as usize]).then_some(chain)
+            (self.is_last(source) && self.retired_at[chain as usize] != NONE).then_some(chain)
         };
-        let chosen = ranked.sources(rank).filter(|&source| source < rank).find_map(is_end);
+        let chosen = ranked.sources(rank).filter(|source| (self.floor..rank).contains(source)).find_map(is_end);
         let mut chosen = chosen.or_else(|| self.ended_before(rank));
         let is_due = self.uncut >= UNCUT_MIN.max((self.pool.len() / self.width) as u32);
-        if chosen.is_none() && self.empty.is_empty() && is_due {
+        if chosen.is_none() && self.emptied.is_empty() && is_due && !self.mutation.is(Mutant::NeverCut) {
             self.cut(meter)?;
+            self.empty(ranked, rank, meter)?;
             chosen = self.ended_before(rank);
         }
         match chosen {
@@ -195,7 +240,7 @@ impl Clocks {
                 self.resume(chain);
                 Ok(chain)
             }
-            None => match self.empty.pop() {
+            None => match self.emptied.pop() {
                 Some(chain) => Ok(chain),
                 None => self.new_chain(meter),
             },
@@ -226,11 +271,12 @@ impl Clocks {
 
     /// Retires the chain of a unit that ended, if it is the last there and nobody follows it in its session.
     fn leave(&mut self, rank: u32) {
-        let chain = self.chain[rank as usize];
-        let is_last = chain != NONE && self.ends[chain as usize] == self.place[rank as usize];
-        if is_last && self.followers[rank as usize] == 0 && self.retired_at[chain as usize] == NONE {
-            self.retired_at[chain as usize] = self.retired.len() as u32;
-            self.retired.push(chain);
+        if self.is_last(rank) && self.followers[rank as usize] == 0 {
+            let chain = self.chain[rank as usize];
+            if self.retired_at[chain as usize] == NONE {
+                self.retired_at[chain as usize] = self.retired.len() as u32;
+                self.retired.push(chain);
+            }
         }
     }
 
@@ -266,7 +312,39 @@ impl Clocks {
             }
         }
         emptied.iter().for_each(|&chain| self.resume(chain));
-        self.empty.extend(emptied);
+        self.emptied.extend(emptied);
+        Ok(())
+    }
+
+    /// Empties retired chains about whose units nobody from this one on will ask.
+    fn empty(&mut self, ranked: &Ranked<'_>, rank: u32, meter: &mut Meter) -> Result<(), Spent> {
+        let Some(near) = self.near.filter(|_| self.ends.len() >= EMPTIED_MIN) else { return Ok(()) };
+        if self.needed.is_empty() {
+            self.needed = needed::of(ranked, near, self.mutation);
+        }
+        let mut looked_at = self.retired.len();
+        let mut over = Vec::new();
+        for &chain in &self.retired {
+            // The youngest are needed longest.
+            let units = &self.units[chain as usize];
+            match units.iter().rev().position(|&unit| self.needed[unit as usize] >= rank) {
+                Some(place) => looked_at += place,
+                None => {
+                    looked_at += units.len();
+                    over.push(chain);
+                }
+            }
+        }
+        meter.step(looked_at as u64 / 16)?;
+        for chain in over {
+            self.resume(chain);
+            self.ends[chain as usize] = 0;
+            for unit in self.units[chain as usize].drain(..) {
+                self.place[unit as usize] = 0;
+            }
+            self.pool.iter_mut().skip(chain as usize).step_by(self.width).for_each(|cell| *cell = 0);
+            self.emptied.push(chain);
+        }
         Ok(())
     }
 
@@ -312,12 +390,13 @@ impl Clocks {
             let lowest = if self.mutation.is(Mutant::HorizonTooHigh) { unseen.max() } else { unseen.min() };
             self.horizons[rank as usize] = lowest.copied().unwrap_or(rank);
         }
-        for source in ranked.sources(rank).filter(|&source| source < rank) {
+        let begun = self.floor..rank;
+        for source in ranked.sources(rank).filter(|source| begun.contains(source)) {
             self.users[source as usize] -= 1;
             self.release(source);
         }
-        let before = ranked.before[rank as usize];
-        if before != NONE && before < rank {
+        let before = self.before(ranked, rank);
+        if before != NONE {
             self.release(before);
         }
         self.release(rank);

@@ -12,7 +12,7 @@
 //! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read,
 //! and a step for each writer of its key that was visible and newer.
 
-use super::clocks::Clocks;
+use super::clocks::{Clocks, Purpose};
 use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Ranked, Source};
 use crate::txn::meter::{Meter, Spent};
@@ -51,7 +51,7 @@ pub(super) struct Forced {
 }
 
 /// How many of what is wrong by itself are kept of each axiom.
-const KEPT_MAX: usize = 64;
+pub(super) const KEPT_MAX: usize = 64;
 
 /// What one pass found.
 #[derive(Debug, Default)]
@@ -104,7 +104,9 @@ pub(super) fn derive(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Forces, Spent> {
-    let mut clocks = Clocks::new(ranked, again, mutation);
+    let whole = 0..ranked.len();
+    let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: again, near: Some(near) };
+    let mut clocks = Clocks::new(ranked, purpose, mutation);
     let mut forces = Forces::default();
     let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces };
     let mut outcome = Ok(());

@@ -8,7 +8,7 @@
 //! broken only by them.
 //!
 //! - `units`: transactions in an order in which who is seen comes before who sees.
-//! - `clocks`: what each has seen, over chains.
+//! - `clocks`: what each has seen, over chains. - `needed`: how long anybody asks.
 //! - `derive`: the orders that the axioms force. - `components`: their cycles. - `witness`: the proof.
 //! - `sessions`: the guarantees of sessions, on single operations (`operations`).
 //!
@@ -24,6 +24,7 @@ mod clocks;
 mod components;
 mod derive;
 pub(crate) mod mutant;
+mod needed;
 mod operations;
 mod sessions;
 #[cfg(test)]
@@ -37,7 +38,7 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
 
 use components::Graph;
-use derive::{Axiom, NEAR, derive};
+use derive::{Axiom, KEPT_MAX, NEAR, derive};
 use mutant::Mutation;
 use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
@@ -77,7 +78,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     // Neither needs the other.
     let (mut own, mut others) = (meter.half(), meter.half());
     let (of_sessions, without) = rayon::join(
-        || sessions::judge(txns, accesses, &sessions, &with.component_of, &mut own, mutation),
+        || sessions::judge(txns, accesses, &sessions, &with.suspects, &mut own, mutation),
         || examine(txns, accesses, &Sessions::none(accesses.len()), near, &mut others, mutation),
     );
     meter.join(&[own, others]);
@@ -102,13 +103,20 @@ fn kinds(axiom: Axiom) -> (AnomalyKind, AnomalyKind) {
     }
 }
 
+/// Where guarantees of sessions may be broken, as they are only where causal consistency is.
+struct Suspects {
+    /// By transaction: its component of what causal consistency forces, if that has a cycle; or [`NONE`].
+    component_of: Vec<u32>,
+    /// Transactions that read the initial state of what they had seen written, each with a writer; `None` if they are too many.
+    initial: Option<Vec<(u32, u32)>>,
+}
+
 /// What one pass found.
 struct Examined {
     /// By axiom: what breaks it, and no weaker one.
     witnesses: [Vec<Witness>; 3],
     twice: Vec<Anomaly>,
-    /// By transaction: its component of what causal consistency forces, if that has a cycle.
-    component_of: Vec<u32>,
+    suspects: Suspects,
     /// Whether the budget ended before all was looked at.
     spent: bool,
 }
@@ -169,8 +177,12 @@ fn examine(
         }
     }
     let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
+    let all = forces.before_initial.iter();
+    let is_whole = all.clone().all(|found| found.len() < KEPT_MAX);
+    let pairs = all.flatten().map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
+    let initial = is_whole.then(|| pairs.collect());
     forces.close(meter);
-    Ok(Examined { witnesses, twice, component_of, spent })
+    Ok(Examined { witnesses, twice, suspects: Suspects { component_of, initial }, spent })
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

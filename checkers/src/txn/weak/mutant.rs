@@ -26,6 +26,16 @@ pub(crate) enum Mutant {
     CutTooFar,
     /// What was cut off a chain is taken for seen by who sees what came in its place.
     CutStillSeen,
+    /// Chains are never cut, nor emptied: no defect, but what they are compared with.
+    NeverCut,
+    /// Who may ask about a writer: nobody.
+    NobodyAsks,
+    /// Who may ask about a writer: not those who read what came soon after it.
+    NearForgotten,
+    /// Windows of sessions: who read what is on a cycle does not belong to it.
+    ReadersOutside,
+    /// Windows of sessions: reads of the initial state need none.
+    InitialOutside,
     /// Read your writes: nothing is seen of what the session wrote.
     OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.

@@ -22,11 +22,15 @@
 //! was read behind appends of the same transaction, the read returned the last of what came before these.
 //!
 //! Each of these is broken only where the axiom of causal consistency is, and by writes of transactions of one of its
-//! cycles, so nothing is done where there are none, and only writes of one cycle's component are compared.
+//! cycles, so nothing is done where there are none, only writes of one cycle's component are compared, and only ranks are
+//! looked at that lie between those of a component (or of a read of the initial state and what it had seen).
+
+use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::clocks::Clocks;
+use super::Suspects;
+use super::clocks::{Clocks, Purpose};
 use super::components::{Arc, Graph, Why};
 use super::derive::{Axiom, Forced, Forces};
 use super::mutant::{Mutant, Mutation};
@@ -81,16 +85,16 @@ struct Seen {
 /// Bytes that a read costs while it is remembered.
 const READ_BYTES: u64 = 64;
 
-/// Judges them. `component_of` is by transaction: which cycle's component of the axiom of causal consistency it is in, or
-/// [`NONE`].
+/// Judges them. `suspects` says where the axiom of causal consistency is broken; nothing else is looked at.
 pub(super) fn judge(
     txns: &Txns<'_>,
     whole: &Accesses,
     among: &Sessions,
-    component_of: &[u32],
+    suspects: &Suspects,
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Vec<Anomaly>, Spent> {
+    let component_of = &suspects.component_of[..];
     let operations = Operations::of(txns, whole, among, meter, mutation)?;
     let ranked = Ranked::of(&operations.accesses, &operations.sessions, mutation);
     let mut pass = Pass {
@@ -105,7 +109,8 @@ pub(super) fn judge(
         seen: Vec::new(),
         initial: Vec::new(),
     };
-    let outcome = pass.run(meter);
+    let windows = windows(&operations, &ranked, suspects, mutation);
+    let outcome = pass.run(&windows, meter);
     meter.give_back(pass.was_read.len() as u64 * READ_BYTES);
     outcome?;
     let (seen, initial) = (pass.seen, pass.initial);
@@ -141,6 +146,52 @@ pub(super) fn judge(
     Ok(anomalies)
 }
 
+/// The ranks that matter, as a way from a write to who has seen it never leads out of those between them: of each cycle's
+/// component from its first operation to the last who read of it; and of each read of the initial state from what it had seen.
+fn windows(operations: &Operations, ranked: &Ranked<'_>, suspects: &Suspects, mutation: Mutation) -> Vec<Range<u32>> {
+    let whole = Range { start: 0, end: ranked.len() };
+    let Some(initial) = &suspects.initial else { return vec![whole] };
+    let component_of = |rank: u32| {
+        let owner = operations.owners[ranked.ids[rank as usize] as usize];
+        suspects.component_of[owner as usize]
+    };
+    let mut of_component: FxHashMap<u32, Range<u32>> = FxHashMap::default();
+    // By transaction that is named.
+    let nothing = Range { start: NONE, end: 0 };
+    let mut of_txn: FxHashMap<u32, Range<u32>> =
+        initial.iter().flat_map(|&(from, to)| [(from, nothing.clone()), (to, nothing.clone())]).collect();
+    let grow = |range: &mut Range<u32>, rank: u32| *range = range.start.min(rank)..range.end.max(rank + 1);
+    for rank in 0..ranked.len() {
+        let own = component_of(rank);
+        if own != NONE {
+            grow(of_component.entry(own).or_insert(rank..rank), rank);
+        }
+        for writer in ranked.sources(rank).filter(|_| !mutation.is(Mutant::ReadersOutside)) {
+            let read_of = component_of(writer);
+            if read_of != NONE && read_of != own {
+                grow(of_component.entry(read_of).or_insert(rank..rank), rank);
+            }
+        }
+        if let Some(range) = of_txn.get_mut(&operations.owners[ranked.ids[rank as usize] as usize]) {
+            grow(range, rank);
+        }
+    }
+    let named = initial.iter().filter(|_| !mutation.is(Mutant::InitialOutside));
+    let pairs = named.map(|(from, to)| (&of_txn[from], &of_txn[to]));
+    let of_initial = pairs.map(|(from, to)| from.start.min(to.start)..from.end.max(to.end));
+    let mut all: Vec<Range<u32>> =
+        of_component.into_values().chain(of_initial).filter(|range| !range.is_empty()).collect();
+    all.sort_unstable_by_key(|range| range.start);
+    let mut windows: Vec<Range<u32>> = Vec::new();
+    for range in all {
+        match windows.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => windows.push(range),
+        }
+    }
+    windows
+}
+
 /// What the reads of a transaction returned so far.
 #[derive(Debug, Default)]
 struct Visit {
@@ -168,10 +219,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&mut self, meter: &mut Meter) -> Result<(), Spent> {
-        let mut clocks = Clocks::new(self.ranked, false, Mutation::default());
+    fn run(&mut self, windows: &[Range<u32>], meter: &mut Meter) -> Result<(), Spent> {
+        let purpose = Purpose { windows, has_horizons: false, near: None };
+        let mut clocks = Clocks::new(self.ranked, purpose, Mutation::default());
         let mut outcome = Ok(());
-        for rank in 0..self.ranked.len() {
+        for rank in windows.iter().flat_map(Range::clone) {
             outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, &clocks, meter));
             if outcome.is_err() {
                 break;

@@ -177,6 +177,11 @@ impl<'a> Ranked<'a> {
         }
     }
 
+    /// By key: where its writers begin among those of all keys; and the end of the last.
+    pub fn writer_starts(&self) -> &[u32] {
+        &self.writer_starts
+    }
+
     /// Whom a unit follows at once: in its session, and those it read from. With repetitions.
     pub fn sources(&self, rank: u32) -> impl Iterator<Item = u32> + '_ {
         let reads = self.accesses.reads(self.ids[rank as usize]).iter();
