@@ -8,7 +8,7 @@
 #     SCHISM_TEST_SEEDS=2                 takes at most so many seeds of a suite, and asks for as much less
 set -u
 CARGO="${CARGO:-cargo}"
-steps="lab_vms vm_clock vm_nodes vm_disk vm_groups vm_network torture stale_reads registers all_namespaces crash_3_5_1 vm_registers vm_all vagrant"
+steps="txn_databases lab_vms vm_clock vm_nodes vm_disk vm_groups vm_network torture stale_reads registers all_namespaces crash_3_5_1 vm_registers vm_all vagrant"
 profile="${SCHISM_TEST_PROFILE:-release}"
 case $profile in
     dev) folder=debug ;;
@@ -66,6 +66,8 @@ seeds() {
     [ "$hits" -ge "$least" ]
 }
 
+# Stores of known level and every anomaly planted, at a million transactions; always optimised.
+txn_databases() { long --release -p schism-checkers --test txn_databases -- --nocapture --test-threads 1; }
 # Virtual machines: boot, clocks, power, the end of all of it.
 lab_vms() { long -p schism-lab --test vms; }
 # Real clocks of machines.

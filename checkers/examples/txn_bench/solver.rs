@@ -46,6 +46,11 @@ const SI: Wanted = Wanted { property: Property::SnapshotIsolation, ..BASE };
 const FEW: Wanted = Wanted { reads_percent: 20, keys: 5_000, txns: 20_000, ..BASE };
 const PSI: Wanted = Wanted { property: Property::ParallelSnapshotIsolation, ..BASE };
 
+/// More transactions, and more keys in the same measure.
+const fn grown(txns: u32) -> Wanted {
+    Wanted { txns, keys: txns / 8 * 5, ..BASE }
+}
+
 /// What a row asks: the question, what is planted, and whether there is an order then.
 struct Asked {
     wanted: Wanted,
@@ -94,6 +99,11 @@ pub const ROWS: &[Row] = &[
     row!("large.skew", "and a write skew", LARGE, Plant::Skew, BROKEN),
     row!("large.hops", "and a cycle of four", LARGE, Plant::Hops, BROKEN),
     row!("large.hidden", "and two orders of writers that exclude each other", LARGE, Plant::Hidden, BROKEN),
+    row!("ser-10k", "as `ser`, 10,000 transactions", grown(10_000), Plant::Nothing, HOLDS),
+    row!("ser-100k", "100,000", grown(100_000), Plant::Nothing, HOLDS),
+    row!("ser-1m", "a million", grown(1_000_000), Plant::Nothing, HOLDS),
+    row!("ser-1m.hops", "and a cycle of four", grown(1_000_000), Plant::Hops, BROKEN),
+    row!("ser-10m", "ten million", grown(10_000_000), Plant::Nothing, HOLDS),
     row!("si", "snapshot isolation, 16k transactions, 10k keys", SI, Plant::Nothing, HOLDS),
     row!("si.skew", "and a write skew, which it allows", SI, Plant::Skew, HOLDS),
     row!("si.causal", "and a stale read", SI, Plant::Causal, BROKEN),

@@ -41,6 +41,11 @@ const WIDE: Wanted = Wanted {
 };
 const HOT: Wanted = Wanted { clients: 20, micros: (1, 4), keys: 10, writes_a_key: 32, doubts_a_thousand: 20, ..WIDE };
 
+/// As many keys as transactions.
+fn grown(transactions: u32) -> Wanted {
+    Wanted { transactions, keys: transactions, ..WIDE }
+}
+
 /// The rows.
 pub const ROWS: &[Row] = &[
     Row { name: "weak", what: "RC+RA+CC, 20 ops, 100 sessions, 1M keys", run: |seed| run(WIDE, seed) },
@@ -55,6 +60,9 @@ pub const ROWS: &[Row] = &[
         what: "the same with one stale read",
         run: |seed| run(Wanted { stale: true, ..HOT }, seed),
     },
+    Row { name: "weak-10k", what: "as `weak`, 10,000 transactions", run: |seed| run(grown(10_000), seed) },
+    Row { name: "weak-100k", what: "100,000", run: |seed| run(grown(100_000), seed) },
+    Row { name: "weak-10m", what: "ten million", run: |seed| run(grown(10_000_000), seed) },
     Row {
         name: "weak-20m",
         what: "RC+RA+CC, 1-4 ops, 10 live keys, 20M transactions",

@@ -349,6 +349,7 @@ impl Clocks {
     }
 
     /// Whether a unit that was begun, and whose row is still held, has seen another.
+    #[inline]
     pub fn has_seen(&self, rank: u32, other: u32) -> bool {
         let place = self.place[other as usize];
         let row = self.row[rank as usize];
