@@ -104,11 +104,6 @@ impl Clauses {
         self.bytes
     }
 
-    /// Decisions that stand.
-    pub fn levels_count(&self) -> usize {
-        self.marks.len()
-    }
-
     /// Decides that something is so.
     pub fn decide(&mut self, literal: Literal, edges: usize) {
         self.marks.push(Mark { trail: self.trail.len(), temporary: self.temporary.len(), edges });

@@ -11,7 +11,7 @@
 //! What a read of a value with several writers takes is a literal for each of them, made only when the order breaks it
 //! (`choices`). When nothing is broken the order itself is the proof; when the last clause is empty there is none. Snapshot isolation
 //! is the same with two nodes a transaction. Where readers need not agree (parallel snapshot isolation, update
-//! serializability) pairs of writers are all decided, and cycles through one reader alone are looked for at the end.
+//! serializability) cycles through one reader alone are looked for at the end (`private`).
 
 use std::collections::BinaryHeap;
 
@@ -254,7 +254,6 @@ impl<'p> Engine<'p> {
 
     pub(super) fn decide(&mut self, literal: Literal) {
         self.decisions_count += 1;
-        self.private.begin_level();
         let edges = self.graph.added_count();
         self.clauses.decide(literal, edges);
     }
@@ -271,7 +270,7 @@ impl<'p> Engine<'p> {
             }
             Resolved::Back(edges) => {
                 self.graph.truncate(edges);
-                self.private.back_to(self.clauses.levels_count(), edges);
+                self.private.begin_again(self.problem);
                 None
             }
         }
@@ -349,24 +348,16 @@ impl<'p> Engine<'p> {
             if node == problem.shape.commit(txn) {
                 let before = self.thing_before(version);
                 self.touch(before);
-                self.private.wait(before - reads);
                 self.sift(version);
                 self.touch(reads + version);
-                self.private.wait(version);
             }
             let before = self.thing_before(version);
             self.touch(before);
-            self.private.wait(before - reads);
             self.touch_key(problem.key[version as usize]);
         }
         if node == problem.shape.snapshot(txn) {
             problem.choices_of_txn.of(txn).iter().for_each(|&choice| self.touch(self.things_of_choices + choice));
         }
-    }
-
-    /// Whether the order changed in a way that has to be looked at.
-    pub(super) fn is_unsettled(&self) -> bool {
-        !self.dirty.is_empty() || !self.dirty_keys.is_empty()
     }
 
     /// The version before, as a thing to look at; the initial one before the first.

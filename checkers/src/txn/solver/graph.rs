@@ -181,6 +181,18 @@ impl Graph {
         self.added[edge as usize]
     }
 
+    /// What comes right after a node, each with the added edge that leads there, or [`NONE`].
+    #[inline]
+    pub fn after(&self, node: u32, mut to: impl FnMut(u32, u32)) {
+        self.outgoing.of(node).iter().for_each(|&next| to(next, NONE));
+        let mut edge = self.out_head[node as usize];
+        while edge != NONE {
+            let added = self.added[edge as usize];
+            to(added.to, edge);
+            edge = added.next_out;
+        }
+    }
+
     /// Takes edges away until so many are left.
     pub fn truncate(&mut self, count: usize) {
         while self.added.len() > count {

@@ -1,42 +1,48 @@
 //! Readers that need not agree with each other, in the search (parallel snapshot isolation, update serializability).
 //!
-//! What is left for them when the order breaks nothing else: all pairs of writers of neighbouring versions are decided as the
-//! order has them; from each reader an edge goes to whoever wrote the next version; and then no reader may be reached from
-//! what came after its reads. A private reader's edges go out from a node of its own, into which none goes: it stands in front of
-//! all others, so its edges move nobody.
-//!
-//! Versions wait in a list; what was done with one is undone with the level of decisions at which it was done, and done again
-//! when another version came to stand next. So the cost is that of what changes, and not of all that there is.
+//! When the order breaks nothing else, each of them is looked at alone: from whoever wrote the next version after one that it
+//! read, in the order as it is, no way may lead to the reader. Such a way goes by what is certain or decided, from each
+//! writer of a key to the next, and from each reader that all must agree with to whoever wrote over what it read; and never
+//! against the order, so it is looked for only between its ends. Nothing of that is decided before it is on a way that is wrong: then
+//! the pairs of writers that the way rests on cannot all be so.
 
-use rustc_hash::FxHashMap;
-
-use super::clauses::{Clause, Literal};
+use super::clauses::{Clause, Literal, negated};
 use super::engine::{Engine, Step, tidy};
 use super::graph::NONE;
 use super::mutant::{self, Mutant};
 use super::problem::Problem;
 
 /// So many readers are looked at before somebody pays.
-const READERS_AT_ONCE: usize = 1 << 12;
+const READERS_AT_ONCE: usize = 1 << 10;
 
 /// How far it is.
 #[derive(Default)]
 pub(super) struct Private {
-    /// Versions to look at, initial ones too.
-    waiting: Vec<u32>,
-    is_waiting: Vec<bool>,
-    /// Versions that were looked at, and how many there were when each level of decisions began.
-    done: Vec<u32>,
-    done_at: Vec<usize>,
-    /// Reads and choices whose edge to the next writer is in the graph, and that edge; and in the order in which it was added.
-    installed: FxHashMap<u32, u32>,
-    installs: Vec<(u32, u32)>,
     /// Choices up to there are made.
     choices_made: usize,
-    /// Who is looked at next, and how many are left since an edge was added.
+    /// Who is looked at next, and how many are left since the order may have changed.
     reader: u32,
     readers_left: usize,
     edges_seen: u64,
+    /// By node: the last reader's round in which it was reached.
+    reached: Vec<u32>,
+    round: u32,
+    /// Where the way was continued, one after another.
+    hops: Vec<Hop>,
+}
+
+/// A step of a way.
+#[derive(Clone, Copy)]
+struct Hop {
+    node: u32,
+    /// The hop before, by its place.
+    before: u32,
+    /// The added edge by which it goes, if it is one.
+    edge: u32,
+    /// Two writers of which the first must be before the second, if it is not.
+    pair: [u32; 2],
+    /// What a choice must take.
+    choice: Literal,
 }
 
 impl Private {
@@ -45,55 +51,20 @@ impl Private {
         if !problem.shape.has_private_readers() {
             return Private::default();
         }
-        let versions = problem.read_starts.len().saturating_sub(1) as u32;
-        // From the last down, so that the first is looked at first.
-        let waiting = (0..versions).rev().collect();
-        // What is certain alone may reach a reader.
-        let readers_left = problem.members.len();
-        Private { waiting, is_waiting: vec![true; versions as usize], readers_left, ..Private::default() }
+        let reached = vec![0; problem.priorities.len()];
+        Private { readers_left: problem.members.len(), reached, ..Private::default() }
     }
 
-    /// Something else may stand next to a version.
-    pub fn wait(&mut self, version: u32) {
-        if let Some(is_waiting) = self.is_waiting.get_mut(version as usize)
-            && !std::mem::replace(is_waiting, true)
-        {
-            self.waiting.push(version);
-        }
-    }
-
-    /// A level of decisions begins.
-    pub fn begin_level(&mut self) {
-        self.done_at.push(self.done.len());
-    }
-
-    /// Undoes what was done since so many levels and added edges were left.
-    pub fn back_to(&mut self, levels: usize, edges: usize) {
-        if let Some(&done) = self.done_at.get(levels) {
-            self.done_at.truncate(levels);
-            for version in self.done.split_off(done) {
-                self.wait(version);
-            }
-        }
-        while let Some(&(edge, thing)) = self.installs.last()
-            && edge as usize >= edges
-        {
-            self.installs.pop();
-            if self.installed.get(&thing) == Some(&edge) {
-                self.installed.remove(&thing);
-            }
-        }
+    /// After a conflict: choices may be made otherwise, and all readers are looked at once more.
+    pub fn begin_again(&mut self, problem: &Problem) {
         self.choices_made = 0;
+        self.readers_left = problem.members.len();
     }
 }
 
 impl Engine<'_> {
     /// One step of what is left where readers need not agree. `false` when nothing is.
     pub(super) fn look_at_private(&mut self) -> Result<bool, Clause> {
-        if let Some(&version) = self.private.waiting.last() {
-            self.look_at_pair(version)?;
-            return Ok(true);
-        }
         let problem = self.problem;
         while self.private.choices_made < problem.choices.len() {
             let number = self.private.choices_made;
@@ -106,47 +77,6 @@ impl Engine<'_> {
             }
             self.private.choices_made += 1;
         }
-        for number in 0..problem.choices.len() {
-            self.graph.work += 1;
-            let Some((version, literal)) = self.taken(number) else { continue };
-            let thing = self.things_of_choices + number as u32;
-            self.install(thing, version, problem.choices[number].txn, literal)?;
-            // An edge may move what others were decided by: then that comes first.
-            if self.is_unsettled() {
-                return Ok(true);
-            }
-        }
-        self.look_at_readers()
-    }
-
-    /// Decides a pair of neighbours as the order has it, then puts the edges of who read the first into the graph.
-    fn look_at_pair(&mut self, version: u32) -> Result<(), Clause> {
-        let problem = self.problem;
-        if let (Some(next), Some(&a)) = (self.next(version), problem.writer.get(version as usize)) {
-            let literal = self.before_literal(a, problem.writer[next as usize]);
-            if !self.clauses.is_true(literal) && !self.clauses.is_false(literal) {
-                self.decide(literal);
-                return Ok(());
-            }
-        }
-        for read in problem.read_starts[version as usize]..problem.read_starts[version as usize + 1] {
-            self.graph.work += 1;
-            self.install(read, version, problem.reader[read as usize], NONE)?;
-            if self.is_unsettled() {
-                return Ok(());
-            }
-        }
-        if self.private.waiting.last() == Some(&version) {
-            self.private.waiting.pop();
-            self.private.is_waiting[version as usize] = false;
-            self.private.done.push(version);
-        }
-        Ok(())
-    }
-
-    /// Looks whether a reader is reached from what came after its reads; a round without new edges shows that none is.
-    fn look_at_readers(&mut self) -> Result<bool, Clause> {
-        let problem = self.problem;
         let count = problem.members.len();
         if std::mem::replace(&mut self.private.edges_seen, self.graph.added_ever) != self.graph.added_ever {
             self.private.readers_left = count;
@@ -154,9 +84,10 @@ impl Engine<'_> {
         for _ in 0..self.private.readers_left.min(READERS_AT_ONCE) {
             let txn = self.private.reader;
             if problem.is_private[txn as usize]
-                && let Some(path) = self.graph.path(problem.shape.private(txn), problem.shape.snapshot(txn))
+                && let Some(way) = self.way_to(txn)
             {
-                return Err(tidy(self.because(&path)));
+                self.break_way(&way)?;
+                return Ok(true);
             }
             self.private.reader = (txn + 1) % count as u32;
             self.private.readers_left -= 1;
@@ -164,27 +95,121 @@ impl Engine<'_> {
         Ok(self.private.readers_left > 0)
     }
 
-    /// Puts the edge from a reader to who wrote the key next into the graph.
-    fn install(&mut self, thing: u32, version: u32, reader: u32, choice: Literal) -> Result<(), Clause> {
-        let problem = self.problem;
-        let Some(next) = self.next(version) else { return Ok(()) };
-        let other = problem.writer[next as usize];
-        let to = problem.shape.commit(other);
-        let is_there = self.private.installed.get(&thing).is_some_and(|&edge| self.graph.added(edge).to == to);
-        if other == reader || is_there || mutant::is(Mutant::PrivateReadersFree) {
-            return Ok(());
+    /// A way from what came after a reader's reads to the reader, from its private node on.
+    fn way_to(&mut self, reader: u32) -> Option<Vec<Hop>> {
+        if mutant::is(Mutant::PrivateReadersFree) {
+            return None;
         }
-        let (from, is_private) = match problem.is_private[reader as usize] {
-            true => (problem.shape.private(reader), true),
-            false => (problem.shape.snapshot(reader), false),
+        let mut reached = std::mem::take(&mut self.private.reached);
+        let mut hops = std::mem::take(&mut self.private.hops);
+        if self.private.round == u32::MAX {
+            reached.fill(0);
+            self.private.round = 0;
+        }
+        self.private.round += 1;
+        let round = self.private.round;
+        let goal = self.problem.shape.snapshot(reader);
+        let last = self.graph.order().label(goal);
+        let none = Hop { node: NONE, before: NONE, edge: NONE, pair: [NONE; 2], choice: NONE };
+        hops.clear();
+        hops.push(Hop { node: self.problem.shape.private(reader), ..none });
+        let (mut head, mut work, mut end) = (0, 1, None);
+        while head < hops.len() && end.is_none() {
+            let from = hops[head].node;
+            self.hops_from(from, |hop| {
+                work += 1;
+                let is_new = self.graph.order().label(hop.node) <= last && reached[hop.node as usize] != round;
+                if is_new {
+                    reached[hop.node as usize] = round;
+                    if hop.node == goal {
+                        end = Some(hops.len() as u32);
+                    }
+                    hops.push(Hop { before: head as u32, ..hop });
+                }
+            });
+            head += 1;
+        }
+        self.graph.work += work;
+        let way = end.map(|end| {
+            let one = |place: u32| hops.get(place as usize).copied();
+            std::iter::successors(one(end), |hop| one(hop.before)).collect()
+        });
+        (self.private.reached, self.private.hops) = (reached, hops);
+        way
+    }
+
+    /// All that comes right after a node.
+    fn hops_from(&self, node: u32, mut to: impl FnMut(Hop)) {
+        let problem = self.problem;
+        let none = Hop { node: NONE, before: NONE, edge: NONE, pair: [NONE; 2], choice: NONE };
+        self.graph.after(node, |node, edge| to(Hop { node, edge, ..none }));
+        let Some(txn) = problem.shape.txn(node) else { return };
+        let is_apart = node == problem.shape.private(txn);
+        let commit = |version: u32| problem.writer.get(version as usize).copied();
+        if !is_apart {
+            for &version in problem.writes.of(txn) {
+                if let Some(next) = self.next(version).and_then(commit) {
+                    to(Hop { node: problem.shape.commit(next), pair: [txn, next], ..none });
+                }
+            }
+        }
+        if is_apart != problem.is_private[txn as usize] {
+            return;
+        }
+        let mut over = |version: u32, choice: Literal| {
+            let Some(next) = self.next(version).and_then(commit).filter(|&next| next != txn) else { return };
+            let pair = commit(version).map_or([NONE; 2], |writer| [writer, next]);
+            to(Hop { node: problem.shape.commit(next), pair, choice, ..none });
         };
-        let writer = problem.writer.get(version as usize).copied().unwrap_or(NONE);
-        let later = if writer == NONE { NONE } else { self.before_literal(writer, other) };
-        debug_assert!(is_private || self.graph.order().is_before(from, to), "the order breaks a read");
-        self.add(from, to, [later, choice], writer)?;
-        let edge = self.graph.added_count() as u32 - 1;
-        self.private.installed.insert(thing, edge);
-        self.private.installs.push((edge, thing));
-        Ok(())
+        for &read in problem.reads.of(txn) {
+            over(problem.read_version[read as usize], NONE);
+        }
+        for &number in problem.choices_of_txn.of(txn) {
+            if let Some((version, literal)) = self.taken(number as usize) {
+                over(version, literal);
+            }
+        }
+    }
+
+    /// Not all that a way rests on can be so: a contradiction, or what follows, or a decision.
+    fn break_way(&mut self, way: &[Hop]) -> Result<(), Clause> {
+        let problem = self.problem;
+        let mut clause = Clause::default();
+        let mut open: Vec<(u64, Literal)> = Vec::new();
+        for hop in way {
+            clause.txns.extend(problem.shape.txn(hop.node));
+            let mut reasons = [NONE; 3];
+            if hop.edge != NONE {
+                let edge = self.graph.added(hop.edge);
+                clause.txns.push(edge.about);
+                reasons[..2].copy_from_slice(&edge.reasons);
+            }
+            let [a, b] = hop.pair;
+            if a != NONE {
+                clause.txns.extend([a, b]);
+                reasons[2] = self.before_literal(a, b);
+                if !self.clauses.is_true(reasons[2]) {
+                    let moment = |txn: u32| problem.moment[txn as usize];
+                    open.push((moment(a).abs_diff(moment(b)), reasons[2]));
+                }
+            }
+            let all = reasons.into_iter().chain([hop.choice]).filter(|&reason| reason != NONE);
+            clause.literals.extend(all.map(negated));
+        }
+        open.sort_unstable();
+        open.dedup();
+        match open[..] {
+            [] => Err(tidy(clause)),
+            [(_, literal)] => {
+                clause.literals.retain(|&other| other != negated(literal));
+                self.follow(negated(literal), clause);
+                Ok(())
+            }
+            // The least certain one.
+            [(_, literal), ..] => {
+                self.decide(negated(literal));
+                Ok(())
+            }
+        }
     }
 }
