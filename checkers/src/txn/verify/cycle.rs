@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use schism_history::{History, MicroF, OpIndex, Value, ValueId};
+use schism_history::{History, OpIndex, Value, ValueId};
 
 use super::lists::Order;
+use super::predicates;
 use super::sessions::Guarantee;
 use super::view::{Txn, all, is_list, txn};
 use crate::anomaly::{Dependency, Step};
-
-/// Why a cycle through a transaction with predicates is refused.
-const PREDICATES: &str = "dependencies of predicates are not verified";
 
 /// Verifies a cycle.
 pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), String> {
@@ -19,9 +17,6 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
     }
     let txns = steps.iter().map(|step| txn(history, step.transaction)).collect::<Result<Vec<_>, _>>()?;
     for (place, one) in txns.iter().enumerate() {
-        if one.micros().any(|micro| micro.f == MicroF::Other) {
-            return Err(PREDICATES.to_owned());
-        }
         if one.failed {
             return Err(format!("the transaction of event {} failed, and is on no cycle", one.invoked));
         }
@@ -76,8 +71,9 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, 
     match because.kind.as_str() {
         "process" => return Ok(from.is_before_in_process(to)),
         "realtime" => return Ok(from.is_before(to)),
+        "wrp" | "rwp" => return Ok(predicates::holds(history, from, to, because)),
+        "ww" | "wr" | "rw" if predicates::holds(history, from, to, because) => return Ok(true),
         "ww" | "wr" | "rw" => {}
-        "wwp" | "wrp" | "rwp" => return Err(PREDICATES.to_owned()),
         other => return Err(format!("no dependency is called {other}")),
     }
     let places = |txn: &Txn<'_>, named: Option<u32>| match named {
@@ -87,6 +83,9 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, 
     for a in places(from, because.from_micro) {
         for b in places(to, because.to_micro) {
             let key = from.micro(a)?.key;
+            if predicates::is_object(history, key) {
+                continue;
+            }
             let named = because.key.as_ref().is_none_or(|name| *name == history.txn_keys()[key as usize].to_string());
             let text = |txn: &Txn<'_>, place| txn.written(place).map(|(_, value)| history.value_of(value).to_string());
             let is_told = |txn: &Txn<'_>, place: u32, named: Option<u32>, told: &Option<String>| {
