@@ -82,6 +82,14 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     if is_exact { LevelSet::of(&[level]) } else { LevelSet::default() }
 }
 
+/// What is found of a model, asked alone, and whether it is settled that it is kept.
+#[cfg(test)]
+pub(in crate::txn) fn judged(level: Level, history: &History, budget: &Budget) -> (Vec<Anomaly>, bool) {
+    let mut evidence = Evidence::default();
+    let settled = judge(level, history, budget, &mut evidence);
+    (evidence.anomalies, settled.contains(level))
+}
+
 /// Whether all that is asked has one order.
 fn ask(txns: &Txns<'_>, asked: &Accesses, meter: &mut Meter) -> Decision {
     let question = solver::Question {

@@ -6,14 +6,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schism_history::{F, History, Key, Kind, Mop, Op, Process, Value, notation};
 
-use super::differential::check;
-use super::generate::Data;
 use super::plain::{Micro, Plain};
 use crate::anomaly::{Anomaly, Witness};
+use crate::checker::Budget;
+use crate::txn::checker::memories::judged;
 use crate::txn::checker::memories::mutant::{Mutant, choose};
 use crate::txn::levels::Level;
 use crate::txn::verify::verify;
-use crate::verdict::Outcome;
 
 struct Deed {
     process: u32,
@@ -125,7 +124,8 @@ fn has_order(deeds: &[Deed], process: u32, keys_count: usize) -> bool {
 }
 
 /// Processes with transactions of one operation or two, each of which runs on a replica of its own: what was written reaches the
-/// others in the order of its process, with all that led to it or without that, sooner or later, and now and then not in order.
+/// others in the order of its process, with all that led to it or without that, sooner or later, and now and then not in order. Then a
+/// read or two may answer something else that was written.
 fn replicas(random: &mut ChaCha8Rng) -> History {
     let processes = random.random_range(2..=4usize);
     let keys = random.random_range(1..=3i64);
@@ -136,13 +136,13 @@ fn replicas(random: &mut ChaCha8Rng) -> History {
     let mut reached: Vec<Vec<bool>> = vec![Vec::new(); processes];
     let mut state: Vec<Vec<Option<i64>>> = vec![vec![None; keys as usize]; processes];
     let (mut ops, mut next, mut names) = (Vec::new(), 1, (0..processes as u32).collect::<Vec<u32>>());
-    for _ in 0..random.random_range(4..=9) {
+    for _ in 0..random.random_range(4..=8) {
         let here = random.random_range(0..processes);
         for at in 0..log.len() {
             let (writer, seen, writes) = &log[at];
             let earlier = (0..at).filter(|&other| log[other].0 == *writer || causal && seen.get(other) == Some(&true));
             let is_due = earlier.into_iter().all(|other| reached[here].get(other) == Some(&true));
-            let is_out_of_order = random.random_bool(0.03);
+            let is_out_of_order = random.random_bool(0.1);
             reached[here].resize(log.len(), false);
             if reached[here][at] || !(is_due || is_out_of_order) || random.random_ratio(late, 4) {
                 continue;
@@ -185,10 +185,33 @@ fn replicas(random: &mut ChaCha8Rng) -> History {
         reached[here].clone_from(&seen);
         log.push((here, seen, writes));
     }
+    for _ in 0..[0, 1, 1, 2][random.random_range(0..4)] {
+        edit(random, &mut ops);
+    }
     for (time, op) in ops.iter_mut().enumerate() {
         (op.index, op.time_ns) = (time as u32, time as u64);
     }
     History::from_ops(ops).expect("a history")
+}
+
+/// Some read of one that ended well returns another value of its key.
+fn edit(random: &mut ChaCha8Rng, ops: &mut [Op]) {
+    let mops = |op: &Op| match &op.value {
+        Value::Txn(mops) => mops.to_vec(),
+        other => panic!("{other:?}"),
+    };
+    let at = random.random_range(0..ops.len());
+    let mut all = mops(&ops[at]);
+    let place = random.random_range(0..all.len());
+    if ops[at].kind != Kind::Ok || &*all[place].f != "r" {
+        return;
+    }
+    let asked: Vec<Mop> = ops.iter().filter(|op| op.kind == Kind::Invoke).flat_map(mops).collect();
+    let written = asked.into_iter().filter(|mop| &*mop.f == "w" && mop.key == all[place].key).map(|mop| mop.value);
+    let mut values: Vec<Value> = written.collect();
+    values.push(Value::Nil);
+    all[place].value = values[random.random_range(0..values.len())].clone();
+    ops[at].value = Value::Txn(Box::new(all));
 }
 
 fn key_of(mop: &Mop) -> usize {
@@ -204,23 +227,21 @@ struct Told {
     held: usize,
     broken: usize,
     open: usize,
-    witnesses: usize,
 }
 
 /// What is wrong with what the checker says of a history, and with its proof.
 fn compare(history: &History, causal: bool, told: &mut Told) -> Result<(), String> {
     let Some(holds) = explained(&Plain::of(history), causal) else { return Ok(()) };
     let level = if causal { Level::CausalMemory } else { Level::PipelinedRam };
-    let finding = check(history, Data::Registers, level);
-    match (finding.outcome(), holds) {
-        (Outcome::Unknown, _) => told.open += 1,
-        (Outcome::Valid, true) => told.held += 1,
-        (Outcome::Invalid, false) => told.broken += 1,
-        (outcome, _) => return Err(format!("{level} is {outcome:?}")),
+    let (anomalies, is_kept) = judged(level, history, &Budget::default());
+    match (anomalies.is_empty(), is_kept, holds) {
+        (true, true, true) => told.held += 1,
+        (false, false, false) => told.broken += 1,
+        (true, false, _) => told.open += 1,
+        _ => return Err(format!("{level}: {anomalies:?}, kept: {is_kept}")),
     }
-    for anomaly in &finding.anomalies {
+    for anomaly in &anomalies {
         let Witness::NoProcessOrder { process, transactions, smallest } = &anomaly.witness else { continue };
-        told.witnesses += 1;
         verify(history, anomaly).map_err(|wrong| format!("{wrong}: {anomaly:?}"))?;
         if !smallest {
             return Err(format!("not proven to be the smallest: {anomaly:?}"));
@@ -241,7 +262,7 @@ fn compare(history: &History, causal: bool, told: &mut Told) -> Result<(), Strin
 fn memories_are_judged_as_by_brute_force_and_proven() {
     let mut random = ChaCha8Rng::seed_from_u64(31);
     let mut told = [Told::default(), Told::default()];
-    for round in 0..3_000 * super::differential::long_factor() {
+    for round in 0..2_500 * super::differential::long_factor() {
         let history = replicas(&mut random);
         for causal in [false, true] {
             if let Err(wrong) = compare(&history, causal, &mut told[usize::from(causal)]) {
@@ -250,8 +271,8 @@ fn memories_are_judged_as_by_brute_force_and_proven() {
         }
     }
     println!("{told:?}");
-    for Told { held, broken, open, witnesses } in told {
-        assert!(held > 300 && broken > 300 && witnesses > 30 && open < 300, "{held} {broken} {witnesses} {open}");
+    for Told { held, broken, open } in told {
+        assert!(held > 300 && broken > 300 && open * 10 < held + broken, "{held} {broken} {open}");
     }
 }
 
@@ -271,7 +292,7 @@ fn every_mutant_is_noticed() {
         OtherProcessNamed,
     ];
     let mut random = ChaCha8Rng::seed_from_u64(32);
-    let histories: Vec<History> = (0..6_000).map(|_| replicas(&mut random)).collect();
+    let histories: Vec<History> = (0..1_500).map(|_| replicas(&mut random)).collect();
     let survivors: Vec<Mutant> = mutants
         .into_iter()
         .filter(|&mutant| {
