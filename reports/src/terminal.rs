@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use schism_checkers::{AnomalyKind, Finding, Outcome, Witness};
+use schism_checkers::{AnomalyKind, Finding, Outcome};
 
 use crate::Story;
 use crate::figures::{Figures, Measured};

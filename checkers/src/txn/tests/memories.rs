@@ -128,9 +128,9 @@ fn has_order(deeds: &[Deed], process: u32, keys_count: usize) -> bool {
 /// read or two may answer something else that was written.
 fn replicas(random: &mut ChaCha8Rng) -> History {
     let processes = random.random_range(2..=4usize);
-    let keys = random.random_range(1..=3i64);
+    let keys = [1i64, 1, 2, 3][random.random_range(0..4)];
     let (late, causal) = (random.random_range(1..=3u32), random.random_bool(0.5));
-    let doubt = [0.0, 0.1, 0.2][random.random_range(0..3)];
+    let doubt = [0.0, 0.1, 0.3][random.random_range(0..3)];
     // All writes: who, and what had reached it then.
     let mut log: Vec<(usize, Vec<bool>, Vec<Mop>)> = Vec::new();
     let mut reached: Vec<Vec<bool>> = vec![Vec::new(); processes];
@@ -185,7 +185,7 @@ fn replicas(random: &mut ChaCha8Rng) -> History {
         reached[here].clone_from(&seen);
         log.push((here, seen, writes));
     }
-    for _ in 0..[0, 1, 1, 2][random.random_range(0..4)] {
+    for _ in 0..[0, 1, 2, 4][random.random_range(0..4)] {
         edit(random, &mut ops);
     }
     for (time, op) in ops.iter_mut().enumerate() {
@@ -272,7 +272,7 @@ fn memories_are_judged_as_by_brute_force_and_proven() {
     }
     println!("{told:?}");
     for Told { held, broken, open } in told {
-        assert!(held > 300 && broken > 300 && open * 10 < held + broken, "{held} {broken} {open}");
+        assert!(held > 300 && broken > 250 && open * 5 < held + broken, "{held} {broken} {open}");
     }
 }
 
@@ -292,7 +292,7 @@ fn every_mutant_is_noticed() {
         OtherProcessNamed,
     ];
     let mut random = ChaCha8Rng::seed_from_u64(32);
-    let histories: Vec<History> = (0..1_500).map(|_| replicas(&mut random)).collect();
+    let histories: Vec<History> = (0..4_000).map(|_| replicas(&mut random)).collect();
     let survivors: Vec<Mutant> = mutants
         .into_iter()
         .filter(|&mutant| {

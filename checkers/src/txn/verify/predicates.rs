@@ -38,6 +38,11 @@ enum Saw<'a> {
     Without(&'a str),
 }
 
+/// Whether a history has other micro-operations than appends, writes and reads.
+pub fn are_any(history: &History) -> bool {
+    all(history).any(|txn| txn.micros().any(|micro| micro.f == MicroF::Other))
+}
+
 /// Whether somebody made or removed the key, or tried to: it is an object of a universe, and no register.
 pub fn is_object(history: &History, key: u32) -> bool {
     let mut of_key = all(history).filter(|txn| txn.micros().any(|micro| micro.key == key && micro.f == MicroF::Other));
@@ -155,7 +160,7 @@ fn object(history: &History, name: &str) -> Option<Object> {
             seen.extend(read.chain(by_predicate).cloned());
         }
         let written = || all.iter().enumerate().filter_map(|(place, mop)| Some((place, mop, left(mop, name)?)));
-        let Some((micro, _, value)) = written().last() else { continue };
+        let Some((micro, _, value)) = written().next_back() else { continue };
         let is_born = written().any(|(_, mop, _)| matches!(&*mop.f, "init" | "insert"));
         if written().any(|(_, mop, _)| &*mop.f == "init") {
             initial.push(txn.invoked);
