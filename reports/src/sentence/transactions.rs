@@ -37,8 +37,8 @@ pub(super) fn prove(history: &History, anomaly: &Anomaly, title: &str) -> Option
         }
         Witness::NoProcessOrder { process, transactions, smallest } => {
             let tried = format!(
-                "every order of the writes of these transactions and of what process {process} read in them was tried, or ruled out by \
-                 that: in none does each read return the last write of its key"
+                "every order of what these transactions wrote and process {process} read was tried or ruled out: in none does each \
+                 read return the last write of its key"
             );
             (transactions.clone(), vec![tried], core_note(transactions.len(), *smallest))
         }
