@@ -277,6 +277,16 @@ pub enum Witness {
         /// other. Empty where it was found by trying all orders.
         derivation: Vec<Derived>,
     },
+    /// One process has no order of all writes and its own reads, in which each read returns the last write of its key, and which
+    /// the level allows.
+    NoProcessOrder {
+        /// The client's process.
+        process: u32,
+        /// Transactions whose operations alone leave it none, in order of invocation.
+        transactions: Vec<OpIndex>,
+        /// Whether it was proven that none can be left out.
+        smallest: bool,
+    },
     /// Two members hold different things for good: one of them answered the same before and after the other, which had
     /// caught up, answered something else.
     ReplicasDisagree {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use schism_checkers::{AnomalyKind, Finding, Outcome, Witness};
+use schism_checkers::{AnomalyKind, Finding, Outcome};
 
 use crate::Story;
 use crate::figures::{Figures, Measured};
@@ -129,8 +129,7 @@ fn counterexample(page: &mut Page, story: &Story<'_>) {
         let _ = writeln!(page.text, "     ... and {} more, see the report", count(more as u64));
     }
     // Orders are examples; the steps of a cycle are the proof, whole.
-    let is_whole =
-        matches!(first.anomaly.witness, Witness::Cycle { .. } | Witness::Micros { .. } | Witness::NoCommitOrder { .. });
+    let is_whole = sentence::is_of_transactions(&first.anomaly.witness);
     let shown = reasons.iter().take(if is_whole { LINES_MAX } else { 2 });
     if is_whole && reasons.len() > LINES_MAX {
         // The last one says what they come to.

@@ -99,6 +99,10 @@ fn proofs_are_whole() {
                     "{kind}: its circle is drawn"
                 );
             }
+            Witness::NoProcessOrder { process, smallest, .. } => {
+                assert!(reasons.contains(&format!("process {process} read")), "{kind}: {reasons}");
+                assert_eq!(proof.note.contains("not proven"), !smallest, "{kind}: {}", proof.note);
+            }
             other => panic!("{kind}: {other:?}"),
         }
     }

@@ -8,7 +8,7 @@
 
 mod conflicts;
 mod evidence;
-mod memories;
+pub(in crate::txn) mod memories;
 mod settle;
 mod singles;
 mod solve;

@@ -1,19 +1,23 @@
 //! Proofs about transactions, verified again from the history alone, by code that shares nothing with the engines: it
 //! reads raw values and the order of events, and knows the definition of each kind.
 //!
-//! Not verified: that a witness is the smallest; dependencies of predicates; commit orders without a derivation that are
-//! refuted by more transactions than can be tried ([`orders`]).
+//! Not verified: that a witness is the smallest; anomalies of reads by predicate that are no cycles; orders of commits without a
+//! derivation, and of processes, that are refuted by more transactions than can be tried ([`orders`], [`memories`]).
 
 mod cycle;
 mod derivation;
 mod lists;
+mod memories;
 mod micros;
 mod orders;
+mod predicates;
 mod sessions;
 mod singles;
 mod unfolded;
 mod view;
 
+#[cfg(test)]
+pub(super) use predicates::is_there;
 use schism_history::History;
 
 use crate::anomaly::{Anomaly, Witness};
@@ -31,6 +35,9 @@ pub fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
         }
         Witness::NoCommitOrder { transactions, derivation, .. } => {
             derivation::verify(history, &anomaly.kind, transactions, derivation)
+        }
+        Witness::NoProcessOrder { process, transactions, .. } => {
+            memories::verify(history, &anomaly.kind, *process, transactions)
         }
         _ => Err("its witness is not one of transactions".to_owned()),
     };

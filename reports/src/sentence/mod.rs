@@ -248,8 +248,10 @@ fn isolation(story: &Story<'_>) -> Vec<String> {
     story.verdict.checkers.values().filter_map(levels).map(|told| format!("{}.", words::capital(&told))).collect()
 }
 
-fn is_of_transactions(witness: &Witness) -> bool {
-    matches!(witness, Witness::Cycle { .. } | Witness::Micros { .. } | Witness::NoCommitOrder { .. })
+/// Whether a witness is one of transactions, whose reasons are the proof, whole.
+pub fn is_of_transactions(witness: &Witness) -> bool {
+    use Witness::{Cycle, Micros, NoCommitOrder, NoProcessOrder};
+    matches!(witness, Cycle { .. } | Micros { .. } | NoCommitOrder { .. } | NoProcessOrder { .. })
 }
 
 /// How old answers were, where some were older than the last value but one.
@@ -318,7 +320,8 @@ fn time_of(story: &Story<'_>, found: &Counterexample<'_>) -> Option<(u64, u64)> 
         Witness::Nonlinearizable { operations, .. }
         | Witness::Nonsequential { operations, .. }
         | Witness::ReplicasDisagree { operations, .. }
-        | Witness::NoCommitOrder { transactions: operations, .. } => operations.clone(),
+        | Witness::NoCommitOrder { transactions: operations, .. }
+        | Witness::NoProcessOrder { transactions: operations, .. } => operations.clone(),
         Witness::Cycle { steps, .. } => steps.iter().map(|step| step.transaction).collect(),
         Witness::Micros { places, .. } => places.iter().map(|place| place.transaction).collect(),
         _ => return None,

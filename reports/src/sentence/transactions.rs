@@ -35,6 +35,13 @@ pub(super) fn prove(history: &History, anomaly: &Anomaly, title: &str) -> Option
             let reasons = Derivation { history, kind: &anomaly.kind, lines: derivation, names: &names }.told();
             (transactions.clone(), reasons, core_note(transactions.len(), *smallest))
         }
+        Witness::NoProcessOrder { process, transactions, smallest } => {
+            let tried = format!(
+                "every order of what these transactions wrote and process {process} read was tried or ruled out: in none does each \
+                 read return the last write of its key"
+            );
+            (transactions.clone(), vec![tried], core_note(transactions.len(), *smallest))
+        }
         _ => return None,
     };
     let about = AnomalyKind::parse(&anomaly.kind).map(AnomalyKind::about);

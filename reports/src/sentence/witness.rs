@@ -49,7 +49,9 @@ fn size(witness: &Witness) -> usize {
         Witness::ReplicasDisagree { .. } => 0,
         Witness::Cycle { steps, .. } => steps.len(),
         Witness::Micros { places, .. } => places.len(),
-        Witness::NoCommitOrder { transactions, .. } => transactions.len(),
+        Witness::NoCommitOrder { transactions, .. } | Witness::NoProcessOrder { transactions, .. } => {
+            transactions.len()
+        }
         _ => usize::MAX,
     }
 }

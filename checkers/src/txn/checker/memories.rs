@@ -6,15 +6,21 @@
 //!
 //! That is serializability with the order of processes, asked once for each process with its reads alone; the reads of others
 //! stand in the order too, as the ends of steps of causality, but what they return is not asked of it. Values must be unique.
+//! Where a process has no order, transactions are left out while it has none ([`reduce`]): the proof names the process, and as few
+//! transactions as leave it none.
 //!
 //! Of a transaction in doubt with several writes each may have happened or not, in whatever order: there "no order" is proof and
 //! orders are none. Cost: the search for a serial order, for each process.
 
-use schism_history::{F, History, Kind, Mop, Op, OpIndex, Process, Value};
+pub(in crate::txn) mod mutant;
+mod reduce;
+mod single;
+
+use schism_history::{History, OpIndex};
 
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::Budget;
-use crate::txn::accesses::{Accesses, Read, Write};
+use crate::txn::accesses::{Accesses, INITIAL, Read, Write};
 use crate::txn::levels::{Level, LevelSet};
 use crate::txn::meter::Meter;
 use crate::txn::rw_register::{self, VersionSources};
@@ -22,6 +28,9 @@ use crate::txn::solver::{self, Decision, Keeps, Property};
 use crate::txn::txns::{TxnId, Txns};
 
 use super::evidence::Evidence;
+use mutant::Mutant;
+use reduce::Whole;
+use single::Single;
 
 /// Judges one of the two, if it is asked for; the models that are settled then.
 pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: &mut Evidence) -> LevelSet {
@@ -43,29 +52,22 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     for id in 0..txns.ok_count() {
         readers[txns.session(id) as usize] |= !registers.accesses.reads(id).is_empty();
     }
-    for session in (0..txns.sessions_count()).filter(|&session| readers[session as usize]) {
+    let all = (0..txns.sessions_count()).filter(|&session| readers[session as usize]);
+    for session in all.take(if mutant::is(Mutant::OneProcess) { 1 } else { usize::MAX }) {
         let asked = question(&txns, &registers.accesses, session, causal);
-        let question = solver::Question {
-            txns: &txns,
-            accesses: &asked,
-            uncertain: &[],
-            known: &[],
-            property: Property::Serializable,
-            keeps: Keeps::Process,
-        };
-        match solver::decide(&question, &mut meter) {
+        match ask(&txns, &asked, &mut meter) {
             Decision::Holds(_) => {}
             Decision::Broken(anomaly) => {
-                evidence.ran(name, &meter);
                 if let Witness::NoCommitOrder { transactions, .. } = anomaly.witness {
                     let origin = |operation: &OpIndex| single.origins.get(*operation as usize).copied();
                     let mut transactions: Vec<OpIndex> = transactions.iter().filter_map(origin).collect();
                     transactions.sort_unstable();
                     transactions.dedup();
-                    // What was the smallest set of operations need not be that of transactions.
-                    let witness = Witness::NoCommitOrder { transactions, smallest: false, derivation: Vec::new() };
-                    evidence.add(Anomaly::new(kind, None, witness));
+                    let whole = Whole::of(&txns, &registers.accesses, causal, &single.origins);
+                    let core = whole.reduced(session, transactions, &mut meter);
+                    evidence.add(Anomaly::new(kind, None, told(history, &txns, core)));
                 }
+                evidence.ran(name, &meter);
                 return LevelSet::default();
             }
             Decision::Unknown(gap) => {
@@ -76,7 +78,40 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
         }
     }
     evidence.ran(name, &meter);
-    if single.is_exact { LevelSet::of(&[level]) } else { LevelSet::default() }
+    let is_exact = single.is_exact || mutant::is(Mutant::DoubtExact);
+    if is_exact { LevelSet::of(&[level]) } else { LevelSet::default() }
+}
+
+/// What is found of a model, asked alone, and whether it is settled that it is kept.
+#[cfg(test)]
+pub(in crate::txn) fn judged(level: Level, history: &History, budget: &Budget) -> (Vec<Anomaly>, bool) {
+    let mut evidence = Evidence::default();
+    let settled = judge(level, history, budget, &mut evidence);
+    (evidence.anomalies, settled.contains(level))
+}
+
+/// Whether all that is asked has one order.
+fn ask(txns: &Txns<'_>, asked: &Accesses, meter: &mut Meter) -> Decision {
+    let question = solver::Question {
+        txns,
+        accesses: asked,
+        uncertain: &[],
+        known: &[],
+        property: Property::Serializable,
+        keeps: if mutant::is(Mutant::ProcessForgotten) { Keeps::Nothing } else { Keeps::Process },
+    };
+    solver::decide(&question, meter)
+}
+
+/// The proof. A process of single operations has the place of its name for a number.
+fn told(history: &History, txns: &Txns<'_>, core: reduce::Core) -> Witness {
+    let mut named = (0..txns.len() as TxnId).filter(|&id| {
+        let is_it = txns.session(id) == core.session;
+        if mutant::is(Mutant::OtherProcessNamed) { !is_it } else { is_it }
+    });
+    let of = |id: TxnId| txns.history().process(txns.invoked(id)).client();
+    let process = named.find_map(|id| history.processes().get(of(id)? as usize)?.client()).unwrap_or(u32::MAX);
+    Witness::NoProcessOrder { process, transactions: core.transactions, smallest: core.smallest }
 }
 
 /// The reads of one session; and of those of others, if causality is kept, that they come after what they read.
@@ -85,9 +120,15 @@ fn question(txns: &Txns<'_>, accesses: &Accesses, session: u32, causal: bool) ->
     let mut writes: Vec<(TxnId, u32)> = Vec::new();
     let mut pairs: Vec<[TxnId; 2]> = Vec::new();
     let is_mine = |id: TxnId| txns.session(id) == session;
+    let causal = causal && !mutant::is(Mutant::CausalityForgotten);
+    let never = |id: TxnId| id < count && !txns.is_ok(id) && mutant::is(Mutant::DoubtNever);
     for id in 0..count {
         writes.extend(accesses.writes(id).iter().map(|write| (id, write.key)));
-        for read in accesses.reads(id).iter().filter(|read| causal && !is_mine(id) && read.writer < count) {
+        for read in accesses
+            .reads(id)
+            .iter()
+            .filter(|read| causal && !is_mine(id) && read.writer < count && !never(read.writer))
+        {
             let key = accesses.keys_count + pairs.len() as u32;
             writes.extend([(read.writer, key), (id, key)]);
             pairs.push([read.writer, id]);
@@ -99,66 +140,14 @@ fn question(txns: &Txns<'_>, accesses: &Accesses, session: u32, causal: bool) ->
     for id in 0..count {
         let (own, others) = rest.split_at(rest.partition_point(|(other, _)| *other <= id));
         rest = others;
-        let reads: &[Read] = if is_mine(id) { accesses.reads(id) } else { &[] };
+        let is_asked = is_mine(id) || mutant::is(Mutant::OthersReadsAsked);
+        let is_initial = |read: &Read| read.writer == INITIAL && mutant::is(Mutant::InitialForgotten);
+        let is_kept = |read: &&Read| is_asked && !is_initial(read) && !never(read.writer);
+        let reads: Vec<Read> = accesses.reads(id).iter().filter(is_kept).copied().collect();
         let own: Vec<Write> = own.iter().map(|&(_, key)| Write { key, micro: 0 }).collect();
-        asked.push(reads, &own, accesses.committed[id as usize]);
+        asked.push(&reads, &own, accesses.committed[id as usize] && !never(id));
     }
     asked.versions = vec![Vec::new(); accesses.keys_count as usize];
     asked.versions.extend(pairs.iter().map(|pair| pair.to_vec()));
     asked
-}
-
-/// The history with a transaction for each micro-operation.
-struct Single {
-    ops: Vec<Op>,
-    /// By event of it: the transaction's invocation.
-    origins: Vec<OpIndex>,
-    is_exact: bool,
-    next_process: u32,
-}
-
-impl Single {
-    /// `None` where there are others than reads and writes.
-    fn of(history: &History) -> Option<Single> {
-        let next_process = history.processes().len() as u32;
-        let mut all = Single { ops: Vec::new(), origins: Vec::new(), is_exact: true, next_process };
-        for index in 0..history.len() as OpIndex {
-            if history.process(index).client().is_none() || history.kind(index) != Kind::Invoke {
-                continue;
-            }
-            let call = history.call(index);
-            if call.outcome == Kind::Fail {
-                continue;
-            }
-            let is_ok = call.outcome == Kind::Ok;
-            let carrier = if is_ok { call.completion? } else { index };
-            let Value::Txn(micros) = &*history.value(carrier) else { return None };
-            let judged: Vec<&Mop> = micros.iter().filter(|mop| is_ok || &*mop.f != "r").collect();
-            all.is_exact &= is_ok || judged.len() < 2;
-            for (place, mop) in judged.into_iter().enumerate() {
-                if !matches!(&*mop.f, "r" | "w") {
-                    return None;
-                }
-                // A process ends with its doubt.
-                let process = if is_ok || place == 0 { history.process_id(index) } else { all.fresh() };
-                all.push(process, Kind::Invoke, mop, index);
-                all.push(process, if is_ok { Kind::Ok } else { Kind::Info }, mop, index);
-            }
-        }
-        Some(all)
-    }
-
-    fn fresh(&mut self) -> u32 {
-        self.next_process = self.next_process.saturating_add(1);
-        self.next_process - 1
-    }
-
-    fn push(&mut self, process: u32, kind: Kind, mop: &Mop, origin: OpIndex) {
-        let value = Value::Txn(Box::new(vec![mop.clone()]));
-        let mut op = Op::new(Process::Client(process), kind, F::Txn, value);
-        op.index = self.ops.len() as OpIndex;
-        op.time_ns = self.ops.len() as u64;
-        self.ops.push(op);
-        self.origins.push(origin);
-    }
 }

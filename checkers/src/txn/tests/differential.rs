@@ -67,16 +67,13 @@ pub fn line_is_right(history: &History, column: &Column, finding: &Finding) -> u
     open
 }
 
-/// Kinds whose witnesses no separate code verifies yet.
-const NOT_VERIFIED: &[&str] = &["not-pipelined-ram", "not-causal-memory"];
-
 /// What was wrong with witnesses, by kind: how often, and the first.
 type Refused = BTreeMap<String, (usize, String)>;
 
 /// Every witness is verified again.
 pub fn witnesses_are_right(history: &History, finding: &Finding, refused: &mut Refused) -> usize {
     let all = || finding.anomalies.iter().chain(&finding.beyond);
-    for anomaly in all().filter(|anomaly| !NOT_VERIFIED.contains(&anomaly.kind.as_str())) {
+    for anomaly in all() {
         if let Err(wrong) = verify(history, anomaly) {
             let first = || (0, format!("{wrong}: {}\n{anomaly:#?}", notation::write(history)));
             refused.entry(anomaly.kind.clone()).or_insert_with(first).0 += 1;

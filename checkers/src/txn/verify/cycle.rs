@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use schism_history::{History, MicroF, OpIndex, Value, ValueId};
+use schism_history::{History, OpIndex, Value, ValueId};
 
 use super::lists::Order;
+use super::predicates;
 use super::sessions::Guarantee;
 use super::view::{Txn, all, is_list, txn};
 use crate::anomaly::{Dependency, Step};
-
-/// Why a cycle through a transaction with predicates is refused.
-const PREDICATES: &str = "dependencies of predicates are not verified";
 
 /// Verifies a cycle.
 pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), String> {
@@ -19,9 +17,6 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
     }
     let txns = steps.iter().map(|step| txn(history, step.transaction)).collect::<Result<Vec<_>, _>>()?;
     for (place, one) in txns.iter().enumerate() {
-        if one.micros().any(|micro| micro.f == MicroF::Other) {
-            return Err(PREDICATES.to_owned());
-        }
         if one.failed {
             return Err(format!("the transaction of event {} failed, and is on no cycle", one.invoked));
         }
@@ -29,11 +24,13 @@ pub fn verify(history: &History, kind: &str, steps: &[Step]) -> Result<(), Strin
             return Err(format!("the transaction of event {} is on the cycle twice", one.invoked));
         }
     }
+    let objects = predicates::are_any(history);
     for (place, step) in steps.iter().enumerate() {
         let (from, to) = (&txns[place], &txns[(place + 1) % txns.len()]);
         // Of versions behind all that were read these say no more than which is later.
         let any = is_axiom(kind) || super::unfolded::KINDS.contains(&kind);
-        if !holds(history, from, to, &step.because, any)? {
+        let is_of_object = objects && predicates::holds(history, from, to, &step.because);
+        if !is_of_object && !holds(history, from, to, &step.because, any)? {
             return Err(format!("no {} from event {} to event {}", step.because.kind, from.invoked, to.invoked));
         }
     }
@@ -71,13 +68,13 @@ fn is_axiom(kind: &str) -> bool {
     matches!(base, "non-monotonic-view" | "fractured-read" | "stale-causal-read") || Guarantee::of(kind).is_some()
 }
 
-/// Whether a dependency is there; `any`: on any later version, not only the next one.
+/// Whether a dependency of lists, of registers, of a process or of real time is there; `any`: on any later version, not only the next one.
 fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, any: bool) -> Result<bool, String> {
     match because.kind.as_str() {
         "process" => return Ok(from.is_before_in_process(to)),
         "realtime" => return Ok(from.is_before(to)),
         "ww" | "wr" | "rw" => {}
-        "wwp" | "wrp" | "rwp" => return Err(PREDICATES.to_owned()),
+        "wrp" | "rwp" => return Ok(false),
         other => return Err(format!("no dependency is called {other}")),
     }
     let places = |txn: &Txn<'_>, named: Option<u32>| match named {
@@ -95,7 +92,7 @@ fn holds(history: &History, from: &Txn<'_>, to: &Txn<'_>, because: &Dependency, 
             };
             let are_told = is_told(from, a, because.from_micro, &because.before)
                 && is_told(to, b, because.to_micro, &because.after);
-            if to.micro(b)?.key != key || !named || !are_told {
+            if to.micro(b)?.key != key || !named || !are_told || predicates::is_object(history, key) {
                 continue;
             }
             let later =
@@ -214,8 +211,8 @@ fn of_class(kind: &str, kinds: &[&str], is_one_key: bool) -> Result<(), String> 
         "G-single" => rw == 1,
         "G-nonadjacent" => rw >= 2 && !adjacent,
         "G2" => rw >= 2,
-        "write-skew" => rw == 2 && kinds.len() == 2,
-        "long-fork" => rw == 2 && !adjacent && reads >= 2,
+        "write-skew" => count(&["rw"]) == 2 && kinds.len() == 2,
+        "long-fork" => count(&["rw"]) == 2 && count(&["wr"]) == 2 && !adjacent && kinds.len() == 4,
         "lost-update" => kinds.len() == 2 && is_one_key && rw > 0 && reads == 0,
         // Kinds of levels are no classes of cycles: any cycle of what they keep.
         _ if is_axiom(kind) => {

@@ -9,9 +9,12 @@ use schism_history::{F, History, Key, Kind, Mop, Op, Process, Value, notation};
 
 use super::super::infer_with;
 use super::super::mutant::{Mutant, Mutation};
+use crate::anomaly::Dependency;
 use crate::checker::Budget;
+use crate::txn::edge::Reasons;
 use crate::txn::meter::Meter;
 use crate::txn::txns::Txns;
+use crate::txn::verify::is_there;
 
 const KEYS: i64 = 3;
 const PREDICATES: [&str; 3] = ["true", "= 1", "mod 2 0"];
@@ -269,6 +272,64 @@ fn all_is_as_defined() {
         }
     }
     assert!(kinds.len() == 5 && kinds.values().all(|&count| count > 1_000), "{kinds:?}");
+}
+
+/// The code that verifies dependencies says yes to those that there are, with their reasons, and to no others.
+#[test]
+fn dependencies_are_verified_and_no_others() {
+    let mut random = ChaCha8Rng::seed_from_u64(9);
+    let mut verified = 0;
+    for round in 0..600 {
+        let history = history(&mut random);
+        let txns = Txns::of(&history);
+        let found = infer_with(&txns, &mut Meter::new(&Budget::default()), Mutation::default());
+        let ends = |from: u32, to: u32| [txns.invoked(from), txns.invoked(to)];
+        for edge in &found.edges {
+            let reason = found.reason(*edge).expect("a reason");
+            let is_right = is_there(&history, ends(edge.from, edge.to), &reason);
+            assert!(is_right, "round {round}: {edge:?} {reason:?}\n{}", notation::write(&history));
+            // Elsewhere, of something else or of another object it is none.
+            for tampered in tampered(&reason) {
+                let is_wrong = is_there(&history, ends(edge.from, edge.to), &tampered);
+                assert!(!is_wrong, "round {round}: {edge:?} {tampered:?}\n{}", notation::write(&history));
+            }
+            verified += 1;
+        }
+        let all: BTreeSet<String> =
+            found.edges.iter().map(|edge| format!("{} {} {}", edge.from, edge.kind.as_str(), edge.to)).collect();
+        let mut named = BTreeSet::new();
+        for (from, to) in (0..txns.len() as u32).flat_map(|from| (0..txns.len() as u32).map(move |to| (from, to))) {
+            for kind in ["ww", "wr", "rw", "wrp", "rwp", "wwp"] {
+                for key in (0..KEYS).filter(|_| from != to) {
+                    let key = Some(key.to_string());
+                    let because = Dependency { kind: kind.to_owned(), key, ..Dependency::default() };
+                    if is_there(&history, ends(from, to), &because) {
+                        named.insert(format!("{from} {kind} {to}"));
+                    }
+                }
+            }
+        }
+        assert_eq!(named, all, "round {round}: {}", notation::write(&history));
+    }
+    assert!(verified > 1_000, "{verified}");
+}
+
+/// A reason with something in it that is wrong.
+fn tampered(reason: &Dependency) -> Vec<Dependency> {
+    let with = |change: &dyn Fn(&mut Dependency)| {
+        let mut other = reason.clone();
+        change(&mut other);
+        other
+    };
+    vec![
+        with(&|other| other.key = Some("9".to_owned())),
+        with(&|other| other.key = None),
+        with(&|other| other.from_micro = other.from_micro.map(|place| place + 9)),
+        with(&|other| other.to_micro = other.to_micro.map(|place| place + 9)),
+        with(&|other| other.before = Some("77".to_owned())),
+        with(&|other| other.after = Some("77".to_owned())),
+        with(&|other| other.kind = "wwp".to_owned()),
+    ]
 }
 
 #[test]
