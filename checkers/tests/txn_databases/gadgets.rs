@@ -45,11 +45,18 @@ const NAMED: &[&str] = &[
     "G-MSR",
     "not-pipelined-ram",
     "not-causal-memory",
+    "not-prefix-process",
 ];
 
-/// Kinds that show inside of transactions, which nobody looks at unasked in large histories.
-const INSIDE: &[AnomalyKind] =
-    &[AnomalyKind::GCursor, AnomalyKind::NotUpdateAtomic, AnomalyKind::GMonotonic, AnomalyKind::GMsr];
+/// Kinds that nobody looks for in large histories of lists unless their model is asked for: those that show inside of
+/// transactions, and what only the search for an order of prefixes tells.
+const UNTOLD_UNASKED: &[AnomalyKind] = &[
+    AnomalyKind::GCursor,
+    AnomalyKind::NotUpdateAtomic,
+    AnomalyKind::GMonotonic,
+    AnomalyKind::GMsr,
+    AnomalyKind::NotPrefixProcess,
+];
 
 fn judge(gadget: &'static Gadget, data: Data) -> Option<String> {
     let kind = AnomalyKind::parse(gadget.kind).expect("a kind");
@@ -59,7 +66,7 @@ fn judge(gadget: &'static Gadget, data: Data) -> Option<String> {
     let history = history(Wanted { transactions, planted: Some(gadget), data, ..Wanted::default() });
     // What is searched is searched only for the model that is asked for: the weakest that the kind rules out.
     let level = match data {
-        Data::Lists if !INSIDE.contains(&kind) => Level::StrictSerializable,
+        Data::Lists if !UNTOLD_UNASKED.contains(&kind) => Level::StrictSerializable,
         _ => weakest(ruled_out_by(kind)).first().copied()?,
     };
     // That versions go round shows only where the order of versions is said to follow the reads.
