@@ -154,9 +154,9 @@ impl<'a> Asker<'a> {
         let mut sources = sources.filter(|before| before.micro < read.micro || !is(Mutant::ReadBefore));
         let is_source = |id: TxnId| self.accesses.reads(id).iter().any(|read| read.writer == other);
         let via = |read: &Read| self.is_in(read.writer) && is(Mutant::Transitive) && is_source(read.writer);
-        let was_read = sources.any(|read| read.writer == other || via(read));
-        let is_shared = self.accesses.writes(reader).iter().any(|write| self.wrote(other, write.key));
-        is(Mutant::EveryoneVisible) || was_read && !is(Mutant::SharedOnly) || is_shared && !is(Mutant::ReadFromOnly)
+        let mut was_read = || sources.any(|read| read.writer == other || via(read));
+        let is_shared = || self.accesses.writes(reader).iter().any(|write| self.wrote(other, write.key));
+        is(Mutant::EveryoneVisible) || !is(Mutant::SharedOnly) && was_read() || !is(Mutant::ReadFromOnly) && is_shared()
     }
 
     /// Those besides the one who was read of whom something is asked, of a read of a key that the reader did not write.
