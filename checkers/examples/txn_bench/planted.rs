@@ -113,7 +113,7 @@ const LATER_FIRST: &str = "0:ax1;0:ay1;1:ry1;1:rx";
 const OWN_MISSED: &str = "0:ax1;0:rx;1:rx1";
 const OTHER_MISSED: &str = "0:ax1;1:rx;2:rx1";
 
-/// At least one for each kind that needs no predicate.
+/// At least one for each kind that needs no predicate and is of transactions.
 pub const GADGETS: &[Gadget] = &[
     lists("G0", "0:ax1 ay2|1:ax2 ay1|2:rx12 ry12"),
     lists("G0-process", "0:ax1;0:ax2;1:rx21"),
@@ -136,6 +136,14 @@ pub const GADGETS: &[Gadget] = &[
     both("future-read", "0:rx1 ax1"),
     lists("dirty-update", "0!ax1|1:ax2|2:rx12"),
     both("lost-update", LOST_UPDATE),
+    // Of registers neither of the two can be the first to write both keys.
+    lists("G-cursor", "0:rx ax2|1:ax1|2:rx12"),
+    registers("G-cursor", "0:rx ax1 ay2|1:ry ay1 ax2"),
+    // Of registers whoever is the second to write x has missed what the first wrote besides.
+    lists("not-update-atomic", "0:ry ax2|1:ay1 ax1|2:rx12"),
+    registers("not-update-atomic", "0:ry ax1 az1|1:rz ax2 ay1"),
+    both("G-monotonic", "0:ax1|1:rx1 ay1|2:ry1 rx"),
+    both("G-MSR", "0:ax1|1:ay1|2:rx1 ry|3:ry1 rx"),
     both("write-skew", WRITE_SKEW),
     both("long-fork", LONG_FORK),
     lists("duplicate-elements", "0:ax1|1:rx11"),
@@ -155,9 +163,12 @@ pub const GADGETS: &[Gadget] = &[
     both("not-writes-follow-reads", "0:ax1;1:rx1;1:ay1;2:ry1 rx"),
     both("not-pram", LATER_FIRST),
     both("not-causal", CAUSAL_CHAIN),
+    registers("not-pipelined-ram", "0>ax2|1:ay1;1:ax1;1:az1;2:rx2;2:ry;2:rz1;2:rx2"),
+    registers("not-causal-memory", "0>az1|1:ax2;2:rz1;2:ax1;2:ay1;1:rz;1:ry1;1:rx2"),
     both("not-sequential", OWN_MISSED),
     both("not-linearizable", OTHER_MISSED),
     both("not-prefix", LONG_FORK),
+    both("not-prefix-process", "0>ax1|1>ay1;2:rx1;3:ry1;2:ry;3:rx"),
     both("not-parallel-snapshot-isolation", LOST_UPDATE),
     both("not-update-serializable", WRITE_SKEW),
     both("not-snapshot-isolation", LOST_UPDATE),

@@ -6,7 +6,7 @@
 //! was found that it forbids and an engine that could have refuted it (or a stronger one) ran to its end; which ones these are
 //! stands in `settle`.
 
-mod conflicts;
+pub(in crate::txn) mod conflicts;
 mod evidence;
 pub(in crate::txn) mod memories;
 mod settle;

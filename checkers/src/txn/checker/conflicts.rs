@@ -11,6 +11,8 @@
 //! as they are; of the second kind each of a key made for it, which only the writers in question wrote; and of a read of which
 //! nothing is asked there is left that it comes after what it read.
 
+mod mutant;
+
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::Budget;
 use crate::txn::accesses::{Accesses, INITIAL, Read, Write};
@@ -21,6 +23,7 @@ use crate::txn::solver::{self, Decision, Keeps, Property};
 use crate::txn::txns::{TxnId, Txns};
 
 use super::evidence::{Evidence, Inferred};
+pub(in crate::txn) use mutant::{Mutant, Mutation};
 
 /// Decides one of the two, if it is asked for; the models that are settled then.
 pub(super) fn decide(
@@ -40,19 +43,12 @@ pub(super) fn decide(
         return LevelSet::default();
     }
     let mut meter = Meter::new(budget);
-    let Ok(asked) = question(level == Level::UpdateAtomic, txns, inferred.accesses(), ww, &mut meter) else {
+    let is_update = level == Level::UpdateAtomic;
+    let Ok(decision) = search(is_update, txns, inferred.accesses(), ww, &mut meter, Mutation::default()) else {
         evidence.stopped(&meter);
         return LevelSet::default();
     };
-    let question = solver::Question {
-        txns,
-        accesses: &asked,
-        uncertain: &[],
-        known: &[],
-        property: Property::Serializable,
-        keeps: Keeps::Nothing,
-    };
-    match solver::decide(&question, &mut meter) {
+    match decision {
         Decision::Holds(_) => {
             evidence.ran(name, &meter);
             return LevelSet::of(&[level]);
@@ -71,6 +67,27 @@ pub(super) fn decide(
         }
     }
     LevelSet::default()
+}
+
+/// Searches an order, for update atomicity or for cursor stability. `ww` are known orders of versions, from writer to writer.
+pub(in crate::txn) fn search(
+    is_update: bool,
+    txns: &Txns<'_>,
+    accesses: &Accesses,
+    ww: &[Edge],
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Decision, Spent> {
+    let asked = Asker::new(is_update, txns, accesses, mutation).question(ww, meter)?;
+    let question = solver::Question {
+        txns,
+        accesses: &asked,
+        uncertain: &[],
+        known: &[],
+        property: Property::Serializable,
+        keeps: Keeps::Nothing,
+    };
+    Ok(solver::decide(&question, meter))
 }
 
 /// What is asked, as it is collected: by transaction, not in order.
@@ -96,64 +113,114 @@ impl Question {
     }
 }
 
-fn question(
-    updates: bool,
-    txns: &Txns<'_>,
-    accesses: &Accesses,
-    ww: &[Edge],
-    meter: &mut Meter,
-) -> Result<Accesses, Spent> {
-    let count = accesses.len().min(txns.len()) as TxnId;
-    let is_in = |id: TxnId| id < count && accesses.committed[id as usize];
-    let wrote = |id: TxnId, key: u32| accesses.writes(id).iter().any(|write| write.key == key);
-    let mut question =
-        Question { keys_count: accesses.keys_count, reads: Vec::new(), writes: Vec::new(), pairs: Vec::new() };
-    let mut writers: Vec<Vec<TxnId>> = vec![Vec::new(); if updates { accesses.keys_count as usize } else { 0 }];
-    for id in (0..count).filter(|&id| is_in(id)) {
-        for write in accesses.writes(id) {
-            question.writes.push((id, write.key));
-            if let Some(writers) = writers.get_mut(write.key as usize) {
-                writers.push(id);
-            }
-        }
-    }
-    for edge in ww.iter().filter(|edge| is_in(edge.from) && is_in(edge.to) && edge.from != edge.to) {
-        question.before(edge.from, edge.to);
-    }
-    for id in (0..count).filter(|&id| is_in(id) && txns.is_ok(id)) {
-        for &read in accesses.reads(id) {
-            let is_real = is_in(read.writer) && read.writer != id && wrote(read.writer, read.key);
-            if !is_real && read.writer != INITIAL {
-                continue;
-            }
-            if wrote(id, read.key) {
-                question.reads.push((id, read));
-                continue;
-            }
-            let all = writers.get(read.key as usize).map_or(&[][..], Vec::as_slice);
-            meter.step(1 + all.len() as u64)?;
-            let shares = |other: TxnId| {
-                accesses.reads(id).iter().any(|read| read.writer == other)
-                    || accesses.writes(id).iter().any(|write| wrote(other, write.key))
-            };
-            let visible = all.iter().copied().filter(|&other| other != id && other != read.writer && shares(other));
-            let visible: Vec<TxnId> = visible.collect();
-            if visible.is_empty() {
-                if is_real {
-                    question.before(read.writer, id);
+/// Who is asked of.
+struct Asker<'a> {
+    txns: &'a Txns<'a>,
+    accesses: &'a Accesses,
+    count: TxnId,
+    /// For update atomicity: who wrote each key, in order.
+    writers: Vec<Vec<TxnId>>,
+    mutation: Mutation,
+}
+
+impl<'a> Asker<'a> {
+    fn new(is_update: bool, txns: &'a Txns<'a>, accesses: &'a Accesses, mutation: Mutation) -> Asker<'a> {
+        let count = accesses.len().min(txns.len()) as TxnId;
+        let asker = Asker { txns, accesses, count, writers: Vec::new(), mutation };
+        let mut writers = vec![Vec::new(); if is_update { accesses.keys_count as usize } else { 0 }];
+        for id in (0..count).filter(|&id| asker.is_in(id)) {
+            for write in accesses.writes(id) {
+                if let Some(writers) = writers.get_mut(write.key as usize) {
+                    writers.push(id);
                 }
-                continue;
             }
-            let key = question.key();
-            question.reads.push((id, Read { key, ..read }));
-            question.writes.extend(visible.into_iter().chain(is_real.then_some(read.writer)).map(|other| (other, key)));
         }
+        Asker { writers, ..asker }
     }
-    Ok(answerable(question, accesses))
+
+    fn is_in(&self, id: TxnId) -> bool {
+        let is_left_out = self.mutation.is(Mutant::DoubtLeftOut) && !self.txns.is_ok(id);
+        id < self.count && self.accesses.committed[id as usize] && !is_left_out
+    }
+
+    fn wrote(&self, id: TxnId, key: u32) -> bool {
+        self.accesses.writes(id).iter().any(|write| write.key == key)
+    }
+
+    /// Whether the reader sees whatever another wrote before it, for update atomicity.
+    fn is_visible(&self, reader: TxnId, read: Read, other: TxnId) -> bool {
+        let is = |mutant| self.mutation.is(mutant);
+        let sources = self.accesses.reads(reader).iter();
+        let mut sources = sources.filter(|before| before.micro < read.micro || !is(Mutant::ReadBefore));
+        let is_source = |id: TxnId| self.accesses.reads(id).iter().any(|read| read.writer == other);
+        let via = |read: &Read| self.is_in(read.writer) && is(Mutant::Transitive) && is_source(read.writer);
+        let mut was_read = || sources.any(|read| read.writer == other || via(read));
+        let is_shared = || self.accesses.writes(reader).iter().any(|write| self.wrote(other, write.key));
+        is(Mutant::EveryoneVisible) || !is(Mutant::SharedOnly) && was_read() || !is(Mutant::ReadFromOnly) && is_shared()
+    }
+
+    /// Those besides the one who was read of whom something is asked, of a read of a key that the reader did not write.
+    fn visible(&self, reader: TxnId, read: Read, meter: &mut Meter) -> Result<Vec<TxnId>, Spent> {
+        let all = self.writers.get(read.key as usize).map_or(&[][..], Vec::as_slice);
+        meter.step(1 + all.len() as u64)?;
+        let is_asked = |other: &TxnId| *other != read.writer && self.is_visible(reader, read, *other);
+        let mut visible: Vec<TxnId> = all.iter().copied().filter(is_asked).collect();
+        if self.mutation.is(Mutant::FirstVisible) {
+            visible.truncate(1);
+        }
+        Ok(visible)
+    }
+
+    /// As accesses.
+    fn question(&self, ww: &[Edge], meter: &mut Meter) -> Result<Accesses, Spent> {
+        let is = |mutant| self.mutation.is(mutant);
+        let keys_count = self.accesses.keys_count;
+        let mut question = Question { keys_count, reads: Vec::new(), writes: Vec::new(), pairs: Vec::new() };
+        for id in (0..self.count).filter(|&id| self.is_in(id)) {
+            question.writes.extend(self.accesses.writes(id).iter().map(|write| (id, write.key)));
+        }
+        let among = |edge: &&Edge| self.is_in(edge.from) && self.is_in(edge.to) && edge.from != edge.to;
+        for edge in ww.iter().filter(among).filter(|_| !is(Mutant::KnownForgotten)) {
+            match is(Mutant::KnownTurned) {
+                true => question.before(edge.to, edge.from),
+                false => question.before(edge.from, edge.to),
+            }
+        }
+        // The reads of those in doubt are unknown, and not listed.
+        for id in (0..self.count).filter(|&id| self.is_in(id)) {
+            for &read in self.accesses.reads(id) {
+                self.ask(&mut question, id, read, meter)?;
+            }
+        }
+        let versions = if is(Mutant::KnownForgotten) { &[] } else { &self.accesses.versions[..] };
+        Ok(answerable(question, self.accesses, versions))
+    }
+
+    fn ask(&self, question: &mut Question, id: TxnId, read: Read, meter: &mut Meter) -> Result<(), Spent> {
+        let is = |mutant| self.mutation.is(mutant);
+        let is_real = self.is_in(read.writer) && read.writer != id && self.wrote(read.writer, read.key);
+        if !is_real && (read.writer != INITIAL || is(Mutant::InitialForgotten)) {
+            return Ok(());
+        }
+        if self.wrote(id, read.key) && !is(Mutant::OwnKeysFree) || is(Mutant::OtherKeysAsked) {
+            question.reads.push((id, read));
+            return Ok(());
+        }
+        let visible = self.visible(id, read, meter)?;
+        if !visible.is_empty() {
+            let key = question.key();
+            let own = (is_real && !is(Mutant::ReadLeftOut)).then_some(read.writer);
+            question.reads.push((id, Read { key, ..read }));
+            question.writes.extend(visible.into_iter().chain(own).map(|other| (other, key)));
+        } else if is_real && !is(Mutant::ReadsUnordered) {
+            question.before(read.writer, id);
+        }
+        Ok(())
+    }
 }
 
 /// As accesses. Reads stay in their order, keys that are made after all others.
-fn answerable(mut question: Question, accesses: &Accesses) -> Accesses {
+fn answerable(mut question: Question, accesses: &Accesses, versions: &[Vec<TxnId>]) -> Accesses {
     question.reads.sort_by_key(|(id, _)| *id);
     question.writes.sort_unstable();
     let mut asked = Accesses::new(question.keys_count);
@@ -168,7 +235,7 @@ fn answerable(mut question: Question, accesses: &Accesses) -> Accesses {
         asked.push(&own_reads, &own_writes, accesses.committed[id as usize]);
     }
     asked.versions = vec![Vec::new(); question.keys_count as usize];
-    for (order, known) in asked.versions.iter_mut().zip(&accesses.versions) {
+    for (order, known) in asked.versions.iter_mut().zip(versions) {
         order.clone_from(known);
     }
     for (key, pair) in question.pairs {

@@ -7,7 +7,8 @@
 //! That is serializability with the order of processes, asked once for each process with its reads alone; the reads of others
 //! stand in the order too, as the ends of steps of causality, but what they return is not asked of it. Values must be unique.
 //! Where a process has no order, transactions are left out while it has none ([`reduce`]): the proof names the process, and as few
-//! transactions as leave it none.
+//! transactions as leave it none. One order for all is asked for before that: if there is one, it is everybody's; if there is none,
+//! those who take part in the contradiction are asked first.
 //!
 //! Of a transaction in doubt with several writes each may have happened or not, in whatever order: there "no order" is proof and
 //! orders are none. Cost: the search for a serial order, for each process.
@@ -52,7 +53,9 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     for id in 0..txns.ok_count() {
         readers[txns.session(id) as usize] |= !registers.accesses.reads(id).is_empty();
     }
-    let all = (0..txns.sessions_count()).filter(|&session| readers[session as usize]);
+    let Suspects { none, first } = suspects(&txns, &registers.accesses, &mut meter);
+    let others = (0..txns.sessions_count()).filter(|session| !first.contains(session) && !none);
+    let all = first.iter().copied().chain(others).filter(|&session| readers[session as usize]);
     for session in all.take(if mutant::is(Mutant::OneProcess) { 1 } else { usize::MAX }) {
         let asked = question(&txns, &registers.accesses, session, causal);
         match ask(&txns, &asked, &mut meter) {
@@ -80,6 +83,38 @@ pub(super) fn judge(level: Level, history: &History, budget: &Budget, evidence: 
     evidence.ran(name, &meter);
     let is_exact = single.is_exact || mutant::is(Mutant::DoubtExact);
     if is_exact { LevelSet::of(&[level]) } else { LevelSet::default() }
+}
+
+/// Whose order is asked for first.
+struct Suspects {
+    /// No process has to be asked: one order explains all reads, and keeps the order of all processes, and so causality too.
+    none: bool,
+    /// Processes of a contradiction that there is no such order, each once.
+    first: Vec<u32>,
+}
+
+/// Asks for one order for all, with half of the budget: there may be thousands of processes, and where there is none it is those
+/// that take part in the contradiction that are likely to have none by themselves.
+fn suspects(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter) -> Suspects {
+    let mut half = meter.clone();
+    half.steps_max = meter.steps.saturating_add(meter.steps_max.saturating_sub(meter.steps) / 2);
+    let decision = ask(txns, accesses, &mut half);
+    meter.steps = half.steps.min(half.steps_max);
+    match decision {
+        Decision::Holds(_) => Suspects { none: true, first: Vec::new() },
+        Decision::Unknown(_) => Suspects { none: false, first: Vec::new() },
+        Decision::Broken(anomaly) => {
+            let Witness::NoCommitOrder { transactions, .. } = anomaly.witness else {
+                return Suspects { none: false, first: Vec::new() };
+            };
+            let is_named = |id: &TxnId| transactions.binary_search(&txns.invoked(*id)).is_ok();
+            let named = (0..txns.len() as TxnId).filter(is_named);
+            let mut first: Vec<u32> = named.map(|id| txns.session(id)).collect();
+            first.sort_unstable();
+            first.dedup();
+            Suspects { none: false, first }
+        }
+    }
 }
 
 /// What is found of a model, asked alone, and whether it is settled that it is kept.

@@ -1,5 +1,6 @@
 //! Every level by brute force from its definition, simulated stores, and the examples of the literature.
 
+mod conflicts;
 mod differential;
 mod dirty;
 #[path = "../../../examples/txn_bench/generate.rs"]

@@ -1,7 +1,7 @@
 //! Cycles of what the axioms force: only the windows of ranks that orders pointing back span can hold one.
 
 use super::derive::{Axiom, Forces};
-use super::mutant::Mutation;
+use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Ranked};
 use crate::txn::meter::{Meter, Spent};
 
@@ -42,7 +42,7 @@ impl Graph {
     /// one.
     pub fn of(ranked: &Ranked<'_>, forces: &Forces, meter: &mut Meter, mutation: Mutation) -> Result<Graph, Spent> {
         let versions = ranked.version_edges(mutation);
-        let windows = windows(ranked, forces, &versions);
+        let windows = windows(ranked, forces, &versions, mutation);
         let mut graph = Graph::default();
         if windows.is_empty() {
             graph.starts.push(0);
@@ -161,7 +161,7 @@ impl Graph {
 }
 
 /// What orders that point back span, those that touch joined, rising.
-fn windows(ranked: &Ranked<'_>, forces: &Forces, versions: &[(u32, u32, u32)]) -> Vec<(u32, u32)> {
+fn windows(ranked: &Ranked<'_>, forces: &Forces, versions: &[(u32, u32, u32)], mutation: Mutation) -> Vec<(u32, u32)> {
     let mut spans: Vec<(u32, u32)> = Vec::new();
     let mut add = |from: u32, to: u32| {
         if from > to {
@@ -175,13 +175,16 @@ fn windows(ranked: &Ranked<'_>, forces: &Forces, versions: &[(u32, u32, u32)]) -
         }
         ranked.sources(rank).for_each(|source| add(source, rank));
     }
-    versions.iter().for_each(|&(from, to, _)| add(from, to));
+    let spanning = versions.iter().filter(|_| !mutation.is(Mutant::VersionsSpanNothing));
+    spanning.for_each(|&(from, to, _)| add(from, to));
     forces.orders.iter().for_each(|forced| add(forced.from, forced.to));
     spans.sort_unstable();
     let mut merged: Vec<(u32, u32)> = Vec::new();
     for (low, high) in spans {
         match merged.last_mut() {
-            Some(last) if low <= last.1 => last.1 = last.1.max(high),
+            Some(last) if low < last.1 || low == last.1 && !mutation.is(Mutant::WindowsApart) => {
+                last.1 = last.1.max(high)
+            }
             _ => merged.push((low, high)),
         }
     }

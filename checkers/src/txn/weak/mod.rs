@@ -65,7 +65,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     if accesses.is_empty() || accesses.len() > txns.len() {
         return weak;
     }
-    let sessions = Sessions::of(txns, accesses);
+    let sessions = Sessions::of(txns, accesses, mutation);
     let Ok(with) = examine(txns, accesses, &sessions, near, meter, mutation) else {
         return Weak { spent: true, ..weak };
     };

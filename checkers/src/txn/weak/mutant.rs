@@ -58,6 +58,26 @@ pub(crate) enum Mutant {
     LastHappened,
     /// All observers must agree.
     ObserversAgree,
+    /// Ranks do not follow reads.
+    ReadsUnranked,
+    /// Ranks do not follow sessions.
+    SessionsUnranked,
+    /// Ranks that follow versions do not follow reads.
+    ReadsUnrankedAgain,
+    /// Ranks that follow versions do not follow sessions.
+    SessionsUnrankedAgain,
+    /// Of those that follow each other in a circle the order of sessions points back.
+    CirclesTurned,
+    /// It is not told that some read from what follows them.
+    CirclesUntold,
+    /// What is done already counts as open, so that a circle takes in what leads to it.
+    DoneStaysOpen,
+    /// Versions whose order points back span no window.
+    VersionsSpanNothing,
+    /// Windows that share a unit are not joined.
+    WindowsApart,
+    /// One in doubt follows nobody in its session.
+    DoubtFirst,
 }
 
 /// Which is chosen.

@@ -31,7 +31,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Those of transactions. Of one in doubt it is only known that it began after those that had ended: it has one
     /// before it, and none after it.
-    pub fn of(txns: &Txns<'_>, accesses: &Accesses) -> Sessions {
+    pub fn of(txns: &Txns<'_>, accesses: &Accesses, mutation: Mutation) -> Sessions {
         let count = accesses.len().min(txns.len());
         let mut last = vec![NONE; txns.sessions_count() as usize];
         let mut sessions = Sessions { before: vec![NONE; accesses.len()], session: vec![NONE; accesses.len()] };
@@ -42,12 +42,8 @@ impl Sessions {
                 sessions.session[id as usize] = of;
                 continue;
             }
-            // Nearly always the last one; a process that went on after a doubt has later ones.
-            let mut previous = last[of as usize];
-            while previous != NONE && !txns.is_before(previous, id) {
-                previous = sessions.before[previous as usize];
-            }
-            sessions.before[id as usize] = previous;
+            // A process ends with a doubt.
+            sessions.before[id as usize] = if mutation.is(Mutant::DoubtFirst) { NONE } else { last[of as usize] };
         }
         sessions
     }
@@ -84,10 +80,16 @@ impl<'a> Ranked<'a> {
     /// Numbers them. Linear.
     pub fn of(accesses: &'a Accesses, sessions: &Sessions, mutation: Mutation) -> Ranked<'a> {
         let is_in = |id: u32| (id as usize) < accesses.len() && accesses.committed[id as usize];
-        let (ids, is_cyclic) = topological(accesses.len(), is_in, |id, at| match at {
+        let is = |mutant| mutation.is(mutant);
+        let follows = |id: u32, at: u32| match at {
+            0 if is(Mutant::SessionsUnranked) => Some(NONE),
             0 => Some(sessions.before[id as usize]),
-            at => accesses.reads(id).get(at as usize - 1).map(|read| read.writer),
-        });
+            at => {
+                accesses.reads(id).get(at as usize - 1).filter(|_| !is(Mutant::ReadsUnranked)).map(|read| read.writer)
+            }
+        };
+        let (ids, is_cyclic) = topological(accesses.len(), is_in, follows, mutation);
+        let is_cyclic = is_cyclic && !is(Mutant::CirclesUntold);
         let ranked = Ranked::by(ids, is_cyclic, accesses, sessions);
         // Orders of versions that point back are looked at in windows of ranks that they span. Transactions overlap, and
         // on keys in much use such windows would run together into a few that span all; so few should point back.
@@ -96,20 +98,21 @@ impl<'a> Ranked<'a> {
             return ranked;
         }
         let older = Older::of(&edges, ranked.ids.len());
-        let (ranks, _) =
-            topological(ranked.ids.len(), |rank| rank != NONE, |rank, at| ranked.follows(&older, rank, at));
+        let follows = |rank: u32, at: u32| ranked.follows(&older, rank, at, mutation);
+        let (ranks, _) = topological(ranked.ids.len(), |rank| rank != NONE, follows, mutation);
         let ids = ranks.iter().map(|&rank| ranked.ids[rank as usize]).collect();
         Ranked::by(ids, is_cyclic, accesses, sessions)
     }
 
     /// Whom a unit follows, one after another, those with older versions among them; [`NONE`] for nobody.
-    fn follows(&self, older: &Older, rank: u32, at: u32) -> Option<u32> {
+    fn follows(&self, older: &Older, rank: u32, at: u32, mutation: Mutation) -> Option<u32> {
         let reads = self.accesses.reads(self.ids[rank as usize]);
         match at.checked_sub(1) {
+            None if mutation.is(Mutant::SessionsUnrankedAgain) => Some(NONE),
             None => Some(self.before[rank as usize]),
             Some(at) => match reads.get(at as usize) {
                 Some(read) => match self.source(rank, read.writer) {
-                    Source::Unit(writer) => Some(writer),
+                    Source::Unit(writer) if !mutation.is(Mutant::ReadsUnrankedAgain) => Some(writer),
                     _ => Some(NONE),
                 },
                 None => older.of_unit(rank).get(at as usize - reads.len()).copied(),
@@ -262,6 +265,7 @@ fn topological(
     count: usize,
     is_in: impl Fn(u32) -> bool,
     follows: impl Fn(u32, u32) -> Option<u32>,
+    mutation: Mutation,
 ) -> (Vec<u32>, bool) {
     let (mut index, mut low) = (vec![NONE; count], vec![0u32; count]);
     let mut is_done = vec![false; count];
@@ -287,7 +291,7 @@ fn topological(
                 }
                 if index[follows as usize] == NONE {
                     stack.push((follows, 0));
-                } else if !is_done[follows as usize] {
+                } else if !is_done[follows as usize] || mutation.is(Mutant::DoneStaysOpen) {
                     low[this] = low[this].min(index[follows as usize]);
                 }
                 continue;
@@ -299,6 +303,9 @@ fn topological(
             if low[this] == index[this] {
                 let start = waiting.iter().rposition(|&other| other as usize == this).unwrap_or(0);
                 waiting[start..].sort_unstable();
+                if mutation.is(Mutant::CirclesTurned) {
+                    waiting[start..].reverse();
+                }
                 waiting[start..].iter().for_each(|&member| is_done[member as usize] = true);
                 is_cyclic |= waiting.len() - start > 1;
                 order.extend(waiting.drain(start..));

@@ -218,9 +218,19 @@ fn every_mutant_of_known_versions_is_noticed() {
     let all = histories(16, 4_000);
     let expected: Vec<(Column, Column)> = all.iter().map(|(lists, _)| lists.defined()).collect();
     let mut survivors = Vec::new();
-    for mutant in
-        [VersionsForgotten, LateForgotten, OwnAppendsSeen, LastHappened, NewerIgnored, NotJoined, WritesUnseen]
-    {
+    for mutant in [
+        VersionsForgotten,
+        LateForgotten,
+        OwnAppendsSeen,
+        LastHappened,
+        NewerIgnored,
+        NotJoined,
+        WritesUnseen,
+        ReadsUnrankedAgain,
+        SessionsUnrankedAgain,
+        CirclesTurned,
+        VersionsSpanNothing,
+    ] {
         let mutation = Mutation { mutant: Some(mutant) };
         let differs =
             |((lists, near), expected): (&(Lists, u32), &(Column, Column))| lists.judged(*near, mutation) != *expected;

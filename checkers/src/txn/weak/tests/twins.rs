@@ -85,7 +85,12 @@ fn agrees_with_every_commit_order() {
 #[test]
 fn every_mutant_is_noticed() {
     use Mutant::*;
-    let all = histories(6, 3_000);
+    let mut all = histories(6, 3_000);
+    // Seldom made by chance: what was read from came after another of its session, and misses what that one wrote.
+    let one = |session: u32, micros: Vec<Micro>| Small { session, doubt: false, micros };
+    let pulled =
+        vec![one(1, vec![Micro::R(1, 2)]), one(0, vec![Micro::W(0, 1)]), one(0, vec![Micro::R(0, 0), Micro::W(1, 2)])];
+    all.push((pulled, 0));
     let expected: Vec<Column> = all.iter().map(|(small, _)| defined(small)).collect();
     let mutants = [
         NewerIgnored,
@@ -96,9 +101,16 @@ fn every_mutant_is_noticed() {
         ChainsMerged,
         HorizonTooHigh,
         NotJoined,
+<<<<<<< HEAD
         CutTooFar,
         CutStillSeen,
         NobodyAsks,
+=======
+        ReadsUnranked,
+        SessionsUnranked,
+        DoneStaysOpen,
+        WindowsApart,
+>>>>>>> mutants
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
@@ -220,8 +232,13 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         ReadsNotFollowed,
         ReadsUnordered,
         ObserversAgree,
+<<<<<<< HEAD
         ReadersOutside,
         InitialOutside,
+=======
+        CirclesUntold,
+        DoubtFirst,
+>>>>>>> mutants
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
