@@ -101,16 +101,13 @@ fn every_mutant_is_noticed() {
         ChainsMerged,
         HorizonTooHigh,
         NotJoined,
-<<<<<<< HEAD
         CutTooFar,
         CutStillSeen,
         NobodyAsks,
-=======
         ReadsUnranked,
         SessionsUnranked,
         DoneStaysOpen,
         WindowsApart,
->>>>>>> mutants
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
@@ -232,13 +229,10 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         ReadsNotFollowed,
         ReadsUnordered,
         ObserversAgree,
-<<<<<<< HEAD
         ReadersOutside,
         InitialOutside,
-=======
         CirclesUntold,
         DoubtFirst,
->>>>>>> mutants
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
