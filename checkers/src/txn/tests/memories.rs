@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use schism_history::{F, History, Key, Kind, Mop, Op, Process, Value, notation};
 
 use super::plain::{Micro, Plain};
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::Witness;
 use crate::checker::Budget;
 use crate::txn::checker::memories::judged;
 use crate::txn::checker::memories::mutant::{Mutant, choose};
@@ -249,7 +249,8 @@ fn compare(history: &History, causal: bool, told: &mut Told) -> Result<(), Strin
         for dropped in transactions {
             let transactions = transactions.iter().copied().filter(|other| other != dropped).collect();
             let witness = Witness::NoProcessOrder { process: *process, transactions, smallest: true };
-            let fewer = Anomaly { witness, ..anomaly.clone() };
+            let mut fewer = anomaly.clone();
+            fewer.witness = witness;
             if verify(history, &fewer).is_ok() {
                 return Err(format!("{dropped} can be left out: {anomaly:?}"));
             }
