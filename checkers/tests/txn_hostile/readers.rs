@@ -49,7 +49,11 @@ fn sessions_of(format: Format, text: &[u8]) -> Result<History, String> {
 }
 
 fn written(random: &mut ChaCha8Rng, as_json: bool) -> Vec<u8> {
-    let history = arbitrary(random, Size::Small);
+    let mut history = arbitrary(random, Size::Small);
+    // EDN has no way to say that there is none.
+    while !as_json && !history.has_realtime() {
+        history = arbitrary(random, Size::Small);
+    }
     let mut text = Vec::new();
     let written = if as_json { jsonl::write(&history, &mut text) } else { edn::write(&history, &mut text) };
     written.expect("memory takes all");
