@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SUITE: &str = "database: {etcd: {}}\nworkload: {register: {}}\nnodes: 3\nrate_hz: 100\nschedule:\n  kind: phases\n  \
-                     recovery: 1s\n  interval: 500ms\n  duration: 1s\n  phases:\n    - {for: 1s, quiet: true}\n    \
+                     recovery: 3s\n  interval: 500ms\n  duration: 1s\n  phases:\n    - {for: 1s, quiet: true}\n    \
                      - {for: 4s, name: storm, faults: [{pause: {targets: one}}]}\n    - {for: 1s, quiet: true}\n";
 
 /// A folder to run in, or `None` (said) where no lab can be made.
