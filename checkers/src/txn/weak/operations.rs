@@ -115,11 +115,15 @@ impl Operations {
     }
 }
 
-/// What a read saw of others: the newest value, own appends at the end of a list left out.
+/// What a read saw of others: the newest value, own appends at the end of a list left out. `None` too where the accesses were not
+/// made of these transactions.
 pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<ValueId> {
     let txn = txns.txn(reader);
     let is_own = |micro: &Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
     let own = || txn.micros().take(read.micro as usize).filter(is_own).count();
+    if read.micro as usize >= txn.len() {
+        return None;
+    }
     match txn.micro(read.micro as usize).value {
         MicroValue::One(value) => Some(value),
         MicroValue::Prefix(length) => txn.list_of(read.key)[..length as usize].iter().nth_back(own()).copied(),
@@ -131,7 +135,8 @@ pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<Valu
 /// Whether a read saw what its writer wrote last.
 fn is_last_write(txns: &Txns<'_>, whole: &Accesses, reader: TxnId, read: &Read) -> bool {
     let write = whole.writes(read.writer).iter().find(|write| write.key == read.key);
-    let written = write.map(|write| txns.txn(read.writer).micro(write.micro as usize).value);
+    let micro = |write: &Write| txns.txn(read.writer).micros().nth(write.micro as usize);
+    let written = write.and_then(micro).map(|micro| micro.value);
     written == newest(txns, reader, read).map(MicroValue::One)
 }
 
