@@ -211,7 +211,7 @@ fn of_class(kind: &str, kinds: &[&str], is_one_key: bool) -> Result<(), String> 
         "G-single" => rw == 1,
         "G-nonadjacent" => rw >= 2 && !adjacent,
         "G2" => rw >= 2,
-        "write-skew" => count(&["rw"]) == 2 && kinds.len() == 2,
+        "write-skew" => count(&["rw"]) == 2 && kinds.len() == 2 && !is_one_key,
         "long-fork" => count(&["rw"]) == 2 && count(&["wr"]) == 2 && !adjacent && kinds.len() == 4,
         "lost-update" => kinds.len() == 2 && is_one_key && rw > 0 && reads == 0,
         // Kinds of levels are no classes of cycles: any cycle of what they keep.
