@@ -153,8 +153,8 @@ impl<'h> Txns<'h> {
         self.ended(a) < self.invoked(b)
     }
 
-    /// A key of transactions as text.
+    /// A key of transactions as text; one that they do not name, by its number.
     pub fn key_text(&self, key: u32) -> String {
-        self.history.txn_keys()[key as usize].to_string()
+        self.history.txn_keys().get(key as usize).map_or_else(|| format!("key {key}"), ToString::to_string)
     }
 }

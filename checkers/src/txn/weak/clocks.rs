@@ -40,17 +40,22 @@ pub(super) struct Purpose<'a> {
     pub near: Option<u32>,
 }
 
+/// Where a unit stands. Units are met in any order: what is asked about one lies in one line of memory.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    chain: u32,
+    /// In the chain, from one; zero for one that was not begun.
+    place: u32,
+    /// Its row in the pool, or [`NONE`].
+    row: u32,
+    /// How many reads and followers in its session still need the row.
+    users: u32,
+}
+
 /// The clocks of all units that were begun so far.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    /// By unit: its chain.
-    chain: Vec<u32>,
-    /// By unit: its place in the chain, from one; zero for one that was not begun.
-    place: Vec<u32>,
-    /// By unit: its row in the pool.
-    row: Vec<u32>,
-    /// By unit: how many reads and followers in its session still need the row.
-    users: Vec<u32>,
+    standing: Vec<Standing>,
     /// By unit: how many in its session follow at once and were not begun.
     followers: Vec<u32>,
     pool: Vec<u32>,
@@ -83,24 +88,22 @@ impl Clocks {
     /// None begun.
     pub fn new(ranked: &Ranked<'_>, purpose: Purpose<'_>, mutation: Mutation) -> Clocks {
         let count = ranked.ids.len();
-        let (mut users, mut followers) = (vec![0u32; count], vec![0u32; count]);
+        let mut standing = vec![Standing { chain: NONE, place: 0, row: NONE, users: 0 }; count];
+        let mut followers = vec![0u32; count];
         for window in purpose.windows {
             for rank in window.clone() {
                 for source in ranked.sources(rank).filter(|source| (window.start..rank).contains(source)) {
-                    users[source as usize] += 1;
+                    standing[source as usize].users += 1;
                 }
                 let before = ranked.before[rank as usize];
                 if (window.start..rank).contains(&before) {
-                    users[before as usize] += 1;
+                    standing[before as usize].users += 1;
                     followers[before as usize] += 1;
                 }
             }
         }
         Clocks {
-            chain: vec![NONE; count],
-            place: vec![0; count],
-            row: vec![NONE; count],
-            users,
+            standing,
             followers,
             pool: Vec::new(),
             width: WIDTH_MIN,
@@ -167,35 +170,35 @@ impl Clocks {
             self.floor = window.start;
         }
         let before = self.before(ranked, rank);
-        let row = if before != NONE && self.users[before as usize] == 1 {
+        let row = if before != NONE && self.standing[before as usize].users == 1 {
             // Nobody else needs it.
-            self.users[before as usize] = 0;
-            std::mem::replace(&mut self.row[before as usize], NONE)
+            self.standing[before as usize].users = 0;
+            std::mem::replace(&mut self.standing[before as usize].row, NONE)
         } else {
             let row = self.new_row(meter)?;
             if before != NONE {
-                let (start, from) = (self.cells(row).start, self.cells(self.row[before as usize]));
+                let (start, from) = (self.cells(row).start, self.cells(self.standing[before as usize].row));
                 self.pool.copy_within(from, start);
-                self.users[before as usize] -= 1;
+                self.standing[before as usize].users -= 1;
             }
             row
         };
-        self.row[rank as usize] = row;
+        self.standing[rank as usize].row = row;
         let begun = self.floor..rank;
         for source in ranked.sources(rank).filter(|source| begun.contains(source)) {
             // What was seen already has nothing new in its past.
             if !self.has_seen(rank, source) && !self.mutation.is(Mutant::NotJoined) {
-                let (to, from) = (self.cells(row), self.cells(self.row[source as usize]));
+                let (to, from) = (self.cells(row), self.cells(self.standing[source as usize].row));
                 meter.step(to.len() as u64 / 16)?;
                 join(&mut self.pool, to, from);
             }
         }
         self.uncut += 1;
-        if self.users[rank as usize] > 0 {
+        if self.standing[rank as usize].users > 0 {
             let chain = self.choose(ranked, rank, before, meter)?;
-            self.chain[rank as usize] = chain;
             self.ends[chain as usize] += 1;
-            self.place[rank as usize] = self.ends[chain as usize];
+            let standing = &mut self.standing[rank as usize];
+            (standing.chain, standing.place) = (chain, self.ends[chain as usize]);
         } else if before != NONE {
             self.followers[before as usize] -= 1;
             self.leave(before);
@@ -211,8 +214,8 @@ impl Clocks {
 
     /// Whether a unit is the last of its chain.
     fn is_last(&self, unit: u32) -> bool {
-        let place = self.place[unit as usize];
-        place > 0 && self.ends[self.chain[unit as usize] as usize] == place
+        let Standing { chain, place, .. } = self.standing[unit as usize];
+        place > 0 && self.ends[chain as usize] == place
     }
 
     /// The chain that a unit goes on.
@@ -220,11 +223,11 @@ impl Clocks {
         if before != NONE {
             self.followers[before as usize] -= 1;
             if self.is_last(before) {
-                return Ok(self.chain[before as usize]);
+                return Ok(self.standing[before as usize].chain);
             }
         }
         let is_end = |source: u32| {
-            let chain = self.chain[source as usize];
+            let chain = self.standing[source as usize].chain;
             (self.is_last(source) && self.retired_at[chain as usize] != NONE).then_some(chain)
         };
         let chosen = ranked.sources(rank).filter(|source| (self.floor..rank).contains(source)).find_map(is_end);
@@ -249,7 +252,7 @@ impl Clocks {
 
     /// A retired chain all of which a unit has seen.
     fn ended_before(&self, rank: u32) -> Option<u32> {
-        let seen = &self.pool[self.cells(self.row[rank as usize])];
+        let seen = &self.pool[self.cells(self.standing[rank as usize].row)];
         let oldest = self.retired.iter().take(LOOKED_AT_MAX / 2);
         let newest = self.retired.iter().rev().take(LOOKED_AT_MAX / 2);
         oldest
@@ -272,7 +275,7 @@ impl Clocks {
     /// Retires the chain of a unit that ended, if it is the last there and nobody follows it in its session.
     fn leave(&mut self, rank: u32) {
         if self.is_last(rank) && self.followers[rank as usize] == 0 {
-            let chain = self.chain[rank as usize];
+            let chain = self.standing[rank as usize].chain;
             if self.retired_at[chain as usize] == NONE {
                 self.retired_at[chain as usize] = self.retired.len() as u32;
                 self.retired.push(chain);
@@ -303,7 +306,7 @@ impl Clocks {
                 self.ends[chain as usize] = kept;
                 for unit in self.units[chain as usize].drain(kept as usize..) {
                     if !self.mutation.is(Mutant::CutStillSeen) {
-                        self.place[unit as usize] = 0;
+                        self.standing[unit as usize].place = 0;
                     }
                 }
             }
@@ -340,7 +343,7 @@ impl Clocks {
             self.resume(chain);
             self.ends[chain as usize] = 0;
             for unit in self.units[chain as usize].drain(..) {
-                self.place[unit as usize] = 0;
+                self.standing[unit as usize].place = 0;
             }
             self.pool.iter_mut().skip(chain as usize).step_by(self.width).for_each(|cell| *cell = 0);
             self.emptied.push(chain);
@@ -351,12 +354,12 @@ impl Clocks {
     /// Whether a unit that was begun, and whose row is still held, has seen another.
     #[inline]
     pub fn has_seen(&self, rank: u32, other: u32) -> bool {
-        let place = self.place[other as usize];
-        let row = self.row[rank as usize];
+        let Standing { chain, place, .. } = self.standing[other as usize];
+        let row = self.standing[rank as usize].row;
         if place == 0 || row == NONE {
             return false;
         }
-        self.pool[row as usize * self.width + self.chain[other as usize] as usize] >= place
+        self.pool[row as usize * self.width + chain as usize] >= place
     }
 
     /// A rank below which a unit that was ended has seen everything; zero where that was not asked for.
@@ -366,7 +369,7 @@ impl Clocks {
 
     /// The row of a unit that was begun and is still needed.
     pub fn row(&self, rank: u32) -> &[u32] {
-        match self.row[rank as usize] {
+        match self.standing[rank as usize].row {
             NONE => &[],
             row => &self.pool[self.cells(row)],
         }
@@ -374,16 +377,15 @@ impl Clocks {
 
     /// Whether a unit that was begun is within a row.
     pub fn is_in(&self, row: &[u32], other: u32) -> bool {
-        let place = self.place[other as usize];
-        place > 0 && row.get(self.chain[other as usize] as usize).is_some_and(|&seen| seen >= place)
+        let Standing { chain, place, .. } = self.standing[other as usize];
+        place > 0 && row.get(chain as usize).is_some_and(|&seen| seen >= place)
     }
 
     /// Ends a unit: it is in its own row from now on, and the rows that it alone still needed are free.
     pub fn end(&mut self, ranked: &Ranked<'_>, rank: u32) {
-        let chain = self.chain[rank as usize];
+        let Standing { chain, place, row, .. } = self.standing[rank as usize];
         if chain != NONE {
-            let own = self.row[rank as usize] as usize * self.width + chain as usize;
-            self.pool[own] = self.place[rank as usize];
+            self.pool[row as usize * self.width + chain as usize] = place;
             self.units[chain as usize].push(rank);
         }
         if !self.horizons.is_empty() {
@@ -393,7 +395,7 @@ impl Clocks {
         }
         let begun = self.floor..rank;
         for source in ranked.sources(rank).filter(|source| begun.contains(source)) {
-            self.users[source as usize] -= 1;
+            self.standing[source as usize].users -= 1;
             self.release(source);
         }
         let before = self.before(ranked, rank);
@@ -405,8 +407,8 @@ impl Clocks {
     }
 
     fn release(&mut self, rank: u32) {
-        if self.users[rank as usize] == 0 {
-            let row = std::mem::replace(&mut self.row[rank as usize], NONE);
+        if self.standing[rank as usize].users == 0 {
+            let row = std::mem::replace(&mut self.standing[rank as usize].row, NONE);
             if row != NONE {
                 self.free.push(row);
             }

@@ -108,7 +108,7 @@ pub(super) fn derive(
     let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: again, near: Some(near) };
     let mut clocks = Clocks::new(ranked, purpose, mutation);
     let mut forces = Forces::default();
-    let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces };
+    let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces, looked: Vec::new() };
     let mut outcome = Ok(());
     for rank in 0..ranked.len() {
         outcome = clocks.begin(ranked, rank, meter).and_then(|()| pass.unit(rank, &clocks, meter));
@@ -133,25 +133,49 @@ struct Pass<'a, 'f> {
     again: bool,
     mutation: Mutation,
     forces: &'f mut Forces,
+    /// Reads of the unit that is looked at.
+    looked: Vec<Looked<'a>>,
+}
+
+/// A read that says something.
+#[derive(Clone, Copy)]
+struct Looked<'a> {
+    place: u32,
+    /// What was read; [`NONE`] for the initial state.
+    to: u32,
+    /// Writers of its key, rising; the first of them that is newer than what was read.
+    writers: &'a [u32],
+    first: usize,
 }
 
 impl Pass<'_, '_> {
-    fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
+    /// Finds what each read of a unit is about. Keys lie anywhere in memory: all reads are looked up before any is judged, one
+    /// thing at a time, so that a processor waits for several of them at once.
+    fn look(&mut self, rank: u32) {
         let ranked = self.ranked;
         let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
-        self.twice(rank);
+        self.looked.clear();
         for (place, read) in reads.iter().enumerate() {
-            let place = place as u32;
-            let source = ranked.source(rank, read.writer);
-            let writers = ranked.writers(read.key);
-            let (first, to) = match source {
+            let to = match ranked.source(rank, read.writer) {
                 Source::Unknown => continue,
                 Source::Initial if self.mutation.is(Mutant::InitialForgotten) => continue,
-                Source::Initial => (0, NONE),
+                Source::Initial => NONE,
                 // It reads from what follows it: a cycle by itself.
                 Source::Unit(writer) if writer > rank => continue,
-                Source::Unit(writer) => (writers.partition_point(|&other| other <= writer), writer),
+                Source::Unit(writer) => writer,
             };
+            self.looked.push(Looked { place: place as u32, to, writers: ranked.writers(read.key), first: 0 });
+        }
+        for read in self.looked.iter_mut().filter(|read| read.to != NONE) {
+            read.first = read.writers.partition_point(|&other| other <= read.to);
+        }
+    }
+
+    fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
+        self.twice(rank);
+        self.look(rank);
+        for at in 0..self.looked.len() {
+            let Looked { place, to, writers, first } = self.looked[at];
             for &other in &writers[first..] {
                 if other >= rank || self.mutation.is(Mutant::NewerIgnored) {
                     break;
