@@ -4,6 +4,9 @@
 //! that end: a process that ends in doubt gets a new number, and 20,000 short sessions would make rows of 20,000 columns,
 //! while the chains stay about as many as there are clients. Rows are freed when all who need them are done.
 //!
+//! Those that read each other in a circle (G1c) have all seen each other, and what any of them has seen: they begin together, share a
+//! row, and stand in a row on one chain.
+//!
 //! Who is followed and read by nobody stands on no chain, as nobody sees it. And from time to time chains are given back:
 //!
 //! - those that have ended are cut back to what some row that is still held has seen: whatever stood behind that will be seen by
@@ -61,6 +64,8 @@ pub(super) struct Clocks {
     pool: Vec<u32>,
     width: usize,
     free: Vec<u32>,
+    /// By row: how many units hold it.
+    holders: Vec<u32>,
     /// By chain: the place of its last unit.
     ends: Vec<u32>,
     /// By chain: where it stands in `retired`, or [`NONE`].
@@ -108,6 +113,7 @@ impl Clocks {
             pool: Vec::new(),
             width: WIDTH_MIN,
             free: Vec::new(),
+            holders: Vec::new(),
             ends: Vec::new(),
             retired_at: Vec::new(),
             retired: Vec::new(),
@@ -133,6 +139,7 @@ impl Clocks {
         if let Some(row) = self.free.pop() {
             let cells = self.cells(row);
             self.pool[cells].fill(0);
+            self.holders[row as usize] = 1;
             return Ok(row);
         }
         let row = (self.pool.len() / self.width) as u32;
@@ -140,6 +147,7 @@ impl Clocks {
         meter.take_bytes(bytes)?;
         self.bytes += bytes;
         self.pool.resize(self.pool.len() + self.width, 0);
+        self.holders.push(1);
         Ok(row)
     }
 
@@ -169,8 +177,16 @@ impl Clocks {
         while let Some(window) = self.windows.pop_if(|window| window.start <= rank) {
             self.floor = window.start;
         }
+        let circle = ranked.circle(rank);
+        if circle.len() > 1 {
+            return if circle.start == rank { self.begin_circle(ranked, circle, meter) } else { Ok(()) };
+        }
         let before = self.before(ranked, rank);
-        let row = if before != NONE && self.standing[before as usize].users == 1 {
+        let is_last_user = |this: &Clocks| {
+            let Standing { users, row, .. } = this.standing[before as usize];
+            users == 1 && this.holders[row as usize] == 1
+        };
+        let row = if before != NONE && is_last_user(self) {
             // Nobody else needs it.
             self.standing[before as usize].users = 0;
             std::mem::replace(&mut self.standing[before as usize].row, NONE)
@@ -186,12 +202,7 @@ impl Clocks {
         self.standing[rank as usize].row = row;
         let begun = self.floor..rank;
         for source in ranked.sources(rank).filter(|source| begun.contains(source)) {
-            // What was seen already has nothing new in its past.
-            if !self.has_seen(rank, source) && !self.mutation.is(Mutant::NotJoined) {
-                let (to, from) = (self.cells(row), self.cells(self.standing[source as usize].row));
-                meter.step(to.len() as u64 / 16)?;
-                join(&mut self.pool, to, from);
-            }
+            self.see(rank, source, meter)?;
         }
         self.uncut += 1;
         if self.standing[rank as usize].users > 0 {
@@ -202,6 +213,51 @@ impl Clocks {
         } else if before != NONE {
             self.followers[before as usize] -= 1;
             self.leave(before);
+        }
+        Ok(())
+    }
+
+    /// Makes what a unit has seen, itself among it, seen by another.
+    #[inline]
+    fn see(&mut self, rank: u32, source: u32, meter: &mut Meter) -> Result<(), Spent> {
+        // What was seen already has nothing new in its past.
+        if !self.has_seen(rank, source) && !self.mutation.is(Mutant::NotJoined) {
+            let row = |unit: u32| self.cells(self.standing[unit as usize].row);
+            let (to, from) = (row(rank), row(source));
+            meter.step(to.len() as u64 / 16)?;
+            join(&mut self.pool, to, from);
+        }
+        Ok(())
+    }
+
+    /// Begins all units of a circle, as the first of them is begun.
+    fn begin_circle(&mut self, ranked: &Ranked<'_>, circle: Range<u32>, meter: &mut Meter) -> Result<(), Spent> {
+        let row = self.new_row(meter)?;
+        self.holders[row as usize] = circle.len() as u32;
+        let members = circle.start as usize..circle.end as usize;
+        self.standing[members].iter_mut().for_each(|standing| standing.row = row);
+        let begun = self.floor..circle.start;
+        for member in circle.clone() {
+            let before = self.before(ranked, member);
+            for source in ranked.sources(member).chain([before]).filter(|source| begun.contains(source)) {
+                self.see(member, source, meter)?;
+            }
+            if before != NONE {
+                self.followers[before as usize] -= 1;
+                self.standing[before as usize].users -= 1;
+                self.leave(before);
+            }
+        }
+        self.uncut += circle.len() as u32;
+        let chain = self.go_on(ranked, circle.start, None, meter)?;
+        for member in circle {
+            self.ends[chain as usize] += 1;
+            let standing = &mut self.standing[member as usize];
+            (standing.chain, standing.place) = (chain, self.ends[chain as usize]);
+            self.units[chain as usize].push(member);
+        }
+        if !self.mutation.is(Mutant::CircleUnseen) {
+            self.pool[row as usize * self.width + chain as usize] = self.ends[chain as usize];
         }
         Ok(())
     }
@@ -231,7 +287,12 @@ impl Clocks {
             (self.is_last(source) && self.retired_at[chain as usize] != NONE).then_some(chain)
         };
         let chosen = ranked.sources(rank).filter(|source| (self.floor..rank).contains(source)).find_map(is_end);
-        let mut chosen = chosen.or_else(|| self.ended_before(rank));
+        self.go_on(ranked, rank, chosen, meter)
+    }
+
+    /// The chain that begins again with a unit, or with a circle that it begins: a known one, another that has ended, or a new one.
+    fn go_on(&mut self, ranked: &Ranked<'_>, rank: u32, known: Option<u32>, meter: &mut Meter) -> Result<u32, Spent> {
+        let mut chosen = known.or_else(|| self.ended_before(rank));
         let is_due = self.uncut >= UNCUT_MIN.max((self.pool.len() / self.width) as u32);
         if chosen.is_none() && self.emptied.is_empty() && is_due && !self.mutation.is(Mutant::NeverCut) {
             self.cut(meter)?;
@@ -384,7 +445,8 @@ impl Clocks {
     /// Ends a unit: it is in its own row from now on, and the rows that it alone still needed are free.
     pub fn end(&mut self, ranked: &Ranked<'_>, rank: u32) {
         let Standing { chain, place, row, .. } = self.standing[rank as usize];
-        if chain != NONE {
+        // A circle has its places from the beginning.
+        if chain != NONE && ranked.circle(rank).len() == 1 {
             self.pool[row as usize * self.width + chain as usize] = place;
             self.units[chain as usize].push(rank);
         }
@@ -410,7 +472,10 @@ impl Clocks {
         if self.standing[rank as usize].users == 0 {
             let row = std::mem::replace(&mut self.standing[rank as usize].row, NONE);
             if row != NONE {
-                self.free.push(row);
+                self.holders[row as usize] -= 1;
+                if self.holders[row as usize] == 0 {
+                    self.free.push(row);
+                }
             }
         }
     }

@@ -160,7 +160,7 @@ impl Pass<'_, '_> {
                 Source::Unknown => continue,
                 Source::Initial if self.mutation.is(Mutant::InitialForgotten) => continue,
                 Source::Initial => NONE,
-                // It reads from what follows it: a cycle by itself.
+                // It reads from what follows it: a cycle by itself, and whatever it has seen precedes that as well.
                 Source::Unit(writer) if writer > rank => continue,
                 Source::Unit(writer) => writer,
             };
@@ -174,11 +174,17 @@ impl Pass<'_, '_> {
     fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
         self.twice(rank);
         self.look(rank);
+        // In a circle all have seen each other, and what they wrote after a read of their own: an earlier one of the session may have
+        // read it. Of the initial state that says nothing more, as the circle is known.
+        let end = self.ranked.circle(rank).end;
         for at in 0..self.looked.len() {
             let Looked { place, to, writers, first } = self.looked[at];
             for &other in &writers[first..] {
-                if other >= rank || self.mutation.is(Mutant::NewerIgnored) {
+                if other >= end || self.mutation.is(Mutant::NewerIgnored) {
                     break;
+                }
+                if other == rank && to == NONE {
+                    continue;
                 }
                 meter.step(1)?;
                 if clocks.has_seen(rank, other) {

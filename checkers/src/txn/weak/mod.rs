@@ -39,7 +39,7 @@ use crate::txn::txns::Txns;
 
 use components::Graph;
 use derive::{Axiom, KEPT_MAX, NEAR, derive};
-use mutant::Mutation;
+use mutant::{Mutant, Mutation};
 use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
 
@@ -145,11 +145,6 @@ fn examine(
     }
     let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None, guarantee: None };
     let mut component_of = vec![NONE; accesses.len()];
-    if ranked.is_cyclic {
-        // Where reads point back the clocks do not know all, and a transaction may have seen its own write before it wrote
-        // it: for the guarantees of sessions everything is compared.
-        component_of.fill(0);
-    }
     let mut is_told = vec![false; graph.ranks.len()];
     let mut witnesses: [Vec<Witness>; 3] = Default::default();
     for axiom in Axiom::ALL {
@@ -157,7 +152,7 @@ fn examine(
         let initial = forces.before_initial[axiom as usize].iter();
         found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
         let mut components = graph.components(axiom);
-        if axiom == Axiom::Causal && !ranked.is_cyclic {
+        if axiom == Axiom::Causal {
             for (number, members) in components.iter().enumerate() {
                 let ids = members.iter().map(|&member| ranked.ids[graph.ranks[member as usize] as usize]);
                 ids.for_each(|id| component_of[id as usize] = number as u32);
@@ -175,6 +170,9 @@ fn examine(
                 found.push(prover.cycle(&cycle, shortest));
             }
         }
+    }
+    if mutation.is(Mutant::EverythingCompared) {
+        component_of.fill(0);
     }
     let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
     let all = forces.before_initial.iter();

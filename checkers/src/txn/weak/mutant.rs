@@ -32,6 +32,8 @@ pub(crate) enum Mutant {
     NobodyAsks,
     /// Who may ask about a writer: not those who read what came soon after it.
     NearForgotten,
+    /// Guarantees of sessions: all operations are compared with all. No defect, but what components are compared with.
+    EverythingCompared,
     /// Windows of sessions: who read what is on a cycle does not belong to it.
     ReadersOutside,
     /// Windows of sessions: reads of the initial state need none.
@@ -70,6 +72,8 @@ pub(crate) enum Mutant {
     CirclesTurned,
     /// It is not told that some read from what follows them.
     CirclesUntold,
+    /// Those in a circle have not seen each other.
+    CircleUnseen,
     /// What is done already counts as open, so that a circle takes in what leads to it.
     DoneStaysOpen,
     /// Versions whose order points back span no window.

@@ -25,6 +25,7 @@
 //! cycles, so nothing is done where there are none, only writes of one cycle's component are compared, and only ranks are
 //! looked at that lie between those of a component (or of a read of the initial state and what it had seen).
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -117,6 +118,7 @@ pub(super) fn judge(
     let forces = Forces::of(seen.iter().map(|seen| seen.forced).collect());
     let owners = Some(&operations.owners[..]);
     let prover = Prover { txns, ranked: &ranked, forces: &forces, owners, guarantee: None };
+    let bases = Bases::of(&operations, &ranked, component_of, meter, mutation)?;
     let mut anomalies: Vec<Anomaly> = Vec::new();
     let mut broken = [false; 6];
     for guarantee in Guarantee::ALL {
@@ -134,8 +136,7 @@ pub(super) fn judge(
         let first = initial.iter().find(|seen| seen.by & bit != 0);
         let witness = match first {
             Some(seen) => Some(prover.before_initial(&seen.forced)),
-            None => Bases { operations: &operations, ranked: &ranked, component_of, mutation }
-                .contradiction(guarantee, &seen, &prover, meter)?,
+            None => bases.contradiction(guarantee, &seen, &prover, meter)?,
         };
         if let Some(witness) = witness {
             broken[guarantee as usize] = true;
@@ -160,7 +161,10 @@ fn windows(operations: &Operations, ranked: &Ranked<'_>, suspects: &Suspects, mu
     let nothing = Range { start: NONE, end: 0 };
     let mut of_txn: FxHashMap<u32, Range<u32>> =
         initial.iter().flat_map(|&(from, to)| [(from, nothing.clone()), (to, nothing.clone())]).collect();
-    let grow = |range: &mut Range<u32>, rank: u32| *range = range.start.min(rank)..range.end.max(rank + 1);
+    let grow = |range: &mut Range<u32>, rank: u32| {
+        let circle = ranked.circle(rank);
+        *range = range.start.min(circle.start)..range.end.max(circle.end);
+    };
     for rank in 0..ranked.len() {
         let own = component_of(rank);
         if own != NONE {
@@ -293,8 +297,9 @@ impl Pass<'_> {
             },
         };
         let key = self.operations.accesses.reads(unit)[0].key;
-        // Only where reads point back can what was seen have a higher rank.
-        let is_near = |other: &&u32| **other < rank || self.ranked.is_cyclic;
+        // Only in a circle can what was seen have a higher rank.
+        let end = self.ranked.circle(rank).end;
+        let is_near = |other: &&u32| **other < end;
         let mut found = Vec::new();
         for &other in self.ranked.writers(key).iter().take_while(is_near) {
             meter.step(1)?;
@@ -368,15 +373,48 @@ impl Pass<'_> {
     }
 }
 
+/// The operations of one component, and what is known of the order of their versions (from, to, key). By rank.
+#[derive(Debug, Default)]
+struct Part {
+    nodes: Vec<u32>,
+    versions: Vec<(u32, u32, u32)>,
+}
+
 /// The orders that each guarantee keeps, and whether what was seen contradicts them.
 struct Bases<'a> {
     operations: &'a Operations,
     ranked: &'a Ranked<'a>,
-    component_of: &'a [u32],
+    /// By component, rising.
+    parts: BTreeMap<u32, Part>,
     mutation: Mutation,
 }
 
-impl Bases<'_> {
+impl<'a> Bases<'a> {
+    /// Puts together what belongs to each component. Linear but for sorting.
+    fn of(
+        operations: &'a Operations,
+        ranked: &'a Ranked<'a>,
+        component_of: &[u32],
+        meter: &mut Meter,
+        mutation: Mutation,
+    ) -> Result<Bases<'a>, Spent> {
+        let component = |rank: u32| component_of[operations.owners[ranked.ids[rank as usize] as usize] as usize];
+        let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
+        for rank in (0..ranked.len()).filter(|&rank| component(rank) != NONE) {
+            parts.entry(component(rank)).or_default().nodes.push(rank);
+        }
+        let versions = ranked.version_edges(mutation);
+        meter.step((ranked.ids.len() + versions.len()) as u64 / 16)?;
+        for version in versions {
+            if let Some(part) =
+                parts.get_mut(&component(version.0)).filter(|_| component(version.0) == component(version.1))
+            {
+                part.versions.push(version);
+            }
+        }
+        Ok(Bases { operations, ranked, parts, mutation })
+    }
+
     fn contradiction(
         &self,
         guarantee: Guarantee,
@@ -387,22 +425,12 @@ impl Bases<'_> {
         let bit = 1 << guarantee as u8;
         let mut mine: Vec<u32> = (0..seen.len() as u32).filter(|&at| seen[at as usize].by & bit != 0).collect();
         mine.sort_by_key(|&at| (seen[at as usize].component, seen[at as usize].observer));
-        let versions = self.ranked.version_edges(self.mutation);
-        let mut nodes_of: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
-        for rank in 0..self.ranked.len() {
-            let component = self.component(rank);
-            if component != NONE {
-                nodes_of.entry(component).or_default().push(rank);
-            }
-        }
-        let mut components: Vec<(&u32, &Vec<u32>)> = nodes_of.iter().collect();
-        components.sort_unstable();
-        for (&within, nodes) in components {
+        for (&within, part) in &self.parts {
             let of = |at: u32| seen[at as usize].component;
             let start = mine.partition_point(|&at| of(at) < within);
             let end = mine.partition_point(|&at| of(at) <= within);
             // If all observers agree on an order, each has one. If there is none even with nothing seen, nobody has.
-            let all = self.graph(guarantee, nodes, &versions, &mine[start..end], seen, meter)?;
+            let all = self.graph(guarantee, part, &mine[start..end], seen, meter)?;
             if all.components(Axiom::Causal).is_empty() {
                 continue;
             }
@@ -411,7 +439,7 @@ impl Bases<'_> {
             };
             let nobody: &[u32] = &[];
             for observer in [nobody].into_iter().chain(mine[start..end].chunk_by(same)) {
-                let graph = self.graph(guarantee, nodes, &versions, observer, seen, meter)?;
+                let graph = self.graph(guarantee, part, observer, seen, meter)?;
                 let mut cycles = graph.components(Axiom::Causal);
                 cycles.sort_by_key(Vec::len);
                 if let Some(members) = cycles.first() {
@@ -423,23 +451,18 @@ impl Bases<'_> {
         Ok(None)
     }
 
-    fn component(&self, rank: u32) -> u32 {
-        let unit = self.ranked.ids[rank as usize];
-        self.component_of[self.operations.owners[unit as usize] as usize]
-    }
-
     /// What a guarantee keeps among the operations of a component, and what was seen. Each operation has two nodes: itself,
     /// and a place before it that only reads lead to, for writes that follow reads but not each other.
     fn graph(
         &self,
         guarantee: Guarantee,
-        nodes: &[u32],
-        versions: &[(u32, u32, u32)],
+        part: &Part,
         mine: &[u32],
         seen: &[Seen],
         meter: &mut Meter,
     ) -> Result<Graph, Spent> {
-        meter.step(nodes.len() as u64 + mine.len() as u64)?;
+        let Part { nodes, versions } = part;
+        meter.step((nodes.len() + versions.len() + mine.len()) as u64)?;
         let node = |rank: u32| nodes.binary_search(&rank).ok().map(|place| place as u32 * 2 + 1);
         let mut arcs: Vec<(u32, Arc)> = Vec::new();
         let mut add = |from: Option<u32>, to: Option<u32>, why: Why| {

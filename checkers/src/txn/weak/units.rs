@@ -1,6 +1,8 @@
 //! What the clock engine judges: units (transactions, or single operations) with what they read and wrote, and the order
 //! of sessions; numbered anew so that who is visible comes before who sees it.
 
+use std::ops::Range;
+
 use super::mutant::{Mutant, Mutation};
 use crate::txn::accesses::{Accesses, INITIAL};
 use crate::txn::txns::{TxnId, Txns};
@@ -56,7 +58,8 @@ impl Sessions {
 
 /// Units by rank: after all that they follow in their session and all that they read from, then after those whose versions
 /// are known to be older, and else in order of completion. Where what they follow and read has a cycle, some read points
-/// back, and never the order of a session; where only the known versions close one, some of these point back.
+/// back, and never the order of a session; where only the known versions close one, some of these point back. Those that follow
+/// and read each other in a circle have ranks in a row.
 #[derive(Debug)]
 pub(super) struct Ranked<'a> {
     pub accesses: &'a Accesses,
@@ -68,8 +71,9 @@ pub(super) struct Ranked<'a> {
     pub before: Vec<u32>,
     /// By rank: the session, or [`NONE`].
     pub session: Vec<u32>,
-    /// Whether some read from what follows them.
-    pub is_cyclic: bool,
+    /// By rank: the circle of those that follow and read each other to which it belongs, itself alone for most; empty where there are
+    /// no circles.
+    circles: Vec<Range<u32>>,
     /// By key: where its writers begin in `writers`; and the end of the last.
     writer_starts: Vec<u32>,
     /// By key: ranks of its writers, rising.
@@ -88,9 +92,11 @@ impl<'a> Ranked<'a> {
                 accesses.reads(id).get(at as usize - 1).filter(|_| !is(Mutant::ReadsUnranked)).map(|read| read.writer)
             }
         };
-        let (ids, is_cyclic) = topological(accesses.len(), is_in, follows, mutation);
-        let is_cyclic = is_cyclic && !is(Mutant::CirclesUntold);
-        let ranked = Ranked::by(ids, is_cyclic, accesses, sessions);
+        let (ids, mut circles) = topological(accesses.len(), is_in, follows, mutation);
+        if is(Mutant::CirclesUntold) {
+            circles.clear();
+        }
+        let ranked = Ranked::by(ids, &circles, accesses, sessions);
         // Orders of versions that point back are looked at in windows of ranks that they span. Transactions overlap, and
         // on keys in much use such windows would run together into a few that span all; so few should point back.
         let edges = ranked.version_edges(mutation);
@@ -101,7 +107,16 @@ impl<'a> Ranked<'a> {
         let follows = |rank: u32, at: u32| ranked.follows(&older, rank, at, mutation);
         let (ranks, _) = topological(ranked.ids.len(), |rank| rank != NONE, follows, mutation);
         let ids = ranks.iter().map(|&rank| ranked.ids[rank as usize]).collect();
-        Ranked::by(ids, is_cyclic, accesses, sessions)
+        // A circle stays together: with versions it is at most a part of a larger one, whose members keep their order.
+        let mut moved: Vec<Range<u32>> = Vec::new();
+        if !circles.is_empty() {
+            let start = |rank: u32| ranked.circle(rank).start;
+            for chunk in ranks.chunk_by(|&a, &b| start(a) == start(b)) {
+                let first = moved.last().map_or(0, |last| last.end);
+                moved.push(first..first + chunk.len() as u32);
+            }
+        }
+        Ranked::by(ids, &moved, accesses, sessions)
     }
 
     /// Whom a unit follows, one after another, those with older versions among them; [`NONE`] for nobody.
@@ -120,8 +135,8 @@ impl<'a> Ranked<'a> {
         }
     }
 
-    /// With these ids in this order.
-    fn by(ids: Vec<u32>, is_cyclic: bool, accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+    /// With these ids in this order, and these circles, by rank.
+    fn by(ids: Vec<u32>, circles: &[Range<u32>], accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
         let count = accesses.len();
         let mut ranks = vec![NONE; count];
         for (rank, &id) in ids.iter().enumerate() {
@@ -152,7 +167,20 @@ impl<'a> Ranked<'a> {
         // Each start has moved to the end of its key, which is the next one's start.
         writer_starts.rotate_right(1);
         writer_starts[0] = 0;
-        Ranked { accesses, ids, ranks, before, session, is_cyclic, writer_starts, writers }
+        let mut circle_of: Vec<Range<u32>> = Vec::new();
+        if circles.iter().any(|circle| circle.len() > 1) {
+            circle_of.extend((0..ids.len() as u32).map(|rank| rank..rank + 1));
+            for circle in circles {
+                circle_of[circle.start as usize..circle.end as usize].fill(circle.clone());
+            }
+        }
+        Ranked { accesses, ids, ranks, before, session, circles: circle_of, writer_starts, writers }
+    }
+
+    /// Those that follow and read each other in a circle with a unit: it alone, if there is no such circle.
+    #[inline]
+    pub fn circle(&self, rank: u32) -> Range<u32> {
+        self.circles.get(rank as usize).cloned().unwrap_or(rank..rank + 1)
     }
 
     /// How many.
@@ -259,18 +287,18 @@ impl Older {
 }
 
 /// Components of those that follow each other, each after all that it follows, and within one by number, so that the
-/// order of sessions never points back; and whether any has more than one. `follows` says whom one follows, one after
+/// order of sessions never points back; and which places those hold that have more than one. `follows` says whom one follows, one after
 /// another, until there is nobody left. Tarjan, without recursion.
 fn topological(
     count: usize,
     is_in: impl Fn(u32) -> bool,
     follows: impl Fn(u32, u32) -> Option<u32>,
     mutation: Mutation,
-) -> (Vec<u32>, bool) {
+) -> (Vec<u32>, Vec<Range<u32>>) {
     let (mut index, mut low) = (vec![NONE; count], vec![0u32; count]);
     let mut is_done = vec![false; count];
-    let (mut next_index, mut is_cyclic) = (0, false);
-    let mut order = Vec::with_capacity(count);
+    let mut next_index = 0;
+    let (mut order, mut circles) = (Vec::with_capacity(count), Vec::new());
     let (mut waiting, mut stack): (Vec<u32>, Vec<(u32, u32)>) = (Vec::new(), Vec::new());
     for root in 0..count as u32 {
         if !is_in(root) || index[root as usize] != NONE {
@@ -307,10 +335,12 @@ fn topological(
                     waiting[start..].reverse();
                 }
                 waiting[start..].iter().for_each(|&member| is_done[member as usize] = true);
-                is_cyclic |= waiting.len() - start > 1;
+                if waiting.len() - start > 1 {
+                    circles.push(order.len() as u32..(order.len() + waiting.len() - start) as u32);
+                }
                 order.extend(waiting.drain(start..));
             }
         }
     }
-    (order, is_cyclic)
+    (order, circles)
 }

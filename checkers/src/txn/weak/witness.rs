@@ -280,8 +280,8 @@ impl Prover<'_> {
                 let in_session = why == Why::Session;
                 let reads = (state.reads + u8::from(!in_session)).min(2);
                 let next = State { rank, in_session, reads };
-                // Only where reads point back does a path go up.
-                let leads = ranked.is_cyclic || rank >= forced.from && rank < state.rank;
+                // Only within a circle does a path go up.
+                let leads = rank >= ranked.circle(forced.from).start && rank < ranked.circle(state.rank).end;
                 if !leads || !self.may_step(forced.reader, &state, &next) || parents.contains_key(&next) {
                     continue;
                 }

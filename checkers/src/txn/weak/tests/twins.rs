@@ -164,6 +164,14 @@ fn larger_histories_are_judged_as_with_all_chains() {
     };
     assert_eq!(told(None), told(Some(NeverCut)));
     assert_ne!(told(Some(NearForgotten)), told(None), "seldom made by chance: once in ten thousand");
+    // Guarantees of sessions: what components and windows leave out says nothing, and circles of reads are whole.
+    let mut held = [0usize; 6];
+    for (small, _) in &all {
+        let expected = guaranteed(small, Mutation { mutant: Some(EverythingCompared) });
+        assert_eq!(guaranteed(small, Mutation::default()), expected, "{}", line(small));
+        held.iter_mut().zip(expected).for_each(|(held, expected)| *held += usize::from(expected));
+    }
+    println!("guarantees: {:?} per cent hold", held.map(|held| held * 100 / all.len()));
     for mutant in [CutTooFar, CutStillSeen, NobodyAsks] {
         let noticed = all.iter().zip(&whole).position(|(history, expected)| of(Some(mutant), history) != *expected);
         println!("{mutant:?}: noticed at {noticed:?}");
@@ -232,6 +240,7 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         ReadersOutside,
         InitialOutside,
         CirclesUntold,
+        CircleUnseen,
         DoubtFirst,
     ];
     let mut survivors = Vec::new();
