@@ -7,7 +7,8 @@ use crate::verdict::{Finding, Verdict};
 /// How much a search may cost. Counted, never timed: the same verdict on every machine and for any number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Budget {
-    /// Steps of a search (one step: one attempt to place an operation), per key.
+    /// Steps of a search (one step: one attempt to place an operation), per key; of transactions, for each engine and each hundred
+    /// thousand of them that are begun.
     pub steps_max: u64,
     /// Bytes of the searches' own memory, of all keys that are searched at the same time. A key that needs more than its
     /// share is searched again when it is alone, and may then take all of it.

@@ -165,7 +165,7 @@ pub struct BudgetArgs {
     /// Memory that a search may use, per key (4GiB, 500MB).
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub max_memory: Option<u64>,
-    /// Steps that a search may make, per key.
+    /// Steps that a search may make, per key (of transactions: per 100,000 that are begun).
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
 }

@@ -29,6 +29,8 @@ use evidence::{Evidence, Inferred};
 
 /// In larger histories nobody looks inside of transactions unasked.
 const UNASKED_TXNS_MAX: usize = 200_000;
+/// So many transactions have the steps of a budget.
+const BUDGET_TXNS: usize = 100_000;
 
 /// What the transactions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +61,8 @@ impl Data {
 /// their end) and `steps` (of all engines); and `assumed_version_order`, where the order of registers' versions was stated: the sources,
 /// which all that is found and all that is kept rests on.
 ///
-/// The budget is for each engine. Memory of the columns that all engines share (about 40 bytes a micro-operation) is not counted.
+/// The budget is for each engine, its steps for each hundred thousand transactions that are begun: the engines that read a history
+/// through take steps by the transaction. Memory of the columns that all engines share (about 40 bytes a micro-operation) is not counted.
 #[derive(Debug, Clone)]
 pub struct TxnChecker {
     /// What the transactions do.
@@ -94,6 +97,7 @@ impl Checker for TxnChecker {
         if self.level.needs_realtime() && !history.has_realtime() {
             evidence.gaps.push(Gap::NoRealtime { level: self.level.to_string() });
         }
+        let budget = &budget_of(txns.len(), budget);
         let mut inferred = Inferred::of(self.data, &txns, &self.sources, budget, &mut evidence);
         let is_small = inferred.accesses().len() <= UNASKED_TXNS_MAX;
         let ww = if is_small || self.may_need_known_order() { inferred.ww_edges() } else { Vec::new() };
@@ -132,6 +136,12 @@ impl Checker for TxnChecker {
         }
         self.told(&txns, Some(&inferred), evidence, &line)
     }
+}
+
+/// What an engine may cost for so many transactions.
+fn budget_of(transactions_count: usize, budget: &Budget) -> Budget {
+    let parts = transactions_count.div_ceil(BUDGET_TXNS).max(1) as u64;
+    Budget { steps_max: budget.steps_max.saturating_mul(parts), ..*budget }
 }
 
 /// What is settled, as the line tells it: what is ruled out needs no engine.

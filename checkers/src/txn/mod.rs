@@ -19,6 +19,7 @@ pub mod graph;
 pub mod levels;
 pub mod list_append;
 pub mod meter;
+mod mutant;
 pub mod predicate;
 pub mod rw_register;
 pub mod solver;

@@ -48,10 +48,7 @@ fn checked(data: Data) -> Checked {
 /// Checks, with nothing known of the order of versions; of each kind that is found one witness is verified again.
 fn check(name: &str, history: &History, data: Data, level: Level) -> Finding {
     let sources = VersionSources::default();
-    // A store that breaks the order of sessions everywhere costs hundreds of steps a transaction.
-    let steps_max = if is_long() { Budget::default().steps_max * 20 } else { Budget::default().steps_max };
-    let budget = Budget { steps_max, ..Budget::default() };
-    check_by(name, history, &TxnChecker { data: checked(data), level, sources }, &budget)
+    check_by(name, history, &TxnChecker { data: checked(data), level, sources }, &Budget::default())
 }
 
 /// Checks with a checker and a budget.

@@ -12,8 +12,6 @@ use crate::{Line, check_by, is_long, names, transactions, wrongs};
 
 /// So many transactions has the store in which a break of sequential consistency is planted.
 const SEQUENTIAL_MAX: usize = 40;
-/// Where information flows in circles, what sessions are promised is open in a history of a million transactions.
-const CIRCLES: &[&str] = &["G1c", "G1c-process", "cyclic-versions"];
 /// Models of what shows inside of transactions, where nobody looks unasked in a history of more than 200,000.
 const UNASKED: &[Level] =
     &[Level::CursorStability, Level::UpdateAtomic, Level::MonotonicView, Level::MonotonicSnapshotRead];
@@ -67,8 +65,7 @@ fn judge(store: &History, example: &Example) -> Option<String> {
         let is_open = !less.iter().any(|level| line.possible.contains(level));
         let is_told = kinds(&finding).get(example.kind.as_str()).is_some();
         let is_unasked = less.iter().all(|level| UNASKED.contains(&level));
-        let may_be_open = CIRCLES.contains(&example.kind.as_str()) || is_unasked;
-        if is_long() && may_be_open && is_open && is_told && more.is_empty() {
+        if is_long() && is_unasked && is_open && is_told && more.is_empty() {
             return None;
         }
         let (more, less) = (names(more), names(less));

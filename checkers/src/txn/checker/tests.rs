@@ -123,6 +123,15 @@ fn a_budget_that_ends_leaves_the_verdict_open() {
     assert!(!finding.gaps.is_empty() || !finding.anomalies.is_empty());
 }
 
+#[test]
+fn larger_histories_may_take_more_steps() {
+    let budget = Budget { steps_max: 7, memory_bytes_max: 9 };
+    let of = |count| super::budget_of(count, &budget);
+    assert_eq!([0, 1, 100_000, 100_001, 1_000_000].map(|count| of(count).steps_max), [7, 7, 7, 14, 70]);
+    assert_eq!(of(1_000_000).memory_bytes_max, 9);
+    assert_eq!(super::budget_of(1 << 30, &Budget { steps_max: u64::MAX, ..budget }).steps_max, u64::MAX);
+}
+
 /// Levels between PL-2 and PL-2+: data, sources of the order of versions, model, history; whether it is kept, and the kind that says it is not.
 #[test]
 fn what_shows_inside_of_transactions_decides() {

@@ -35,26 +35,4 @@ pub(super) enum Mutant {
     OverwriteForgotten,
 }
 
-#[cfg(test)]
-thread_local! {
-    static CHOSEN: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
-}
-
-/// Whether that defect is wanted.
-#[cfg(test)]
-pub(super) fn is(mutant: Mutant) -> bool {
-    CHOSEN.get() == Some(mutant)
-}
-
-/// Whether that defect is wanted: never.
-#[cfg(not(test))]
-#[inline(always)]
-pub(super) fn is(_mutant: Mutant) -> bool {
-    false
-}
-
-/// Chooses a defect for this thread, or none.
-#[cfg(test)]
-pub(super) fn choose(mutant: Option<Mutant>) {
-    CHOSEN.set(mutant);
-}
+crate::txn::mutant::chosen_for_a_thread!(pub(super));

@@ -222,7 +222,9 @@ impl Pass<'_, '_> {
         match from {
             Some(from) if (from as u32) < place || self.mutation.is(Mutant::OrderOfReadsIgnored) => Axiom::Committed,
             Some(_) => Axiom::Atomic,
-            None if session != NONE
+            // In a circle a later one of the session may have been seen, but not because of the session.
+            None if other < rank
+                && session != NONE
                 && session == ranked.session[rank as usize]
                 && !self.mutation.is(Mutant::SessionNotVisible) =>
             {

@@ -29,26 +29,4 @@ pub(in crate::txn) enum Mutant {
     OtherProcessNamed,
 }
 
-#[cfg(test)]
-thread_local! {
-    static CHOSEN: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
-}
-
-/// Whether that defect is wanted.
-#[cfg(test)]
-pub(super) fn is(mutant: Mutant) -> bool {
-    CHOSEN.get() == Some(mutant)
-}
-
-/// Whether that defect is wanted: never.
-#[cfg(not(test))]
-#[inline(always)]
-pub(super) fn is(_mutant: Mutant) -> bool {
-    false
-}
-
-/// Chooses a defect for this thread, or none.
-#[cfg(test)]
-pub(in crate::txn) fn choose(mutant: Option<Mutant>) {
-    CHOSEN.set(mutant);
-}
+crate::txn::mutant::chosen_for_a_thread!(pub(in crate::txn));
