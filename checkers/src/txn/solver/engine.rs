@@ -310,6 +310,7 @@ impl<'p> Engine<'p> {
             clause.txns.push(about);
             return Err(tidy(clause));
         }
+        self.problem.shape.txn(from).into_iter().for_each(|txn| self.private.change(txn));
         if !self.graph.moved.is_empty() {
             let moved = std::mem::take(&mut self.graph.moved);
             if self.graph.moved_later {
@@ -340,6 +341,7 @@ impl<'p> Engine<'p> {
     fn settle(&mut self, node: u32) {
         let problem = self.problem;
         let Some(txn) = problem.shape.txn(node) else { return };
+        self.private.change(txn);
         if node == problem.shape.snapshot(txn) && !mutant::is(Mutant::MovedReadsForgotten) {
             problem.reads.of(txn).iter().for_each(|&read| self.touch(read));
         }
@@ -379,7 +381,8 @@ impl<'p> Engine<'p> {
         let range = problem.key_starts[key] as usize..problem.key_starts[key + 1] as usize;
         let label = |version: u32| self.graph.order().label(problem.shape.commit(problem.writer[version as usize]));
         let own = label(version);
-        let mut at = self.place[version as usize] as usize;
+        let old = self.place[version as usize] as usize;
+        let mut at = old;
         while at > range.start && label(self.versions[at - 1]) > own {
             self.versions[at] = self.versions[at - 1];
             self.place[self.versions[at] as usize] = at as u32;
@@ -392,6 +395,12 @@ impl<'p> Engine<'p> {
         }
         self.versions[at] = version;
         self.place[version as usize] = at as u32;
+        if at != old {
+            // Something else comes next after these, and after the one before them.
+            let first = at.min(old).max(range.start + 1) - 1;
+            let all = &self.versions[first..=at.max(old)];
+            all.iter().for_each(|&version| self.private.change(problem.writer[version as usize]));
+        }
     }
 
     pub(super) fn touch(&mut self, thing: u32) {

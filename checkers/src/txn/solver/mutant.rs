@@ -11,6 +11,8 @@ pub(super) enum Mutant {
     WritersOverlap,
     /// Readers that stand apart are not looked at.
     PrivateReadersFree,
+    /// A reader that stands apart is never looked at again.
+    ChangesForgotten,
     /// The initial version is never written over.
     InitialForgotten,
     /// A transaction in doubt that nobody is certain to have read is left out, although somebody may have.

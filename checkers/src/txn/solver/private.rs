@@ -5,6 +5,10 @@
 //! writer of a key to the next, and from each reader that all must agree with to whoever wrote over what it read; and never
 //! against the order, so it is looked for only between its ends. Nothing of that is decided before it is on a way that is wrong: then
 //! the pairs of writers that the way rests on cannot all be so.
+//!
+//! A reader to whom no way led is looked at again only when something has changed about the transactions that the search looked at: an
+//! edge was added there, one of them was moved in the order, or what came next after a version of theirs. That is kept by blocks of
+//! transactions, as they stand in time. When edges are taken away the order stays, and no way begins to be.
 
 use super::clauses::{Clause, Literal, negated};
 use super::engine::{Engine, Step, tidy};
@@ -14,6 +18,22 @@ use super::problem::Problem;
 
 /// So many readers are looked at before somebody pays.
 const READERS_AT_ONCE: usize = 1 << 10;
+
+/// So many transactions are a block, as a power of two; in tests of small histories each is one.
+const BLOCK_BITS: u32 = if cfg!(test) { 0 } else { 6 };
+/// A reader whose search looked at more blocks is looked at again in any case.
+const BLOCKS_MAX: u32 = 64;
+
+/// What the last search for a way to a reader looked at.
+#[derive(Clone, Copy)]
+struct Looked {
+    /// The first block and the last one.
+    blocks: (u32, u32),
+    /// How many changes there had been; none if a way was found or never looked for.
+    changes: u64,
+}
+
+const NOT_LOOKED: Looked = Looked { blocks: (NONE, 0), changes: 0 };
 
 /// How far it is.
 #[derive(Default)]
@@ -29,6 +49,11 @@ pub(super) struct Private {
     round: u32,
     /// Where the way was continued, one after another.
     hops: Vec<Hop>,
+    /// Changes so far; and by block, which was the last there. Empty where readers have choices.
+    changes: u64,
+    changed: Vec<u64>,
+    /// By reader.
+    looked: Vec<Looked>,
 }
 
 /// A step of a way.
@@ -52,7 +77,31 @@ impl Private {
             return Private::default();
         }
         let reached = vec![0; problem.priorities.len()];
-        Private { readers_left: problem.members.len(), reached, ..Private::default() }
+        let count = problem.members.len();
+        // What a choice takes changes when it is taken back, too.
+        let is_kept = problem.choices.is_empty();
+        let changed = if is_kept { vec![1; (count >> BLOCK_BITS) + 1] } else { Vec::new() };
+        let looked = if is_kept { vec![NOT_LOOKED; count] } else { Vec::new() };
+        Private { readers_left: count, reached, changes: 1, changed, looked, ..Private::default() }
+    }
+
+    /// Something has changed about a transaction.
+    #[inline]
+    pub fn change(&mut self, txn: u32) {
+        if let Some(last) = self.changed.get_mut((txn >> BLOCK_BITS) as usize)
+            && !mutant::is(Mutant::ChangesForgotten)
+        {
+            self.changes += 1;
+            *last = self.changes;
+        }
+    }
+
+    /// Whether a search for a way to a reader would see nothing that the last one has not seen.
+    fn is_seen(&self, reader: u32) -> bool {
+        let Some(&Looked { blocks: (first, last), changes }) = self.looked.get(reader as usize) else { return false };
+        changes > 0
+            && last - first < BLOCKS_MAX
+            && self.changed[first as usize..=last as usize].iter().all(|&change| change <= changes)
     }
 
     /// After a conflict: choices may be made otherwise, and all readers are looked at once more.
@@ -83,7 +132,9 @@ impl Engine<'_> {
         }
         for _ in 0..self.private.readers_left.min(READERS_AT_ONCE) {
             let txn = self.private.reader;
+            self.graph.work += 1;
             if problem.is_private[txn as usize]
+                && !self.private.is_seen(txn)
                 && let Some(way) = self.way_to(txn)
             {
                 self.break_way(&way)?;
@@ -114,10 +165,24 @@ impl Engine<'_> {
         hops.clear();
         hops.push(Hop { node: self.problem.shape.private(reader), ..none });
         let (mut head, mut work, mut end) = (0, 1, None);
+        let mut looked = (reader >> BLOCK_BITS, reader >> BLOCK_BITS);
+        let problem = self.problem;
+        let mut look = |node: u32| match problem.shape.txn(node) {
+            Some(txn) => looked = (looked.0.min(txn >> BLOCK_BITS), looked.1.max(txn >> BLOCK_BITS)),
+            // It stands for several transactions.
+            None => looked = (0, NONE),
+        };
         while head < hops.len() && end.is_none() {
             let from = hops[head].node;
+            // A version that was read may be the last one until another is moved behind it.
+            for &read in problem.shape.txn(from).map_or(&[] as &[u32], |txn| problem.reads.of(txn)) {
+                let writer = problem.writer.get(problem.read_version[read as usize] as usize);
+                writer.into_iter().for_each(|&writer| look(problem.shape.commit(writer)));
+            }
             self.hops_from(from, |hop| {
                 work += 1;
+                look(hop.node);
+                hop.pair.into_iter().filter(|&txn| txn != NONE).for_each(|txn| look(problem.shape.commit(txn)));
                 let is_new = self.graph.order().label(hop.node) <= last && reached[hop.node as usize] != round;
                 if is_new {
                     reached[hop.node as usize] = round;
@@ -135,6 +200,10 @@ impl Engine<'_> {
             std::iter::successors(one(end), |hop| one(hop.before)).collect()
         });
         (self.private.reached, self.private.hops) = (reached, hops);
+        let changes = if end.is_some() { 0 } else { self.private.changes };
+        if let Some(last) = self.private.looked.get_mut(reader as usize) {
+            *last = Looked { blocks: looked, changes };
+        }
         way
     }
 

@@ -194,6 +194,7 @@ fn every_mutant_is_noticed() {
         MovedReadsForgotten,
         WritersOverlap,
         PrivateReadersFree,
+        ChangesForgotten,
         InitialForgotten,
         DoubtEnds,
         DoubtLeftOut,
