@@ -8,7 +8,9 @@
 //!
 //! A reader to whom no way led is looked at again only when something has changed about the transactions that the search looked at: an
 //! edge was added there, one of them was moved in the order, or what came next after a version of theirs. That is kept by blocks of
-//! transactions, as they stand in time. When edges are taken away the order stays, and no way begins to be.
+//! transactions, as they stand in time. When edges are taken away the order stays, and no way begins to be. After a change the search goes
+//! back to where it was, in time: decisions are made about in the order of time then, and a contradiction takes back only those that are near.
+//! In rounds over all readers it would take back nearly everything that a round had decided, again and again.
 
 use super::clauses::{Clause, Literal, negated};
 use super::engine::{Engine, Step, tidy};
@@ -19,8 +21,9 @@ use super::problem::Problem;
 /// So many readers are looked at before somebody pays.
 const READERS_AT_ONCE: usize = 1 << 10;
 
-/// So many transactions are a block, as a power of two; in tests of small histories each is one.
-const BLOCK_BITS: u32 = if cfg!(test) { 0 } else { 6 };
+/// So many transactions are a block, as a power of two; of few transactions each is one.
+const BLOCK_BITS: u32 = 6;
+const FEW: usize = 1 << 8;
 /// A reader whose search looked at more blocks is looked at again in any case.
 const BLOCKS_MAX: u32 = 64;
 
@@ -49,9 +52,13 @@ pub(super) struct Private {
     round: u32,
     /// Where the way was continued, one after another.
     hops: Vec<Hop>,
-    /// Changes so far; and by block, which was the last there. Empty where readers have choices.
+    /// Changes so far; how many transactions are a block; and by block, which change was the last there (empty where readers have
+    /// choices).
     changes: u64,
+    block_bits: u32,
     changed: Vec<u64>,
+    /// From here on readers may have to be looked at again, first of all.
+    earliest: u32,
     /// By reader.
     looked: Vec<Looked>,
 }
@@ -78,21 +85,33 @@ impl Private {
         }
         let reached = vec![0; problem.priorities.len()];
         let count = problem.members.len();
+        let block_bits = if count < FEW { 0 } else { BLOCK_BITS };
         // What a choice takes changes when it is taken back, too.
         let is_kept = problem.choices.is_empty();
-        let changed = if is_kept { vec![1; (count >> BLOCK_BITS) + 1] } else { Vec::new() };
+        let changed = if is_kept { vec![1; (count >> block_bits) + 1] } else { Vec::new() };
         let looked = if is_kept { vec![NOT_LOOKED; count] } else { Vec::new() };
-        Private { readers_left: count, reached, changes: 1, changed, looked, ..Private::default() }
+        Private {
+            readers_left: count,
+            reached,
+            changes: 1,
+            block_bits,
+            changed,
+            earliest: NONE,
+            looked,
+            ..Private::default()
+        }
     }
 
     /// Something has changed about a transaction.
     #[inline]
     pub fn change(&mut self, txn: u32) {
-        if let Some(last) = self.changed.get_mut((txn >> BLOCK_BITS) as usize)
+        if let Some(last) = self.changed.get_mut((txn >> self.block_bits) as usize)
             && !mutant::is(Mutant::ChangesForgotten)
         {
             self.changes += 1;
             *last = self.changes;
+            let block_before = (txn >> self.block_bits).saturating_sub(1);
+            self.earliest = self.earliest.min(block_before << self.block_bits);
         }
     }
 
@@ -130,6 +149,8 @@ impl Engine<'_> {
         if std::mem::replace(&mut self.private.edges_seen, self.graph.added_ever) != self.graph.added_ever {
             self.private.readers_left = count;
         }
+        let earliest = std::mem::replace(&mut self.private.earliest, NONE);
+        self.private.reader = self.private.reader.min(earliest);
         for _ in 0..self.private.readers_left.min(READERS_AT_ONCE) {
             let txn = self.private.reader;
             self.graph.work += 1;
@@ -165,10 +186,11 @@ impl Engine<'_> {
         hops.clear();
         hops.push(Hop { node: self.problem.shape.private(reader), ..none });
         let (mut head, mut work, mut end) = (0, 1, None);
-        let mut looked = (reader >> BLOCK_BITS, reader >> BLOCK_BITS);
+        let block_bits = self.private.block_bits;
+        let mut looked = (reader >> block_bits, reader >> block_bits);
         let problem = self.problem;
         let mut look = |node: u32| match problem.shape.txn(node) {
-            Some(txn) => looked = (looked.0.min(txn >> BLOCK_BITS), looked.1.max(txn >> BLOCK_BITS)),
+            Some(txn) => looked = (looked.0.min(txn >> block_bits), looked.1.max(txn >> block_bits)),
             // It stands for several transactions.
             None => looked = (0, NONE),
         };
