@@ -15,7 +15,8 @@ if [ ! -x "$tree/usr/lib/chromium/chromium" ]; then
 fi
 wrapper="$tree/chromium-here"
 fonts="$tree/fonts-here.conf"
-libraries=$(find "$tree/usr/lib" -maxdepth 2 -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
+# Some libraries lie in a folder of their own below the system's (that of libpulse, which Chromium needs).
+libraries=$(find "$tree/usr/lib" -maxdepth 3 -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
 # Fonts may be the machine's own or the tree's.
 cat >"$fonts.$$" <<FONTS
 <?xml version="1.0"?>

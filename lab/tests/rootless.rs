@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, mknod, stat};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use schism_cluster::{Ability, Ground, GroundAction, packages};
 use schism_history::Node;
@@ -63,13 +64,14 @@ fn main() -> ExitCode {
         }
     };
     let before = machine();
-    let tests: [(&str, &dyn Fn()); 4] = [
+    let tests: [(&str, &dyn Fn()); 5] = [
         ("as_the_user", &|| {
             let mut role = vec!["tests"];
             role.extend(filters.iter().map(String::as_str));
             assert!(world.role("all", &role).status().unwrap().success());
         }),
         ("without_maps_everything_that_is_missing_is_named", &|| without_maps(&world)),
+        ("a_device_that_is_roots_alone_is_named", &|| without_tun(&world)),
         ("root_can_have_nodes_with_files_of_their_own", &|| root_with_own_files(&world)),
         ("root_is_the_users_root_in_the_users_lab", &|| root_in_the_users_lab(&world)),
     ];
@@ -134,7 +136,7 @@ impl World {
         }
     }
 
-    /// This program as the user, with maps (`all`) or without (`none`).
+    /// This program as the user, with maps (`all`), without (`none`), or without the right to TUN/TAP (`no-tun`).
     fn role(&self, maps: &str, role: &[&str]) -> Command {
         let mut command = Command::new(self.folder.path().join("schism"));
         command.arg0(CHILD).args(["world", maps]).args(role).env(WORLD, self.folder.path());
@@ -158,17 +160,19 @@ fn become_user(maps: &str, role: &[&str]) -> ExitCode {
     let show = |name: &str, path: &str| {
         mount(Some(&world().join(name)), path, none, MsFlags::MS_BIND, none).unwrap();
     };
-    let (ids, tools) = if maps == "all" { ("subids", "tools") } else { ("empty", "none") };
+    let has_maps = maps != "none";
+    let (ids, tools) = if has_maps { ("subids", "tools") } else { ("empty", "none") };
     show("passwd", "/etc/passwd");
     show(ids, "/etc/subuid");
     show(ids, "/etc/subgid");
     show(tools, "/usr/local/sbin");
-    if maps != "all" {
+    if !has_maps {
         for tool in ["/usr/bin/newuidmap", "/usr/bin/newgidmap"].into_iter().filter(|tool| Path::new(tool).exists()) {
             // What is no plain file is no command.
             mount(Some("/dev/null"), tool, none, MsFlags::MS_BIND, none).unwrap();
         }
     }
+    show_tun(if maps == "no-tun" { Mode::S_IRUSR | Mode::S_IWUSR } else { Mode::from_bits_truncate(0o666) });
     setgroups(&[]).unwrap();
     let (group, user) = (Gid::from_raw(USER_ID), Uid::from_raw(USER_ID));
     setresgid(group, group, group).unwrap();
@@ -178,6 +182,16 @@ fn become_user(maps: &str, role: &[&str]) -> ExitCode {
     command.arg0(CHILD).args(role).current_dir(&home).env("HOME", &home).env("TMPDIR", &home);
     command.env_remove("USER").env_remove("LOGNAME");
     panic!("{}", command.exec());
+}
+
+/// Shows a `/dev/net/tun` of this mode; machines differ in whom theirs is for.
+fn show_tun(mode: Mode) {
+    let path = "/dev/net/tun";
+    let Ok(status) = stat(path) else { return };
+    mount(Some("none"), "/dev/net", Some("tmpfs"), MsFlags::empty(), Some("mode=0755")).unwrap();
+    mknod(path, SFlag::S_IFCHR, mode, status.st_rdev).unwrap();
+    // What the mask took away.
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits())).unwrap();
 }
 
 fn play(args: &[String]) -> ExitCode {
@@ -199,6 +213,12 @@ fn play(args: &[String]) -> ExitCode {
         ["missing"] => {
             assert!(matches!(rights(), Err(LabError::NoMaps { .. })));
             println!("{}", up(&spec(1), &world().join("schism")).unwrap_err());
+            ExitCode::SUCCESS
+        }
+        // Says how a lab with a switch fails.
+        ["switch"] => {
+            let spec = LabSpec { network: NetworkKind::Switch, ..spec(1) };
+            println!("{}", up(&spec, &world().join("schism")).unwrap_err());
             ExitCode::SUCCESS
         }
         // Makes a lab, says its id, and stays attached until it is killed.
@@ -351,6 +371,15 @@ fn without_maps(world: &World) {
         "no line for schism-tess in /etc/subgid",
         "sudo",
     ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
+fn without_tun(world: &World) {
+    let output = world.role("no-tun", &["switch"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    for wanted in ["making the lab's switch", "Permission denied", "sudo chmod 0666 /dev/net/tun"] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
 }

@@ -77,7 +77,13 @@ fn answer(
 
 /// In words, with what to do.
 pub(crate) fn no_device(error: &io::Error) -> String {
-    format!("no TAP device can be made: {error}; the kernel needs TUN/TAP (module `tun`) and /dev/net/tun")
+    let todo = if error.raw_os_error() == Some(nix::libc::EACCES) {
+        "/dev/net/tun is root's alone on this machine, where others have it for all users: sudo chmod 0666 /dev/net/tun, \
+         or run as root"
+    } else {
+        "the kernel needs TUN/TAP (module `tun`) and /dev/net/tun"
+    };
+    format!("no TAP device can be made: {error}; {todo}")
 }
 
 /// Asks for the port of the node at this place. The answer is the device's name; it is down, and in the holder's network.
@@ -128,5 +134,7 @@ mod tests {
         *fails.lock().unwrap() = true;
         let failed = ask_at(&path, 0).err().unwrap().to_string();
         assert!(failed.contains("module `tun`"), "{failed}");
+        let closed = no_device(&io::Error::from_raw_os_error(nix::libc::EACCES));
+        assert!(closed.contains("chmod 0666 /dev/net/tun"), "{closed}");
     }
 }
