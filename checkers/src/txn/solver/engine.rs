@@ -96,7 +96,8 @@ pub(super) struct Engine<'p> {
 
 /// Searches. `meter` bears the cost.
 pub(super) fn search(problem: &Problem, meter: &mut Meter) -> Result<Ended, Spent> {
-    let bytes = problem.bytes() + Graph::bytes(problem.priorities.len() as u64, problem.edges.len() as u64);
+    let graph = Graph::bytes(problem.priorities.len() as u64, problem.edges.len() as u64);
+    let bytes = problem.bytes() + graph + Private::bytes(problem);
     meter.take_bytes(bytes)?;
     let ended = Engine::run(problem, meter);
     meter.give_back(bytes);

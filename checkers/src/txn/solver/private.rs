@@ -102,6 +102,15 @@ impl Private {
         }
     }
 
+    /// Bytes that are held at most, about.
+    pub fn bytes(problem: &Problem) -> u64 {
+        if !problem.shape.has_private_readers() {
+            return 0;
+        }
+        let of_a_node = size_of::<u32>() + size_of::<Hop>();
+        (problem.priorities.len() * of_a_node + problem.members.len() * size_of::<Looked>()) as u64
+    }
+
     /// Something has changed about a transaction.
     #[inline]
     pub fn change(&mut self, txn: u32) {
