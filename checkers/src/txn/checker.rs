@@ -31,6 +31,8 @@ use evidence::{Evidence, Inferred};
 const UNASKED_TXNS_MAX: usize = 200_000;
 /// So many transactions have the steps of a budget.
 const BUDGET_TXNS: usize = 100_000;
+/// Why nothing is kept for certain where there are reads by predicate.
+const BY_PREDICATE: &str = "nothing was found that it forbids, but reads by predicate refute a model, and prove none";
 
 /// What the transactions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,9 +202,8 @@ impl TxnChecker {
         if line.undecided.contains(self.level) {
             finding.gaps.extend(evidence.spent);
             if finding.gaps.is_empty() {
-                finding
-                    .gaps
-                    .push(Gap::Undecided { level: self.level.to_string(), reason: self.undecided().to_owned() });
+                let reason = if evidence.has_predicates { BY_PREDICATE } else { self.undecided() };
+                finding.gaps.push(Gap::Undecided { level: self.level.to_string(), reason: reason.to_owned() });
             }
         }
         let names = |levels: &[Level]| levels.iter().map(|level| level.usual_name()).collect::<Vec<_>>();

@@ -128,7 +128,11 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
         ),
         Gap::Undecided { level, reason } => (
             format!("whether {} is kept is not decided: {}", words::cut(level, 100), words::cut(reason, 300)),
-            "ask for a stronger consistency model (`schism list levels`), which can be decided".to_owned(),
+            if reason.contains("by predicate") {
+                "take this for what it is: nothing was found; more transactions at once find more".to_owned()
+            } else {
+                "ask for a stronger consistency model (`schism list levels`), which can be decided".to_owned()
+            },
         ),
         Gap::NoRealtime { level } => (
             format!(
@@ -290,6 +294,7 @@ mod tests {
             ),
             (Gap::NoRealtime { level: "linearizable".into() }, "real time", "--checker sequential"),
             (Gap::Undecided { level: "PL-CS".into(), reason: "because".into() }, "PL-CS", "stronger"),
+            (Gap::Undecided { level: "PL-2".into(), reason: "reads by predicate".into() }, "by predicate", "more"),
             (
                 Gap::Unsupported { index: 9, reason: "no\u{7}".into() },
                 "event 9 has no meaning for the checker: no\\u{7}",

@@ -50,6 +50,7 @@ impl<'t> Inferred<'t> {
             }
             Data::RwRegister => {
                 let mut registers = rw_register::infer(txns, sources, &mut meter);
+                evidence.has_predicates = registers.has_predicates;
                 evidence.take(&mut registers.anomalies, &mut registers.gaps);
                 evidence.counted(registers.counts.iter().copied());
                 Inferred::Registers(registers)
@@ -116,7 +117,7 @@ pub(super) struct Evidence {
     pub spent: Vec<Gap>,
     /// Whether cycles were looked for to the end.
     pub cycles_ended: bool,
-    /// Whether there are dependencies of predicates.
+    /// Whether something is done that refutes models and proves none: reads by predicate, and what is done to their objects.
     pub has_predicates: bool,
     /// Edges of data.
     pub edges_count: u64,
@@ -131,7 +132,7 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Whether something of the history could not be taken into account.
     pub(super) fn is_incomplete(&self) -> bool {
-        !self.gaps.is_empty()
+        !self.gaps.is_empty() || self.has_predicates
     }
 
     fn take(&mut self, anomalies: &mut Vec<Anomaly>, gaps: &mut Vec<Gap>) {
@@ -192,8 +193,6 @@ impl Evidence {
         let mut meter = Meter::new(budget);
         let edges = inferred.take_edges();
         self.edges_count = edges.len() as u64;
-        let is_predicate = |edge: &Edge| matches!(edge.kind, EdgeKind::Wwp | EdgeKind::Wrp | EdgeKind::Rwp);
-        self.has_predicates = matches!(inferred, Inferred::Registers(_)) && edges.iter().any(is_predicate);
         let cycles = graph::cycles(txns, edges, &mut meter);
         self.components_count = cycles.components_count;
         // Last, as a lost update looks like a write skew where the order of versions is not known.

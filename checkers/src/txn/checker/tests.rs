@@ -124,6 +124,19 @@ fn a_budget_that_ends_leaves_the_verdict_open() {
 }
 
 #[test]
+fn reads_by_predicate_refute_and_prove_nothing() {
+    let judged = |level, line| judged(Data::RwRegister, level, line);
+    let kept = judged(Level::ReadCommitted, r#"0:[["insert",1,5]] 1:[["rp","true",{"1":5}]]"#);
+    assert_eq!(kept.outcome(), Outcome::Unknown);
+    let [Gap::Undecided { level, reason }] = kept.gaps.as_slice() else { panic!("{:?}", kept.gaps) };
+    assert!(*level == Level::ReadCommitted.to_string() && reason.contains("by predicate"), "{level}: {reason}");
+    let phantom =
+        r#"0:[["insert",1,5],["insert",2,6]] 1:[["rp","true",null],["r",2,null]]>[["rp","true",{}],["r",2,6]]"#;
+    let broken = judged(Level::Serializable, phantom);
+    assert_eq!((broken.outcome(), broken.gaps.as_slice()), (Outcome::Invalid, &[][..]));
+}
+
+#[test]
 fn larger_histories_may_take_more_steps() {
     let budget = Budget { steps_max: 7, memory_bytes_max: 9 };
     let of = |count| super::budget_of(count, &budget);

@@ -73,16 +73,18 @@ impl<'a> Judge<'a, '_> {
     /// Orders of versions; objects without one are told.
     fn objects(&mut self) {
         let universe = self.universe;
-        let why = "objects of predicates: a level can be refuted here, but that it is kept is not proven";
-        self.found.gaps.push(Gap::Unsupported { index: self.txns.invoked(0), reason: why.to_owned() });
         let mut is_told = false;
         for (key, object) in (0..).zip(&universe.objects) {
             if !object.is_known {
                 let first = object.versions.first().map_or(0, |version| version.txn);
                 let reason = format!(
-                    "key {}: the order of its versions is not known, as it has more than one birth, one write and one death; \
-                     it is left out",
-                    self.txns.key_text(key)
+                    "key {}: the order of its versions is not known, as {}; it is left out",
+                    self.txns.key_text(key),
+                    if object.is_foreign {
+                        "something else is done to it than `init`, `insert`, `w`, `r` and `delete`"
+                    } else {
+                        "it has more than one birth, one write and one death"
+                    }
                 );
                 if !is_told {
                     self.found.gaps.push(Gap::Unsupported { index: self.txns.invoked(first), reason });
@@ -115,7 +117,9 @@ impl<'a> Judge<'a, '_> {
             }
             let Some(key) = universe.number(mop) else { continue };
             if let Some(value) = written(mop) {
-                own.insert(key, (micro, value));
+                if !universe.objects[key as usize].is_foreign {
+                    own.insert(key, (micro, value));
+                }
             } else if &*mop.f == "r" && universe.objects[key as usize].is_member {
                 let value = Some(&mop.value).filter(|value| !value.is_nil());
                 match own.get(&key) {

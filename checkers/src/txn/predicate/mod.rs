@@ -17,7 +17,7 @@
 //! left out, and told. What was found gives dependencies of items, as its values were read; what was left out gives `wrp`
 //! and `rwp`. Where the version that was seen is one of several, only what holds for all of them is told.
 //!
-//! Not covered: that these objects allow a level is never proven, only refuted, and a gap says so.
+//! Not covered: that these objects allow a level is never proven, only refuted; whoever asks must say so.
 
 mod judge;
 mod mutant;

@@ -75,8 +75,11 @@ pub(super) struct Version {
 pub(super) struct Object {
     /// Versions of committed transactions, in their order. Before the first the object is not there.
     pub versions: Vec<Version>,
-    /// Whether that is the order: at most one birth, one write and one death.
+    /// Whether that is the order: at most one birth, one write and one death, and nothing that is not of this room.
     pub is_known: bool,
+    /// Whether something was done to it that is not of this room, an `append` perhaps: its values are not those that
+    /// were written.
+    pub is_foreign: bool,
     /// Whether it was there from the start.
     pub is_initial: bool,
     /// Whether it is one of a universe: was initialized, inserted or deleted. Others are registers.
@@ -122,7 +125,8 @@ impl Universe {
         universe.commit(txns, mutation);
         for object in &mut universe.objects {
             object.versions.sort_by_key(|version| version.rank);
-            object.is_known = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
+            let is_ranked = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
+            object.is_known = is_ranked && !object.is_foreign;
             object.is_initial = object.versions.first().is_some_and(|version| version.is_init);
         }
         universe
@@ -136,10 +140,13 @@ impl Universe {
     fn add(&mut self, id: TxnId, count: usize) {
         let mut last: FxHashMap<u32, Version> = FxHashMap::default();
         for (micro, mop) in (0..).zip(&self.mops[id as usize]) {
-            let (Some(value), Some(key)) = (written(mop), self.numbers.get(&mop.key.to_string()).copied()) else {
+            // A predicate is no key.
+            let Some(key) = self.number(mop).filter(|_| &*mop.f != "rp") else { continue };
+            let object = &mut self.objects[key as usize];
+            let Some(value) = written(mop) else {
+                object.is_foreign |= &*mop.f != "r";
                 continue;
             };
-            let object = &mut self.objects[key as usize];
             object.is_member |= &*mop.f != "w";
             let is_birth = matches!(&*mop.f, "init" | "insert");
             let before = last.get(&key);

@@ -70,6 +70,8 @@ pub struct Registers<'t> {
     pub accesses: Accesses,
     /// Reads whose value several transactions wrote: the candidates, by (reader, micro-operation).
     pub uncertain: Vec<Uncertain>,
+    /// Whether something is done that only [`predicate`] judges, which refutes levels and proves none.
+    pub has_predicates: bool,
     order: Order,
     /// What reads by predicate say; taken into the fields above.
     predicates: Predicates<'t>,
@@ -114,6 +116,7 @@ fn infer_with<'t>(
         edges: Vec::new(),
         accesses: reads.accesses,
         uncertain: reads.uncertain,
+        has_predicates: writers.has_predicates,
         order,
         predicates: Predicates::default(),
         txns: Some(txns),

@@ -148,5 +148,5 @@ fn predicates_are_taken_along() {
     let key = |edge: Edge| found.reason(edge).expect("a reason").key;
     assert_eq!(key(edge(0, 1, EdgeKind::Wr)).as_deref(), Some("3"));
     assert_eq!(key(edge(1, 0, EdgeKind::Rwp)).as_deref(), Some("1"));
-    assert_eq!(found.gaps.len(), 1, "that nothing is proven");
+    assert!(found.has_predicates && found.gaps.is_empty(), "{:?}", found.gaps);
 }
