@@ -150,7 +150,7 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
             if reason.ends_with(" has no function cas") {
                 "judge it with a model that has one: --model cas-register".to_owned()
             } else {
-                "choose the workload that made this history (--workload), or leave this checker out".to_owned()
+                "choose the checker or the workload that its operations are of (--checker, --workload), or leave them out".to_owned()
             },
         ),
         other => (format!("the checker says: {}", words::cut(&as_json(other), 400)), "read verdict.json".to_owned()),
