@@ -62,6 +62,16 @@ pub const ROWS: &[Row] = &[
     },
     Row { name: "weak-10k", what: "as `weak`, 10,000 transactions", run: |seed| run(grown(10_000), seed) },
     Row { name: "weak-100k", what: "100,000", run: |seed| run(grown(100_000), seed) },
+    Row {
+        name: "weak-10k-stale",
+        what: "10,000 with one stale read",
+        run: |seed| run(Wanted { stale: true, ..grown(10_000) }, seed),
+    },
+    Row {
+        name: "weak-100k-stale",
+        what: "100,000 with one stale read",
+        run: |seed| run(Wanted { stale: true, ..grown(100_000) }, seed),
+    },
     Row { name: "weak-10m", what: "ten million", run: |seed| run(grown(10_000_000), seed) },
     Row {
         name: "weak-20m",

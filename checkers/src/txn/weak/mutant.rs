@@ -78,6 +78,10 @@ pub(crate) enum Mutant {
     DoneStaysOpen,
     /// Versions whose order points back span no window.
     VersionsSpanNothing,
+    /// Guarantees of sessions: circles, and versions whose order points back, span no window.
+    BackSpansNothing,
+    /// Guarantees of sessions: that observers agree is not looked at where they are many.
+    AgreementAssumed,
     /// Windows that share a unit are not joined.
     WindowsApart,
     /// One in doubt follows nobody in its session.

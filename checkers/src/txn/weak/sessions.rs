@@ -183,17 +183,7 @@ fn windows(operations: &Operations, ranked: &Ranked<'_>, suspects: &Suspects, mu
     let named = initial.iter().filter(|_| !mutation.is(Mutant::InitialOutside));
     let pairs = named.map(|(from, to)| (&of_txn[from], &of_txn[to]));
     let of_initial = pairs.map(|(from, to)| from.start.min(to.start)..from.end.max(to.end));
-    let mut all: Vec<Range<u32>> =
-        of_component.into_values().chain(of_initial).filter(|range| !range.is_empty()).collect();
-    all.sort_unstable_by_key(|range| range.start);
-    let mut windows: Vec<Range<u32>> = Vec::new();
-    for range in all {
-        match windows.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => windows.push(range),
-        }
-    }
-    windows
+    merged(of_component.into_values().chain(of_initial).filter(|range| !range.is_empty()).collect())
 }
 
 /// What the reads of a transaction returned so far.
@@ -373,12 +363,41 @@ impl Pass<'_> {
     }
 }
 
-/// The operations of one component, and what is known of the order of their versions (from, to, key). By rank.
+/// The operations of one component, and what is known of the order of their versions (from, to, key; by the later one). By
+/// rank.
 #[derive(Debug, Default)]
 struct Part {
     nodes: Vec<u32>,
     versions: Vec<(u32, u32, u32)>,
+    /// Where ranks do not keep what every observer keeps: circles, and versions whose order points back.
+    back: Vec<Range<u32>>,
 }
+
+impl Part {
+    /// The ranks between which there may be cycles with what was seen: what points back must span each of them, as components
+    /// of the axioms ([`super::components`]).
+    fn windows(&self, mine: &[u32], seen: &[Seen]) -> Vec<Range<u32>> {
+        let forced = mine.iter().map(|&at| seen[at as usize].forced);
+        let back = forced.filter(|forced| forced.from > forced.to).map(|forced| forced.to..forced.from + 1);
+        merged(back.chain(self.back.iter().cloned()).collect())
+    }
+}
+
+/// Ranges that share something are one.
+fn merged(mut all: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    all.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u32>> = Vec::new();
+    for range in all {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// Observers whose orders are looked at one by one, without a look at whether all of them agree on one.
+const FEW_OBSERVERS: usize = 2;
 
 /// The orders that each guarantee keeps, and whether what was seen contradicts them.
 struct Bases<'a> {
@@ -401,7 +420,12 @@ impl<'a> Bases<'a> {
         let component = |rank: u32| component_of[operations.owners[ranked.ids[rank as usize] as usize] as usize];
         let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
         for rank in (0..ranked.len()).filter(|&rank| component(rank) != NONE) {
-            parts.entry(component(rank)).or_default().nodes.push(rank);
+            let part = parts.entry(component(rank)).or_default();
+            part.nodes.push(rank);
+            let circle = ranked.circle(rank);
+            if circle.len() > 1 && part.back.last() != Some(&circle) {
+                part.back.push(circle);
+            }
         }
         let versions = ranked.version_edges(mutation);
         meter.step((ranked.ids.len() + versions.len()) as u64 / 16)?;
@@ -410,6 +434,16 @@ impl<'a> Bases<'a> {
                 parts.get_mut(&component(version.0)).filter(|_| component(version.0) == component(version.1))
             {
                 part.versions.push(version);
+                if version.0 > version.1 {
+                    part.back.push(version.1..version.0 + 1);
+                }
+            }
+        }
+        for part in parts.values_mut() {
+            part.versions.sort_unstable_by_key(|&(from, to, key)| (to, from, key));
+            part.back = merged(std::mem::take(&mut part.back));
+            if mutation.is(Mutant::BackSpansNothing) {
+                part.back.clear();
             }
         }
         Ok(Bases { operations, ranked, parts, mutation })
@@ -429,16 +463,23 @@ impl<'a> Bases<'a> {
             let of = |at: u32| seen[at as usize].component;
             let start = mine.partition_point(|&at| of(at) < within);
             let end = mine.partition_point(|&at| of(at) <= within);
-            // If all observers agree on an order, each has one. If there is none even with nothing seen, nobody has.
-            let all = self.graph(guarantee, part, &mine[start..end], seen, meter)?;
-            if all.components(Axiom::Causal).is_empty() {
-                continue;
-            }
             let same = |a: &u32, b: &u32| {
                 seen[*a as usize].observer == seen[*b as usize].observer || self.mutation.is(Mutant::ObserversAgree)
             };
+            // Without anything that points back there is no cycle.
+            let is_back = |&at: &u32| seen[at as usize].forced.from > seen[at as usize].forced.to;
             let nobody: &[u32] = &[];
-            for observer in [nobody].into_iter().chain(mine[start..end].chunk_by(same)) {
+            let mut observers = vec![nobody];
+            observers.extend(mine[start..end].chunk_by(same));
+            observers.retain(|observer| !part.back.is_empty() || observer.iter().any(is_back));
+            // If all observers agree on an order, each has one. If there is none even with nothing seen, nobody has.
+            if observers.len() > FEW_OBSERVERS {
+                let graph = self.graph(guarantee, part, &observers.concat(), seen, meter)?;
+                if graph.components(Axiom::Causal).is_empty() || self.mutation.is(Mutant::AgreementAssumed) {
+                    continue;
+                }
+            }
+            for observer in observers {
                 let graph = self.graph(guarantee, part, observer, seen, meter)?;
                 let mut cycles = graph.components(Axiom::Causal);
                 cycles.sort_by_key(Vec::len);
@@ -451,8 +492,8 @@ impl<'a> Bases<'a> {
         Ok(None)
     }
 
-    /// What a guarantee keeps among the operations of a component, and what was seen. Each operation has two nodes: itself,
-    /// and a place before it that only reads lead to, for writes that follow reads but not each other.
+    /// What a guarantee keeps among the operations of a component, and what was seen, within windows that may have cycles. Each
+    /// operation has two nodes: itself, and a place before it that only reads lead to, for writes that follow reads but not each other.
     fn graph(
         &self,
         guarantee: Guarantee,
@@ -461,8 +502,18 @@ impl<'a> Bases<'a> {
         seen: &[Seen],
         meter: &mut Meter,
     ) -> Result<Graph, Spent> {
-        let Part { nodes, versions } = part;
-        meter.step((nodes.len() + versions.len() + mine.len()) as u64)?;
+        let windows = &part.windows(mine, seen);
+        let within = |rank: u32, range: &Range<u32>| range.contains(&rank);
+        let cut = |range: &Range<u32>| {
+            let start = part.nodes.partition_point(|&rank| rank < range.start);
+            start..start + part.nodes[start..].partition_point(|rank| within(*rank, range))
+        };
+        let nodes: &Vec<u32> = &windows.iter().flat_map(|range| part.nodes[cut(range)].iter().copied()).collect();
+        let versions = windows.iter().flat_map(|range| {
+            let start = part.versions.partition_point(|&(_, to, _)| to < range.start);
+            part.versions[start..].iter().take_while(|(_, to, _)| within(*to, range))
+        });
+        meter.step((nodes.len() + mine.len() + part.back.len()) as u64)?;
         let node = |rank: u32| nodes.binary_search(&rank).ok().map(|place| place as u32 * 2 + 1);
         let mut arcs: Vec<(u32, Arc)> = Vec::new();
         let mut add = |from: Option<u32>, to: Option<u32>, why: Why| {
@@ -505,7 +556,11 @@ impl<'a> Bases<'a> {
         for &(from, to, key) in versions {
             add(node(from), node(to), Why::Versions(key));
         }
-        for &at in mine {
+        let is_within = |forced: &Forced| {
+            let place = windows.partition_point(|range| range.end <= forced.to);
+            windows.get(place).is_some_and(|range| within(forced.to, range) && within(forced.from, range))
+        };
+        for &at in mine.iter().filter(|&&at| is_within(&seen[at as usize].forced)) {
             let forced = seen[at as usize].forced;
             add(node(forced.from), node(forced.to), Why::Forced(at));
         }

@@ -248,6 +248,8 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         InitialOutside,
         CirclesUntold,
         CircleUnseen,
+        BackSpansNothing,
+        AgreementAssumed,
         DoubtFirst,
     ];
     let mut survivors = Vec::new();
