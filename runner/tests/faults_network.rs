@@ -469,11 +469,16 @@ async fn packets_are_shaped_by_the_switch(place: &Place) {
     assert!(there["label"].as_str().unwrap().ends_with(by), "{}", there["label"]);
     // 50 ms each way. An emulated machine takes its time.
     let noise_ms = if place.has_switch() { 0.0 } else { 150.0 };
-    assert!(of(&there, "added_ms").iter().all(|ms| (90.0..130.0 + noise_ms).contains(ms)), "{there:#}");
+    let added = |told: &Json, most_ms: f64, asked_ms: f64| {
+        // The median on a busy machine is the machine's; the fastest has jitter on its side.
+        of(told, "added_ms").iter().all(|ms| *ms > asked_ms * 0.9)
+            && of(told, "added_ms_at_least").iter().all(|ms| (asked_ms * 0.6..most_ms + noise_ms).contains(ms))
+    };
+    assert!(added(&there, 130.0, 100.0), "{there:#}");
     let one_way = json!({"target": ["n1"], "to": ["n2"], "direction": "out", "delay_ms": 60});
     let (there, _) = come_and_go(&nemesis, "delay", one_way).await;
     assert_eq!(rows(&there, "links").len(), 1);
-    assert!(of(&there, "added_ms").iter().all(|ms| (55.0..90.0 + noise_ms).contains(ms)), "{there:#}");
+    assert!(added(&there, 90.0, 60.0), "{there:#}");
     let share = |told: &Json| told["evidence"]["measured"]["share"].as_f64().unwrap();
     for (class, key, asked) in
         [("loss", "loss_ppm", 300_000), ("duplicate", "duplicate_ppm", 300_000), ("corrupt", "corrupt_ppm", 100_000)]

@@ -378,7 +378,7 @@ async fn the_ledger_alone_heals(place: &Place) {
     let nemesis = place.nemesis("ledger");
     place.inject(&nemesis, "membership", json!({ "target": ["n2"] })).await;
     place.inject(&nemesis, "crash-loop", json!({ "target": ["n1"], "every_ms": 300 })).await;
-    place.inject(&nemesis, "cpu-hog", json!({ "target": ["n1"], "percent": 1, "nice": 19 })).await;
+    place.inject(&nemesis, "cpu-hog", json!({ "target": ["n1"], "percent": 10, "nice": 5 })).await;
     place.inject(&nemesis, "power-cut", json!({ "target": ["n1"] })).await;
     drop(nemesis);
     let begin = Instant::now();
@@ -465,7 +465,7 @@ async fn names_alone_heal(place: &Place) {
         ("bandwidth", json!({ "target": ["n1"], "direction": "out", "rate_bits_per_s": 10_000_000 })),
         ("dns", json!({ "target": ["n2"], "mode": "fail" })),
         ("clock-jump", json!({ "target": ["n3"], "offset_ms": 60_000 })),
-        ("cpu-hog", json!({ "target": ["n1"], "percent": 1, "nice": 19 })),
+        ("cpu-hog", json!({ "target": ["n1"], "percent": 10, "nice": 5 })),
     ];
     for (class, intention) in classes.clone() {
         let mut intention = intention;
