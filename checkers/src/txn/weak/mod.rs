@@ -104,14 +104,18 @@ fn kinds(axiom: Axiom) -> (AnomalyKind, AnomalyKind) {
 }
 
 /// Where guarantees of sessions may be broken, as they are only where causal consistency is.
+#[derive(Default)]
 struct Suspects {
     /// By transaction: its component of what causal consistency forces, if that has a cycle; or [`NONE`].
     component_of: Vec<u32>,
     /// Transactions that read the initial state of what they had seen written, each with a writer; `None` if they are too many.
     initial: Option<Vec<(u32, u32)>>,
+    /// By transaction: whether what is broken may show there.
+    is_near: Vec<bool>,
 }
 
 /// What one pass found.
+#[derive(Default)]
 struct Examined {
     /// By axiom: what breaks it, and no weaker one.
     witnesses: [Vec<Witness>; 3],
@@ -175,12 +179,18 @@ fn examine(
         component_of.fill(0);
     }
     let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
+    if witnesses.iter().all(Vec::is_empty) {
+        forces.close(meter);
+        return Ok(Examined { witnesses, twice, spent, ..Examined::default() });
+    }
     let all = forces.before_initial.iter();
     let is_whole = all.clone().all(|found| found.len() < KEPT_MAX);
     let pairs = all.flatten().map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
-    let initial = is_whole.then(|| pairs.collect());
+    let initial: Option<Vec<(u32, u32)>> = is_whole.then(|| pairs.collect());
     forces.close(meter);
-    Ok(Examined { witnesses, twice, suspects: Suspects { component_of, initial }, spent })
+    let is_near = sessions::near(&ranked, &component_of, initial.as_deref(), mutation);
+    let suspects = Suspects { component_of, initial, is_near };
+    Ok(Examined { witnesses, twice, suspects, spent })
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

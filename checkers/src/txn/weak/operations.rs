@@ -9,7 +9,7 @@ use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
 
-/// The single operations of all committed transactions.
+/// The single operations of committed transactions. Of what others wrote nothing is known here.
 #[derive(Debug)]
 pub(super) struct Operations {
     /// What each reads or writes; one read or one write each.
@@ -25,15 +25,16 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    /// Takes them apart. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
+    /// Takes them apart, those of transactions that are near. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
     pub fn of(
         txns: &Txns<'_>,
         whole: &Accesses,
         among: &Sessions,
+        is_near: &[bool],
         meter: &mut Meter,
         mutation: Mutation,
     ) -> Result<Operations, Spent> {
-        let kept = |id: &TxnId| whole.committed[*id as usize];
+        let kept = |id: &TxnId| whole.committed[*id as usize] && is_near[*id as usize];
         let ids = 0..whole.len() as TxnId;
         let count: usize = ids.clone().filter(kept).map(|id| whole.reads(id).len() + whole.writes(id).len()).sum();
         if count >= NONE as usize / 2 {
@@ -44,7 +45,7 @@ impl Operations {
         let mut last = vec![NONE; whole.len()];
         let seen = seen_in_doubt(txns, whole, mutation);
         // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
-        let (first, parts) = parts(whole, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
+        let (first, parts) = parts(whole, kept, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
         let unit_of = |id: TxnId, key: u32| {
             let (start, end) = (first[id as usize] as usize, first[id as usize + 1] as usize);
             let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
@@ -168,14 +169,18 @@ fn seen_in_doubt(txns: &Txns<'_>, whole: &Accesses, mutation: Mutation) -> FxHas
     read.chain(ordered.filter(|&(id, _)| is_doubtful(id))).collect()
 }
 
-/// The operations of all committed transactions in the order of the program, and by transaction where they begin; and the
+/// The operations of the transactions that are kept in the order of the program, and by transaction where they begin; and the
 /// end of the last.
-fn parts(whole: &Accesses, happened: impl Fn(TxnId, &Write) -> bool) -> (Vec<u32>, Vec<Part>) {
+fn parts(
+    whole: &Accesses,
+    kept: impl Fn(&TxnId) -> bool,
+    happened: impl Fn(TxnId, &Write) -> bool,
+) -> (Vec<u32>, Vec<Part>) {
     let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
     for id in 0..whole.len() as TxnId {
         let start = parts.len();
         first.push(start as u32);
-        if whole.committed[id as usize] {
+        if kept(&id) {
             parts.extend(whole.reads(id).iter().copied().map(Part::Read));
             parts.extend(whole.writes(id).iter().filter(|write| happened(id, write)).copied().map(Part::Write));
             parts[start..].sort_by_key(Part::micro);

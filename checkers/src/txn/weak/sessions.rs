@@ -41,7 +41,7 @@ use super::witness::{Prover, shortest_cycle};
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::txn::accesses::Accesses;
 use crate::txn::meter::{Meter, Spent};
-use crate::txn::txns::Txns;
+use crate::txn::txns::{TxnId, Txns};
 
 /// A guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(super) fn judge(
     mutation: Mutation,
 ) -> Result<Vec<Anomaly>, Spent> {
     let component_of = &suspects.component_of[..];
-    let operations = Operations::of(txns, whole, among, meter, mutation)?;
+    let operations = Operations::of(txns, whole, among, &suspects.is_near, meter, mutation)?;
     let ranked = Ranked::of(&operations.accesses, &operations.sessions, mutation);
     let mut pass = Pass {
         operations: &operations,
@@ -110,7 +110,8 @@ pub(super) fn judge(
         seen: Vec::new(),
         initial: Vec::new(),
     };
-    let windows = windows(&operations, &ranked, suspects, mutation);
+    let initial = suspects.initial.as_deref();
+    let windows = windows(&ranked, |unit| operations.owners[unit as usize], component_of, initial, mutation);
     let outcome = pass.run(&windows, meter);
     meter.give_back(pass.was_read.len() as u64 * READ_BYTES);
     outcome?;
@@ -147,15 +148,33 @@ pub(super) fn judge(
     Ok(anomalies)
 }
 
+/// By transaction: whether it is among those that matter.
+pub(super) fn near(
+    ranked: &Ranked<'_>,
+    component_of: &[u32],
+    initial: Option<&[(u32, u32)]>,
+    mutation: Mutation,
+) -> Vec<bool> {
+    let mut is_near = vec![false; component_of.len()];
+    for rank in windows(ranked, |id| id, component_of, initial, mutation).into_iter().flatten() {
+        is_near[ranked.ids[rank as usize] as usize] = true;
+    }
+    is_near
+}
+
 /// The ranks that matter, as a way from a write to who has seen it never leads out of those between them: of each cycle's
 /// component from its first operation to the last who read of it; and of each read of the initial state from what it had seen.
-fn windows(operations: &Operations, ranked: &Ranked<'_>, suspects: &Suspects, mutation: Mutation) -> Vec<Range<u32>> {
+fn windows(
+    ranked: &Ranked<'_>,
+    owner: impl Fn(u32) -> TxnId,
+    component_of: &[u32],
+    initial: Option<&[(u32, u32)]>,
+    mutation: Mutation,
+) -> Vec<Range<u32>> {
     let whole = Range { start: 0, end: ranked.len() };
-    let Some(initial) = &suspects.initial else { return vec![whole] };
-    let component_of = |rank: u32| {
-        let owner = operations.owners[ranked.ids[rank as usize] as usize];
-        suspects.component_of[owner as usize]
-    };
+    let Some(initial) = initial else { return vec![whole] };
+    let owner_of = |rank: u32| owner(ranked.ids[rank as usize]);
+    let component_of = |rank: u32| component_of[owner_of(rank) as usize];
     let mut of_component: FxHashMap<u32, Range<u32>> = FxHashMap::default();
     // By transaction that is named.
     let nothing = Range { start: NONE, end: 0 };
@@ -176,7 +195,7 @@ fn windows(operations: &Operations, ranked: &Ranked<'_>, suspects: &Suspects, mu
                 grow(of_component.entry(read_of).or_insert(rank..rank), rank);
             }
         }
-        if let Some(range) = of_txn.get_mut(&operations.owners[ranked.ids[rank as usize] as usize]) {
+        if let Some(range) = of_txn.get_mut(&owner_of(rank)) {
             grow(range, rank);
         }
     }

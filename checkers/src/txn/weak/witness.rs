@@ -31,7 +31,11 @@ pub(super) struct Arrow {
 /// The shortest cycle through some of the orders that point back in a component; whether all of them were tried, so that
 /// there is none shorter.
 pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (Vec<Arrow>, bool) {
-    let is_member = |node: u32| members.binary_search(&node).is_ok();
+    // By node: the search in which it was reached last; at first whether it is a member at all.
+    let mut reached = vec![NONE; graph.ranks.len()];
+    members.iter().for_each(|&node| reached[node as usize] = 0);
+    let mut parents = vec![(NONE, Why::Session); graph.ranks.len()];
+    let is_member = |node: u32| reached[node as usize] != NONE;
     let mut back = Vec::new();
     for &from in members {
         for arc in graph.arcs(from).iter().filter(|arc| arc.axiom <= axiom && arc.to < from && is_member(arc.to)) {
@@ -41,18 +45,20 @@ pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (V
     back.sort_unstable_by_key(|&(length, from, arc)| (length, from, arc.to));
     let all = back.len() <= TRIED_MAX;
     let mut best: Vec<Arrow> = Vec::new();
-    for &(_, from, arc) in back.iter().take(TRIED_MAX) {
+    for (search, &(_, from, arc)) in (1..).zip(back.iter().take(TRIED_MAX)) {
         // Breadth first from where it leads to where it comes from.
-        let mut parents: FxHashMap<u32, (u32, Why)> = FxHashMap::default();
+        reached[arc.to as usize] = search;
         let mut queue = VecDeque::from([(arc.to, 1)]);
         let mut is_found = false;
         'search: while let Some((node, depth)) = queue.pop_front() {
             if !best.is_empty() && depth + 1 > best.len() {
                 break;
             }
-            for next in graph.arcs(node).iter().filter(|next| next.axiom <= axiom && is_member(next.to)) {
-                if next.to != arc.to && !parents.contains_key(&next.to) {
-                    parents.insert(next.to, (node, next.why));
+            for next in graph.arcs(node).iter().filter(|next| next.axiom <= axiom) {
+                // One that is no member is never reached.
+                if reached[next.to as usize] < search {
+                    reached[next.to as usize] = search;
+                    parents[next.to as usize] = (node, next.why);
                     if next.to == from {
                         is_found = true;
                         break 'search;
@@ -67,7 +73,8 @@ pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (V
         let rank = |node: u32| graph.ranks[node as usize];
         let mut cycle = vec![Arrow { from: rank(from), to: rank(arc.to), why: arc.why }];
         let mut node = from;
-        while let Some(&(parent, why)) = parents.get(&node).filter(|_| node != arc.to) {
+        while node != arc.to {
+            let (parent, why) = parents[node as usize];
             cycle.push(Arrow { from: rank(parent), to: rank(node), why });
             node = parent;
         }
