@@ -34,6 +34,11 @@ impl Meter {
         if self.steps > self.steps_max { Err(Spent) } else { Ok(()) }
     }
 
+    /// Steps that are left.
+    pub fn steps_left(&self) -> u64 {
+        self.steps_max.saturating_sub(self.steps)
+    }
+
     /// Counts bytes that are held from now on; [`Meter::give_back`] when they are not.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Cycles of what the axioms force: only the windows of ranks that orders pointing back span can hold one.
 
+use std::ops::Range;
+
 use super::derive::{Axiom, Forces};
 use super::mutant::{Mutant, Mutation};
 use super::units::{NONE, Ranked};
@@ -33,8 +35,8 @@ pub(super) struct Graph {
     pub ranks: Vec<u32>,
     starts: Vec<u32>,
     arcs: Vec<Arc>,
-    /// The longest window.
-    pub longest: u32,
+    /// What orders that point back span: disjoint runs of ranks, rising.
+    pub windows: Vec<Range<u32>>,
 }
 
 impl Graph {
@@ -50,14 +52,14 @@ impl Graph {
         }
         let mut node = vec![NONE; ranked.ids.len()];
         let mut window = vec![NONE; ranked.ids.len()];
-        for (number, &(low, high)) in windows.iter().enumerate() {
-            graph.longest = graph.longest.max(high - low);
-            for rank in low..=high {
+        for (number, range) in windows.iter().enumerate() {
+            for rank in range.clone() {
                 node[rank as usize] = graph.ranks.len() as u32;
                 window[rank as usize] = number as u32;
                 graph.ranks.push(rank);
             }
         }
+        graph.windows = windows;
         let mut all: Vec<(u32, Arc)> = Vec::new();
         let mut add = |from: u32, to: u32, axiom: Axiom, why: Why| {
             let within = window[from as usize];
@@ -161,11 +163,16 @@ impl Graph {
 }
 
 /// What orders that point back span, those that touch joined, rising.
-fn windows(ranked: &Ranked<'_>, forces: &Forces, versions: &[(u32, u32, u32)], mutation: Mutation) -> Vec<(u32, u32)> {
-    let mut spans: Vec<(u32, u32)> = Vec::new();
+pub(super) fn windows(
+    ranked: &Ranked<'_>,
+    forces: &Forces,
+    versions: &[(u32, u32, u32)],
+    mutation: Mutation,
+) -> Vec<Range<u32>> {
+    let mut spans: Vec<Range<u32>> = Vec::new();
     let mut add = |from: u32, to: u32| {
         if from > to {
-            spans.push((to, from));
+            spans.push(to..from + 1);
         }
     };
     for rank in 0..ranked.len() {
@@ -178,14 +185,14 @@ fn windows(ranked: &Ranked<'_>, forces: &Forces, versions: &[(u32, u32, u32)], m
     let spanning = versions.iter().filter(|_| !mutation.is(Mutant::VersionsSpanNothing));
     spanning.for_each(|&(from, to, _)| add(from, to));
     forces.orders.iter().for_each(|forced| add(forced.from, forced.to));
-    spans.sort_unstable();
-    let mut merged: Vec<(u32, u32)> = Vec::new();
-    for (low, high) in spans {
+    spans.sort_unstable_by_key(|span| (span.start, span.end));
+    let mut merged: Vec<Range<u32>> = Vec::new();
+    for span in spans {
         match merged.last_mut() {
-            Some(last) if low < last.1 || low == last.1 && !mutation.is(Mutant::WindowsApart) => {
-                last.1 = last.1.max(high)
+            Some(last) if span.start + 1 < last.end || span.start + 1 == last.end && !mutation.is(Mutant::WindowsApart) => {
+                last.end = last.end.max(span.end)
             }
-            _ => merged.push((low, high)),
+            _ => merged.push(span),
         }
     }
     merged

@@ -8,9 +8,11 @@
 //! Units have ranks that keep the order of sessions and of reads, so a cycle needs an order that points back: `a` behind
 //! `b`. Those are few, and found by looking at the key's writers after `b`. Orders that point forward matter only where
 //! they are part of a cycle with one that points back, so only the short ones are kept, and of them those that no path
-//! says anyway; if some window of ranks that orders pointing back span is longer than that, the pass is run again for
-//! that length, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary search a read,
-//! and a step for each writer of its key that was visible and newer.
+//! says anyway; if some windows of ranks that orders pointing back span are longer than that, the pass is run again for
+//! all orders within these, now with horizons: what lies below that of `b` is all in the past of `b`. Cost: one binary
+//! search a read, and a step for each writer of its key that was visible and newer.
+
+use std::ops::Range;
 
 use super::clocks::{Clocks, Purpose};
 use super::mutant::{Mutant, Mutation};
@@ -71,7 +73,8 @@ impl Forces {
         Forces { orders, ..Forces::default() }
     }
 
-    fn keep(&mut self, forced: Forced, meter: &mut Meter) -> Result<(), Spent> {
+    /// Adds one.
+    pub fn keep(&mut self, forced: Forced, meter: &mut Meter) -> Result<(), Spent> {
         if forced.to == NONE {
             let kept = &mut self.before_initial[forced.axiom as usize];
             if kept.len() < KEPT_MAX {
@@ -90,49 +93,116 @@ impl Forces {
         Ok(())
     }
 
+    /// Whether all are known that are before the initial state.
+    pub fn has_all_initial(&self) -> bool {
+        self.before_initial.iter().all(|found| found.len() < KEPT_MAX)
+    }
+
     /// Gives the bytes back.
     pub fn close(self, meter: &mut Meter) {
         meter.give_back(self.bytes);
     }
 }
 
-/// Runs the pass. `near` is the length up to which orders that point forward are kept; `again` makes it use horizons.
-pub(super) fn derive(
+/// Runs the pass. `near` is the length up to which orders that point forward are kept.
+pub(super) fn derive(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Forces, Spent> {
+    let whole = 0..ranked.len();
+    let pass = Pass { ranked, near, among: None, mutation, forces: Forces::default(), looked: Vec::new() };
+    pass.run(std::slice::from_ref(&whole), meter)
+}
+
+/// Runs it again for all orders within each of these disjoint windows of ranks, rising, between which none points back;
+/// of others what `known` says.
+pub(super) fn derive_within(
     ranked: &Ranked<'_>,
-    near: u32,
-    again: bool,
+    windows: &[Range<u32>],
+    known: &Forces,
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Forces, Spent> {
-    let whole = 0..ranked.len();
-    let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: again, near: Some(near) };
-    let mut clocks = Clocks::new(ranked, purpose, mutation);
-    let mut forces = Forces::default();
-    let mut pass = Pass { ranked, near, again, mutation, forces: &mut forces, looked: Vec::new() };
-    let mut outcome = Ok(());
-    for rank in 0..ranked.len() {
-        outcome = clocks.begin(ranked, rank, meter).and_then(|()| pass.unit(rank, &clocks, meter));
-        if outcome.is_err() {
-            break;
-        }
-        clocks.end(ranked, rank);
+    let among = Among::of(ranked, windows);
+    let near = windows.iter().map(|window| window.end - window.start).max().unwrap_or(0);
+    let runs = among.runs(ranked);
+    let forces = Forces::default();
+    let pass = Pass { ranked, near, among: Some(among), mutation, forces, looked: Vec::new() };
+    let mut forces = pass.run(&runs, meter)?;
+    let among = Among::of(ranked, windows);
+    let others = known.orders.iter().filter(|forced| !among.has(forced.from, forced.to));
+    let kept = others.copied().try_for_each(|forced| forces.keep(forced, meter));
+    if let Err(spent) = kept {
+        forces.close(meter);
+        return Err(spent);
     }
-    clocks.close(meter);
-    match outcome {
-        Ok(()) => Ok(forces),
-        Err(spent) => {
-            forces.close(meter);
-            Err(spent)
+    forces.before_initial = known.before_initial.clone();
+    forces.twice = known.twice.clone();
+    Ok(forces)
+}
+
+/// Windows that are looked at alone.
+pub(super) struct Among<'a> {
+    windows: &'a [Range<u32>],
+    /// By rank: the window, or [`NONE`].
+    of: Vec<u32>,
+}
+
+impl<'a> Among<'a> {
+    /// These.
+    pub fn of(ranked: &Ranked<'_>, windows: &'a [Range<u32>]) -> Among<'a> {
+        let mut of = vec![NONE; ranked.ids.len()];
+        for (number, window) in windows.iter().enumerate() {
+            of[window.start as usize..window.end as usize].fill(number as u32);
         }
+        Among { windows, of }
+    }
+
+    /// The window of a unit.
+    #[inline]
+    pub fn window(&self, rank: u32) -> Option<&Range<u32>> {
+        self.windows.get(self.of[rank as usize] as usize)
+    }
+
+    /// Whether one of them has both.
+    #[inline]
+    pub fn has(&self, one: u32, other: u32) -> bool {
+        self.of[one as usize] != NONE && self.of[one as usize] == self.of[other as usize]
+    }
+
+    /// The ranks that say something about orders within windows: from where a window begins to the last who reads of it.
+    pub fn runs(&self, ranked: &Ranked<'_>) -> Vec<Range<u32>> {
+        // A circle is never begun in its midst.
+        let start = |window: &Range<u32>| ranked.circle(window.start).start;
+        let mut runs: Vec<Range<u32>> = self.windows.iter().map(|window| start(window)..window.end).collect();
+        for rank in runs.first().map_or(0, |first| first.start)..ranked.len() {
+            for source in ranked.sources(rank) {
+                if let Some(run) = runs.get_mut(self.of[source as usize] as usize) {
+                    run.end = run.end.max(ranked.circle(rank).end);
+                }
+            }
+        }
+        merged(runs)
     }
 }
 
-struct Pass<'a, 'f> {
+/// Ranges that share something are one.
+pub(super) fn merged(mut all: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    all.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u32>> = Vec::new();
+    for range in all {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+struct Pass<'a> {
     ranked: &'a Ranked<'a>,
     near: u32,
-    again: bool,
+    /// If it is run again: only orders within these are asked for.
+    among: Option<Among<'a>>,
     mutation: Mutation,
-    forces: &'f mut Forces,
+    forces: Forces,
     /// Reads of the unit that is looked at.
     looked: Vec<Looked<'a>>,
 }
@@ -148,7 +218,28 @@ struct Looked<'a> {
     first: usize,
 }
 
-impl Pass<'_, '_> {
+impl Pass<'_> {
+    fn run(mut self, runs: &[Range<u32>], meter: &mut Meter) -> Result<Forces, Spent> {
+        let purpose = Purpose { windows: runs, has_horizons: self.among.is_some(), near: Some(self.near) };
+        let mut clocks = Clocks::new(self.ranked, purpose, self.mutation);
+        let mut outcome = Ok(());
+        for rank in runs.iter().flat_map(Range::clone) {
+            outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.unit(rank, &clocks, meter));
+            if outcome.is_err() {
+                break;
+            }
+            clocks.end(self.ranked, rank);
+        }
+        clocks.close(meter);
+        match outcome {
+            Ok(()) => Ok(self.forces),
+            Err(spent) => {
+                self.forces.close(meter);
+                Err(spent)
+            }
+        }
+    }
+
     /// Finds what each read of a unit is about. Keys lie anywhere in memory: all reads are looked up before any is judged, one
     /// thing at a time, so that a processor waits for several of them at once.
     fn look(&mut self, rank: u32) {
@@ -164,6 +255,9 @@ impl Pass<'_, '_> {
                 Source::Unit(writer) if writer > rank => continue,
                 Source::Unit(writer) => writer,
             };
+            if self.among.as_ref().is_some_and(|among| to == NONE || among.window(to).is_none()) {
+                continue;
+            }
             self.looked.push(Looked { place: place as u32, to, writers: ranked.writers(read.key), first: 0 });
         }
         for read in self.looked.iter_mut().filter(|read| read.to != NONE) {
@@ -172,13 +266,17 @@ impl Pass<'_, '_> {
     }
 
     fn unit(&mut self, rank: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
-        self.twice(rank);
+        if self.among.is_none() {
+            self.twice(rank);
+        }
         self.look(rank);
         // In a circle all have seen each other, and what they wrote after a read of their own: an earlier one of the session may have
         // read it. Of the initial state that says nothing more, as the circle is known.
-        let end = self.ranked.circle(rank).end;
+        let own_end = self.ranked.circle(rank).end;
         for at in 0..self.looked.len() {
             let Looked { place, to, writers, first } = self.looked[at];
+            let window = self.among.as_ref().and_then(|among| among.window(to)).cloned();
+            let (start, end) = window.map_or((0, own_end), |window| (window.start, window.end.min(own_end)));
             for &other in &writers[first..] {
                 if other >= end || self.mutation.is(Mutant::NewerIgnored) {
                     break;
@@ -198,11 +296,11 @@ impl Pass<'_, '_> {
             }
             let horizon = clocks.horizon(to);
             for &other in writers[..first].iter().rev() {
-                if to - other > self.near || other < horizon {
+                if to - other > self.near || other < horizon || other < start {
                     break;
                 }
                 // In the first pass it is a constant for each read.
-                meter.step(u64::from(self.again))?;
+                meter.step(u64::from(self.among.is_some()))?;
                 if other != to && clocks.has_seen(rank, other) && !clocks.has_seen(to, other) {
                     let forced =
                         Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };

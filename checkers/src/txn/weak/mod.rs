@@ -9,7 +9,8 @@
 //!
 //! - `units`: transactions in an order in which who is seen comes before who sees.
 //! - `clocks`: what each has seen, over chains. - `needed`: how long anybody asks.
-//! - `derive`: the orders that the axioms force. - `components`: their cycles. - `witness`: the proof.
+//! - `derive`: the orders that the axioms force; `alone`: where sessions say nothing. - `components`: their cycles.
+//!   `witness`: the proof.
 //! - `sessions`: the guarantees of sessions, on single operations (`operations`).
 //!
 //! Of a list that was read behind appends of the same transaction, the part before these counts as what was read.
@@ -20,6 +21,7 @@
 //! Cost: linear in operations, times the chains for units that see something new (`clocks`), and again for the windows
 //! that orders pointing back span.
 
+mod alone;
 mod clocks;
 mod components;
 mod derive;
@@ -38,7 +40,7 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
 
 use components::Graph;
-use derive::{Axiom, KEPT_MAX, NEAR, derive};
+use derive::{Axiom, Forces, NEAR, derive, derive_within};
 use mutant::{Mutant, Mutation};
 use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
@@ -66,26 +68,32 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         return weak;
     }
     let sessions = Sessions::of(txns, accesses, mutation);
-    let Ok(with) = examine(txns, accesses, &sessions, near, meter, mutation) else {
+    let ranked = Ranked::of(accesses, &sessions, mutation);
+    let Ok(found) = by_clocks(&ranked, near, meter, mutation) else {
         return Weak { spent: true, ..weak };
     };
-    weak.anomalies = with.twice;
-    weak.spent = with.spent;
-    if with.witnesses.iter().all(Vec::is_empty) {
+    let (with, members) = examine(txns, &ranked, &found);
+    weak.spent = found.spent;
+    let prover = Prover { txns, ranked: &ranked, forces: &found.forces, owners: None, guarantee: None };
+    weak.anomalies = found.forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
+    if with.iter().all(Vec::is_empty) {
         // The guarantees of sessions hold where the axiom of causal consistency does.
+        found.forces.close(meter);
         return weak;
     }
+    let suspects = Suspects::of(&ranked, &found.forces, members, mutation);
     // Neither needs the other.
     let (mut own, mut others) = (meter.half(), meter.half());
     let (of_sessions, without) = rayon::join(
-        || sessions::judge(txns, accesses, &sessions, &with.suspects, &mut own, mutation),
-        || examine(txns, accesses, &Sessions::none(accesses.len()), near, &mut others, mutation),
+        || sessions::judge(txns, &ranked, &found.forces, &sessions, &suspects, &mut own, mutation),
+        || alone(txns, &ranked, &found.forces, near, &mut others, mutation),
     );
     meter.join(&[own, others]);
+    found.forces.close(meter);
     weak.spent |= of_sessions.is_err();
-    weak.spent |= without.as_ref().map_or(true, |found| found.spent);
-    let without = without.map(|found| found.witnesses).unwrap_or_default();
-    for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with.witnesses).zip(without) {
+    weak.spent |= without.as_ref().map_or(true, |(_, spent)| *spent);
+    let without = without.map(|(witnesses, _)| witnesses).unwrap_or_default();
+    for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with).zip(without) {
         let (kind, process) = kinds(axiom);
         let (kind, found) = if without.is_empty() { (process, with) } else { (kind, without) };
         weak.anomalies.extend(found.into_iter().map(|witness| Anomaly::new(kind, None, witness)));
@@ -104,7 +112,6 @@ fn kinds(axiom: Axiom) -> (AnomalyKind, AnomalyKind) {
 }
 
 /// Where guarantees of sessions may be broken, as they are only where causal consistency is.
-#[derive(Default)]
 struct Suspects {
     /// By transaction: its component of what causal consistency forces, if that has a cycle; or [`NONE`].
     component_of: Vec<u32>,
@@ -114,53 +121,94 @@ struct Suspects {
     is_near: Vec<bool>,
 }
 
-/// What one pass found.
-#[derive(Default)]
-struct Examined {
-    /// By axiom: what breaks it, and no weaker one.
-    witnesses: [Vec<Witness>; 3],
-    twice: Vec<Anomaly>,
-    suspects: Suspects,
+impl Suspects {
+    /// `members`: the components of what causal consistency forces that have cycles, by rank.
+    fn of(ranked: &Ranked<'_>, forces: &Forces, members: Vec<Vec<u32>>, mutation: Mutation) -> Suspects {
+        let mut component_of = vec![NONE; ranked.accesses.len()];
+        for (number, members) in members.iter().enumerate() {
+            members.iter().for_each(|&rank| component_of[ranked.ids[rank as usize] as usize] = number as u32);
+        }
+        if mutation.is(Mutant::EverythingCompared) {
+            component_of.fill(0);
+        }
+        let all = forces.before_initial.iter().flatten();
+        let pairs = all.map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
+        let initial: Option<Vec<(u32, u32)>> = forces.has_all_initial().then(|| pairs.collect());
+        let is_near = sessions::near(ranked, &component_of, initial.as_deref(), mutation);
+        Suspects { component_of, initial, is_near }
+    }
+}
+
+/// What is forced, and the graph of it.
+struct Found {
+    forces: Forces,
+    graph: Graph,
     /// Whether the budget ended before all was looked at.
     spent: bool,
 }
 
-fn examine(
+fn by_clocks(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Found, Spent> {
+    let forces = derive(ranked, near, meter, mutation)?;
+    let graph = Graph::of(ranked, &forces, meter, mutation)?;
+    let mut found = Found { forces, graph, spent: false };
+    let mut long = found.graph.windows.clone();
+    long.retain(|window| window.end - window.start > near + 1);
+    if !long.is_empty() {
+        // What the first pass found stands even if the budget ends in the second.
+        match derive_within(ranked, &long, &found.forces, meter, mutation) {
+            Ok(more) => {
+                std::mem::replace(&mut found.forces, more).close(meter);
+                found.graph = Graph::of(ranked, &found.forces, meter, mutation)?;
+            }
+            Err(Spent) => found.spent = true,
+        }
+    }
+    Ok(found)
+}
+
+/// By axiom: what breaks it, and no weaker one.
+type Witnesses = [Vec<Witness>; 3];
+
+/// What breaks the axioms without the order of sessions; whether the budget ended first.
+fn alone(
     txns: &Txns<'_>,
-    accesses: &Accesses,
-    sessions: &Sessions,
+    ranked: &Ranked<'_>,
+    known: &Forces,
     near: u32,
     meter: &mut Meter,
     mutation: Mutation,
-) -> Result<Examined, Spent> {
-    let ranked = Ranked::of(accesses, sessions, mutation);
-    let mut forces = derive(&ranked, near, false, meter, mutation)?;
-    let mut graph = Graph::of(&ranked, &forces, meter, mutation)?;
-    let mut spent = false;
-    if graph.longest > near {
-        // What the first pass found stands even if the budget ends in the second.
-        match derive(&ranked, graph.longest, true, meter, mutation) {
-            Ok(more) => {
-                std::mem::replace(&mut forces, more).close(meter);
-                graph = Graph::of(&ranked, &forces, meter, mutation)?;
-            }
-            Err(Spent) => spent = true,
-        }
+) -> Result<(Witnesses, bool), Spent> {
+    let same = ranked.without_sessions();
+    if let Some(forces) = alone::derive(&same, known, meter, mutation)? {
+        let graph = Graph::of(&same, &forces, meter, mutation)?;
+        let found = Found { forces, graph, spent: false };
+        let (witnesses, _) = examine(txns, &same, &found);
+        found.forces.close(meter);
+        return Ok((witnesses, false));
     }
-    let prover = Prover { txns, ranked: &ranked, forces: &forces, owners: None, guarantee: None };
-    let mut component_of = vec![NONE; accesses.len()];
+    drop(same);
+    let other = Ranked::of(ranked.accesses, &Sessions::none(ranked.accesses.len()), mutation);
+    let found = by_clocks(&other, near, meter, mutation)?;
+    let (witnesses, _) = examine(txns, &other, &found);
+    found.forces.close(meter);
+    Ok((witnesses, found.spent))
+}
+
+/// Proves what breaks the axioms; and the components of what causal consistency forces, by rank.
+fn examine(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found) -> (Witnesses, Vec<Vec<u32>>) {
+    let Found { forces, graph, .. } = found;
+    let prover = Prover { txns, ranked, forces, owners: None, guarantee: None };
     let mut is_told = vec![false; graph.ranks.len()];
-    let mut witnesses: [Vec<Witness>; 3] = Default::default();
+    let mut witnesses = Witnesses::default();
+    let mut of_causal: Vec<Vec<u32>> = Vec::new();
     for axiom in Axiom::ALL {
         let found = &mut witnesses[axiom as usize];
         let initial = forces.before_initial[axiom as usize].iter();
         found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
         let mut components = graph.components(axiom);
         if axiom == Axiom::Causal {
-            for (number, members) in components.iter().enumerate() {
-                let ids = members.iter().map(|&member| ranked.ids[graph.ranks[member as usize] as usize]);
-                ids.for_each(|id| component_of[id as usize] = number as u32);
-            }
+            let rank = |&member: &u32| graph.ranks[member as usize];
+            of_causal = components.iter().map(|members| members.iter().map(rank).collect()).collect();
         }
         components.sort_by_key(Vec::len);
         for members in components {
@@ -170,27 +218,12 @@ fn examine(
             }
             members.iter().for_each(|&member| is_told[member as usize] = true);
             if found.len() < TOLD_MAX {
-                let (cycle, shortest) = shortest_cycle(&graph, &members, axiom);
+                let (cycle, shortest) = shortest_cycle(graph, &members, axiom);
                 found.push(prover.cycle(&cycle, shortest));
             }
         }
     }
-    if mutation.is(Mutant::EverythingCompared) {
-        component_of.fill(0);
-    }
-    let twice = forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
-    if witnesses.iter().all(Vec::is_empty) {
-        forces.close(meter);
-        return Ok(Examined { witnesses, twice, spent, ..Examined::default() });
-    }
-    let all = forces.before_initial.iter();
-    let is_whole = all.clone().all(|found| found.len() < KEPT_MAX);
-    let pairs = all.flatten().map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
-    let initial: Option<Vec<(u32, u32)>> = is_whole.then(|| pairs.collect());
-    forces.close(meter);
-    let is_near = sessions::near(&ranked, &component_of, initial.as_deref(), mutation);
-    let suspects = Suspects { component_of, initial, is_near };
-    Ok(Examined { witnesses, twice, suspects, spent })
+    (witnesses, of_causal)
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

@@ -38,6 +38,10 @@ pub(crate) enum Mutant {
     ReadersOutside,
     /// Windows of sessions: reads of the initial state need none.
     InitialOutside,
+    /// What is forced without sessions is found by clocks: no defect, but what rows of bits are compared with.
+    AloneByClocks,
+    /// Without sessions no order that points forward is found.
+    AloneForwardForgotten,
     /// Read your writes: nothing is seen of what the session wrote.
     OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.
@@ -82,6 +86,8 @@ pub(crate) enum Mutant {
     BackSpansNothing,
     /// Guarantees of sessions: that observers agree is not looked at where they are many.
     AgreementAssumed,
+    /// Guarantees of sessions: orders of transactions that point back say nothing about where to look.
+    BackUnwatched,
     /// Windows that share a unit are not joined.
     WindowsApart,
     /// One in doubt follows nobody in its session.

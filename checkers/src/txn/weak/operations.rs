@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 use schism_history::{Micro, MicroF, MicroValue, ValueId};
 
 use super::mutant::{Mutant, Mutation};
-use super::units::{NONE, Sessions};
+use super::units::{NONE, Ranked, Sessions};
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
@@ -22,21 +22,25 @@ pub(super) struct Operations {
     pub process: Vec<u32>,
     /// By operation: the last write before it in its session, or [`NONE`].
     pub write_before: Vec<u32>,
+    /// By rank of a transaction: its first operation; and the end of the last.
+    pub first: Vec<u32>,
 }
 
 impl Operations {
-    /// Takes them apart, those of transactions that are near. Linear. Bytes are about 64 for each, given back by [`Operations::close`].
+    /// Takes them apart, those of transactions that are near, in the order of ranks. Linear. Bytes are about 64 for each, given
+    /// back by [`Operations::close`].
     pub fn of(
         txns: &Txns<'_>,
-        whole: &Accesses,
+        ranked: &Ranked<'_>,
         among: &Sessions,
         is_near: &[bool],
         meter: &mut Meter,
         mutation: Mutation,
     ) -> Result<Operations, Spent> {
-        let kept = |id: &TxnId| whole.committed[*id as usize] && is_near[*id as usize];
-        let ids = 0..whole.len() as TxnId;
-        let count: usize = ids.clone().filter(kept).map(|id| whole.reads(id).len() + whole.writes(id).len()).sum();
+        let whole = ranked.accesses;
+        let kept = |id: TxnId| is_near[id as usize];
+        let near = ranked.ids.iter().filter(|&&id| kept(id));
+        let count: usize = near.map(|&id| whole.reads(id).len() + whole.writes(id).len()).sum();
         if count >= NONE as usize / 2 {
             return Err(Spent);
         }
@@ -45,9 +49,10 @@ impl Operations {
         let mut last = vec![NONE; whole.len()];
         let seen = seen_in_doubt(txns, whole, mutation);
         // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
-        let (first, parts) = parts(whole, kept, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
+        let (first, parts) = parts(ranked, kept, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
         let unit_of = |id: TxnId, key: u32| {
-            let (start, end) = (first[id as usize] as usize, first[id as usize + 1] as usize);
+            let rank = ranked.ranks[id as usize] as usize;
+            let (start, end) = (*first.get(rank)? as usize, *first.get(rank + 1)? as usize);
             let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
             parts[start..end].iter().position(is_it).map(|place| (start + place) as u32)
         };
@@ -57,13 +62,14 @@ impl Operations {
             sessions: Sessions::none(parts.len()),
             process: Vec::with_capacity(parts.len()),
             write_before: vec![NONE; parts.len()],
+            first: Vec::new(),
         };
-        for id in ids {
+        for (rank, &id) in ranked.ids.iter().enumerate() {
             let mut before = match among.before[id as usize] {
                 NONE => NONE,
                 before => last[before as usize],
             };
-            for unit in first[id as usize]..first[id as usize + 1] {
+            for unit in first[rank]..first[rank + 1] {
                 match parts[unit as usize] {
                     Part::Write(write) => all.accesses.push(&[], &[write], true),
                     Part::Read(read) => {
@@ -102,6 +108,7 @@ impl Operations {
                 known.filter_map(|&id| unit_of(id, key as u32)).collect()
             })
             .collect();
+        all.first = first;
         Ok(all)
     }
 
@@ -169,18 +176,19 @@ fn seen_in_doubt(txns: &Txns<'_>, whole: &Accesses, mutation: Mutation) -> FxHas
     read.chain(ordered.filter(|&(id, _)| is_doubtful(id))).collect()
 }
 
-/// The operations of the transactions that are kept in the order of the program, and by transaction where they begin; and the
-/// end of the last.
+/// The operations of the transactions that are kept, each's in the order of the program, and by rank of the transaction where
+/// they begin; and the end of the last.
 fn parts(
-    whole: &Accesses,
-    kept: impl Fn(&TxnId) -> bool,
+    ranked: &Ranked<'_>,
+    kept: impl Fn(TxnId) -> bool,
     happened: impl Fn(TxnId, &Write) -> bool,
 ) -> (Vec<u32>, Vec<Part>) {
-    let (mut first, mut parts) = (Vec::with_capacity(whole.len() + 1), Vec::new());
-    for id in 0..whole.len() as TxnId {
+    let whole = ranked.accesses;
+    let (mut first, mut parts) = (Vec::with_capacity(ranked.ids.len() + 1), Vec::new());
+    for &id in &ranked.ids {
         let start = parts.len();
         first.push(start as u32);
-        if kept(&id) {
+        if kept(id) {
             parts.extend(whole.reads(id).iter().copied().map(Part::Read));
             parts.extend(whole.writes(id).iter().filter(|write| happened(id, write)).copied().map(Part::Write));
             parts[start..].sort_by_key(Part::micro);

@@ -33,13 +33,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Suspects;
 use super::clocks::{Clocks, Purpose};
 use super::components::{Arc, Graph, Why};
-use super::derive::{Axiom, Forced, Forces};
+use super::derive::{Axiom, Forced, Forces, merged};
 use super::mutant::{Mutant, Mutation};
 use super::operations::Operations;
 use super::units::{NONE, Ranked, Sessions, Source};
 use super::witness::{Prover, shortest_cycle};
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
-use crate::txn::accesses::Accesses;
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
 
@@ -83,37 +82,52 @@ struct Seen {
     by: u8,
 }
 
-/// Bytes that a read costs while it is remembered.
-const READ_BYTES: u64 = 64;
+/// Bytes that a read costs while it is remembered, and an operation.
+const READ_BYTES: u64 = 32;
+const LINK_BYTES: u64 = 8;
 
-/// Judges them. `suspects` says where the axiom of causal consistency is broken; nothing else is looked at.
+/// Judges them. `suspects` says where the axiom of causal consistency is broken; nothing else is looked at. `of_txns`
+/// and `known`: what that axiom forces among transactions.
 pub(super) fn judge(
     txns: &Txns<'_>,
-    whole: &Accesses,
+    of_txns: &Ranked<'_>,
+    known: &Forces,
     among: &Sessions,
     suspects: &Suspects,
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Vec<Anomaly>, Spent> {
     let component_of = &suspects.component_of[..];
-    let operations = Operations::of(txns, whole, among, &suspects.is_near, meter, mutation)?;
-    let ranked = Ranked::of(&operations.accesses, &operations.sessions, mutation);
+    let operations = Operations::of(txns, of_txns, among, &suspects.is_near, meter, mutation)?;
+    let is_ordered = of_txns.is_ordered(mutation);
+    let ranked = match is_ordered {
+        true => Ranked::in_order(&operations.accesses, &operations.sessions),
+        false => Ranked::of(&operations.accesses, &operations.sessions, mutation),
+    };
+    let is_whole = mutation.is(Mutant::EverythingCompared) || mutation.is(Mutant::OwnAppendsSeen);
+    let watched = match is_ordered && !is_whole {
+        true => Watched::of(of_txns, known, &operations, suspects.initial.as_deref(), mutation),
+        false => Watched { is_whole: true, ..Watched::default() },
+    };
     let mut pass = Pass {
         operations: &operations,
         ranked: &ranked,
         component_of,
         mutation,
-        readers: FxHashMap::default(),
+        watched,
+        last_reader: vec![NONE; ranked.ids.len()],
+        reader_before: vec![NONE; ranked.ids.len()],
+        asked: (NONE, false),
         was_read: FxHashSet::default(),
         furthest: FxHashMap::default(),
         open: FxHashMap::default(),
         seen: Vec::new(),
         initial: Vec::new(),
     };
-    let initial = suspects.initial.as_deref();
-    let windows = windows(&ranked, |unit| operations.owners[unit as usize], component_of, initial, mutation);
-    let outcome = pass.run(&windows, meter);
-    meter.give_back(pass.was_read.len() as u64 * READ_BYTES);
+    let links = ranked.ids.len() as u64 * LINK_BYTES;
+    meter.take_bytes(links)?;
+    let outcome = pass.run(meter);
+    meter.give_back(pass.was_read.len() as u64 * READ_BYTES + links);
     outcome?;
     let (seen, initial) = (pass.seen, pass.initial);
     let forces = Forces::of(seen.iter().map(|seen| seen.forced).collect());
@@ -214,13 +228,83 @@ struct Visit {
     past: Vec<u32>,
 }
 
+/// What an observer may have seen that contradicts an order of the writes: that takes an order that points back, or a read of
+/// the initial state. Operations have ranks in the order of those of transactions, so what points back among them does so among
+/// transactions too.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Whether everything matters, for all.
+    is_whole: bool,
+    /// By session: what orders that point back span, as ranks of operations; disjoint and rising.
+    spans: FxHashMap<u32, Vec<Range<u32>>>,
+    /// Sessions that read the initial state of what they had seen written; and in which transactions.
+    initial_sessions: FxHashSet<u32>,
+    initial: FxHashSet<TxnId>,
+    /// Whether there are too many of these to know them.
+    is_all_initial: bool,
+}
+
+impl Watched {
+    fn of(
+        of_txns: &Ranked<'_>,
+        known: &Forces,
+        operations: &Operations,
+        initial: Option<&[(u32, u32)]>,
+        mutation: Mutation,
+    ) -> Watched {
+        let mut watched = Watched { is_all_initial: initial.is_none(), ..Watched::default() };
+        let back = known.orders.iter().filter(|forced| forced.from > forced.to);
+        for forced in back.filter(|_| !mutation.is(Mutant::BackUnwatched)) {
+            let (start, end) = (operations.first[forced.to as usize], operations.first[forced.from as usize + 1]);
+            watched.spans.entry(of_txns.session[forced.reader as usize]).or_default().push(start..end);
+        }
+        for spans in watched.spans.values_mut() {
+            *spans = merged(std::mem::take(spans));
+        }
+        for &(_, reader) in initial.unwrap_or_default() {
+            watched.initial.insert(reader);
+            watched.initial_sessions.insert(of_txns.session[of_txns.ranks[reader as usize] as usize]);
+        }
+        watched
+    }
+
+    /// Where everything is that matters about a write that a session read; `None` if nothing is.
+    fn span(&self, session: u32, write: u32) -> Option<Range<u32>> {
+        if self.is_whole {
+            return Some(0..NONE);
+        }
+        let spans = self.spans.get(&session)?;
+        let span = spans.get(spans.partition_point(|span| span.end <= write))?;
+        span.contains(&write).then(|| span.clone())
+    }
+
+    /// Whether a transaction's reads of the initial state matter.
+    fn initial(&self, owner: TxnId) -> bool {
+        self.is_whole || self.is_all_initial || self.initial.contains(&owner)
+    }
+
+    /// Whether anything may be asked about what a session read.
+    fn has(&self, session: u32) -> bool {
+        self.all_of(session) || self.spans.contains_key(&session)
+    }
+
+    /// Whether all that a session read may be asked about.
+    fn all_of(&self, session: u32) -> bool {
+        self.is_whole || self.is_all_initial || self.initial_sessions.contains(&session)
+    }
+}
+
 struct Pass<'a> {
     operations: &'a Operations,
     ranked: &'a Ranked<'a>,
     component_of: &'a [u32],
     mutation: Mutation,
-    /// By write: who read it so far.
-    readers: FxHashMap<u32, Vec<u32>>,
+    watched: Watched,
+    /// By write: who read it last so far; and by read, who did before. Or [`NONE`].
+    last_reader: Vec<u32>,
+    reader_before: Vec<u32>,
+    /// The transaction that was looked at last, and whether anything is asked about its reads.
+    asked: (TxnId, bool),
     /// Session and write that it read.
     was_read: FxHashSet<(u32, u32)>,
     /// By session and process: the last of the process's writes that the session read.
@@ -232,11 +316,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&mut self, windows: &[Range<u32>], meter: &mut Meter) -> Result<(), Spent> {
-        let purpose = Purpose { windows, has_horizons: false, near: None };
+    fn run(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        let whole = 0..self.ranked.len();
+        let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: false, near: None };
         let mut clocks = Clocks::new(self.ranked, purpose, Mutation::default());
         let mut outcome = Ok(());
-        for rank in windows.iter().flat_map(Range::clone) {
+        for rank in whole.clone() {
             outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, &clocks, meter));
             if outcome.is_err() {
                 break;
@@ -263,25 +348,68 @@ impl Pass<'_> {
     fn read(&mut self, rank: u32, unit: u32, writer: u32, clocks: &Clocks, meter: &mut Meter) -> Result<(), Spent> {
         let source = self.ranked.source(rank, writer);
         let session = self.operations.sessions.session[unit as usize];
-        let owner = self.operations.owners[unit as usize];
         if let Source::Unit(writer) = source {
-            meter.take_bytes(READ_BYTES)?;
-            let other = self.ranked.ids[writer as usize];
-            self.readers.entry(writer).or_default().push(rank);
-            self.was_read.insert((session, writer));
-            let process = self.operations.process[other as usize];
-            let furthest = self.furthest.entry((session, process)).or_insert(other);
-            *furthest = other.max(*furthest);
-            let visit = self.open.entry(owner).or_default();
-            match visit.furthest.iter_mut().find(|(known, _)| *known == process) {
-                Some((_, furthest)) => *furthest = other.max(*furthest),
-                None => visit.furthest.push((process, other)),
+            let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
+            self.reader_before[rank as usize] = last;
+            if self.watched.has(session) {
+                self.remember(unit, session, writer, clocks, meter)?;
             }
-            let past = clocks.row(writer);
-            visit.past.resize(visit.past.len().max(past.len()), 0);
-            visit.past.iter_mut().zip(past).for_each(|(to, from)| *to = (*to).max(*from));
         }
-        self.compare(rank, unit, source, clocks, meter)
+        if self.asks(rank, unit) { self.compare(rank, unit, source, clocks, meter) } else { Ok(()) }
+    }
+
+    /// Notes what a session read.
+    fn remember(
+        &mut self,
+        unit: u32,
+        session: u32,
+        writer: u32,
+        clocks: &Clocks,
+        meter: &mut Meter,
+    ) -> Result<(), Spent> {
+        let owner = self.operations.owners[unit as usize];
+        let other = self.ranked.ids[writer as usize];
+        let is_asked = self.watched.all_of(session) || self.watched.span(session, writer).is_some();
+        if is_asked && self.was_read.insert((session, writer)) {
+            meter.take_bytes(READ_BYTES)?;
+        }
+        let process = self.operations.process[other as usize];
+        let furthest = self.furthest.entry((session, process)).or_insert(other);
+        *furthest = other.max(*furthest);
+        if !self.is_asking(unit, owner) {
+            return Ok(());
+        }
+        let visit = self.open.entry(owner).or_default();
+        match visit.furthest.iter_mut().find(|(known, _)| *known == process) {
+            Some((_, furthest)) => *furthest = other.max(*furthest),
+            None => visit.furthest.push((process, other)),
+        }
+        let past = clocks.row(writer);
+        visit.past.resize(visit.past.len().max(past.len()), 0);
+        visit.past.iter_mut().zip(past).for_each(|(to, from)| *to = (*to).max(*from));
+        Ok(())
+    }
+
+    /// Whether anything is asked about what a transaction read, of which this is the first operation or a later one.
+    fn is_asking(&mut self, unit: u32, owner: TxnId) -> bool {
+        if self.asked.0 != owner {
+            let units = (unit..self.ranked.len()).take_while(|&unit| self.operations.owners[unit as usize] == owner);
+            let mut ranks = units.map(|unit| self.ranked.ranks[unit as usize]);
+            let asks = self.watched.is_whole || ranks.any(|rank| self.asks(rank, self.ranked.ids[rank as usize]));
+            self.asked = (owner, asks);
+        }
+        self.asked.1
+    }
+
+    /// Whether anything is asked about an operation.
+    fn asks(&self, rank: u32, unit: u32) -> bool {
+        let session = self.operations.sessions.session[unit as usize];
+        let read = self.operations.accesses.reads(unit).first();
+        match read.map(|read| self.ranked.source(rank, read.writer)) {
+            None | Some(Source::Unknown) => false,
+            Some(Source::Initial) => self.watched.initial(self.operations.owners[unit as usize]),
+            Some(Source::Unit(writer)) => self.watched.span(session, writer).is_some(),
+        }
     }
 
     /// Looks at all other writes of the key.
@@ -306,22 +434,25 @@ impl Pass<'_> {
             },
         };
         let key = self.operations.accesses.reads(unit)[0].key;
+        let observer = self.operations.sessions.session[unit as usize];
+        let span = if to == NONE { Some(0..NONE) } else { self.watched.span(observer, to) };
+        let Some(span) = span else { return Ok(()) };
         // Only in a circle can what was seen have a higher rank.
-        let end = self.ranked.circle(rank).end;
-        let is_near = |other: &&u32| **other < end;
+        let end = self.ranked.circle(rank).end.min(span.end);
         let mut found = Vec::new();
-        for &other in self.ranked.writers(key).iter().take_while(is_near) {
+        let writers = self.ranked.writers(key);
+        let first = writers.partition_point(|&other| other < span.start);
+        for &other in writers[first..].iter().take_while(|other| **other < end) {
             meter.step(1)?;
             if other == to || (to != NONE && component(other) != within) || self.is_under(unit, other) {
                 continue;
             }
-            let by = self.guarantees(unit, other, clocks.has_seen(rank, other), clocks);
+            let by = self.guarantees(unit, other, clocks.has_seen(rank, other), clocks, meter)?;
             if by == 0 {
                 continue;
             }
             let axiom = Axiom::Causal;
             let forced = Forced { from: other, to, axiom, reader: rank, read: 0 };
-            let observer = self.operations.sessions.session[unit as usize];
             let seen = Seen { forced, observer, component: within, by };
             found.push(seen);
         }
@@ -350,7 +481,14 @@ impl Pass<'_> {
     }
 
     /// By which guarantees a read sees a write; none if it is not in its causal past.
-    fn guarantees(&self, unit: u32, other: u32, has_seen: bool, clocks: &Clocks) -> u8 {
+    fn guarantees(
+        &self,
+        unit: u32,
+        other: u32,
+        has_seen: bool,
+        clocks: &Clocks,
+        meter: &mut Meter,
+    ) -> Result<u8, Spent> {
         let all = self.operations;
         let session = all.sessions.session[unit as usize];
         let write = self.ranked.ids[other as usize];
@@ -363,22 +501,25 @@ impl Pass<'_> {
                 visit.furthest.iter().any(|&(known, furthest)| known == process && furthest >= least)
             })
         };
-        let readers = self.readers.get(&other).map_or(&[] as &[u32], Vec::as_slice);
-        let is_visited = |reader: u32| visit.is_some_and(|visit| clocks.is_in(&visit.past, reader));
-        // What this very transaction read is seen as well.
-        let here = readers.iter().any(|&reader| {
-            let reader = self.ranked.ids[reader as usize];
-            reader <= unit && all.owners[reader as usize] == all.owners[unit as usize]
-        });
+        let (mut here, mut is_visited) = (false, false);
+        let mut reader = self.last_reader[other as usize];
+        while reader != NONE {
+            meter.step(1)?;
+            let id = self.ranked.ids[reader as usize];
+            // What this very transaction read is seen as well.
+            here |= id <= unit && all.owners[id as usize] == all.owners[unit as usize];
+            is_visited |= visit.is_some_and(|visit| clocks.is_in(&visit.past, reader));
+            reader = self.reader_before[reader as usize];
+        }
         let is = |mutant| self.mutation.is(mutant);
         let own = is_own && !is(Mutant::OwnUnseen);
         let again = if is(Mutant::ReadsOfTransactionOnly) { here } else { was_read };
         let earlier = in_visit(write) && !is(Mutant::WritesUnseen);
-        let followed = here || (readers.iter().any(|&reader| is_visited(reader)) && !is(Mutant::ReadsNotFollowed));
+        let followed = here || (is_visited && !is(Mutant::ReadsNotFollowed));
         let pipelined = self.furthest.get(&(session, process)).is_some_and(|&furthest| furthest >= write);
         let pram = is_own || was_read || pipelined;
         let bits = [own, again, earlier, followed, pram, pram || followed || has_seen];
-        bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place)
+        Ok(bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place))
     }
 }
 
@@ -402,19 +543,6 @@ impl Part {
     }
 }
 
-/// Ranges that share something are one.
-fn merged(mut all: Vec<Range<u32>>) -> Vec<Range<u32>> {
-    all.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u32>> = Vec::new();
-    for range in all {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
 /// Observers whose orders are looked at one by one, without a look at whether all of them agree on one.
 const FEW_OBSERVERS: usize = 2;
 
@@ -424,6 +552,8 @@ struct Bases<'a> {
     ranked: &'a Ranked<'a>,
     /// By component, rising.
     parts: BTreeMap<u32, Part>,
+    /// By rank: the place among the operations of its component.
+    places: Vec<u32>,
     mutation: Mutation,
 }
 
@@ -438,8 +568,10 @@ impl<'a> Bases<'a> {
     ) -> Result<Bases<'a>, Spent> {
         let component = |rank: u32| component_of[operations.owners[ranked.ids[rank as usize] as usize] as usize];
         let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
+        let mut places = vec![NONE; ranked.ids.len()];
         for rank in (0..ranked.len()).filter(|&rank| component(rank) != NONE) {
             let part = parts.entry(component(rank)).or_default();
+            places[rank as usize] = part.nodes.len() as u32;
             part.nodes.push(rank);
             let circle = ranked.circle(rank);
             if circle.len() > 1 && part.back.last() != Some(&circle) {
@@ -465,7 +597,7 @@ impl<'a> Bases<'a> {
                 part.back.clear();
             }
         }
-        Ok(Bases { operations, ranked, parts, mutation })
+        Ok(Bases { operations, ranked, parts, places, mutation })
     }
 
     fn contradiction(
@@ -527,13 +659,26 @@ impl<'a> Bases<'a> {
             let start = part.nodes.partition_point(|&rank| rank < range.start);
             start..start + part.nodes[start..].partition_point(|rank| within(*rank, range))
         };
-        let nodes: &Vec<u32> = &windows.iter().flat_map(|range| part.nodes[cut(range)].iter().copied()).collect();
+        // Places in the component, and how many nodes come before each of them.
+        let mut cuts: Vec<(Range<usize>, usize)> = Vec::new();
+        let mut nodes: Vec<u32> = Vec::new();
+        for range in windows {
+            let cut = cut(range);
+            cuts.push((cut.clone(), nodes.len()));
+            nodes.extend_from_slice(&part.nodes[cut]);
+        }
+        let nodes = &nodes;
         let versions = windows.iter().flat_map(|range| {
             let start = part.versions.partition_point(|&(_, to, _)| to < range.start);
             part.versions[start..].iter().take_while(|(_, to, _)| within(*to, range))
         });
         meter.step((nodes.len() + mine.len() + part.back.len()) as u64)?;
-        let node = |rank: u32| nodes.binary_search(&rank).ok().map(|place| place as u32 * 2 + 1);
+        let node = |rank: u32| {
+            let place = self.places[rank as usize] as usize;
+            let (cut, before) = cuts.get(cuts.partition_point(|(cut, _)| cut.end <= place))?;
+            let is_it = cut.contains(&place) && part.nodes[place] == rank;
+            is_it.then(|| (before + place - cut.start) as u32 * 2 + 1)
+        };
         let mut arcs: Vec<(u32, Arc)> = Vec::new();
         let mut add = |from: Option<u32>, to: Option<u32>, why: Why| {
             if let (Some(from), Some(to)) = (from, to) {

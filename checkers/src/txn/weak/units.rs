@@ -119,6 +119,16 @@ impl<'a> Ranked<'a> {
         Ranked::by(ids, &moved, accesses, sessions)
     }
 
+    /// With ranks in the order of numbers, where that is known to be one.
+    pub fn in_order(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+        Ranked::by((0..accesses.len() as u32).collect(), &[], accesses, sessions)
+    }
+
+    /// Whether all that they follow and read, and all with older versions, have lower ranks.
+    pub fn is_ordered(&self, mutation: Mutation) -> bool {
+        !self.has_circles() && self.version_edges(mutation).iter().all(|&(from, to, _)| from < to)
+    }
+
     /// Whom a unit follows, one after another, those with older versions among them; [`NONE`] for nobody.
     fn follows(&self, older: &Older, rank: u32, at: u32, mutation: Mutation) -> Option<u32> {
         let reads = self.accesses.reads(self.ids[rank as usize]);
@@ -181,6 +191,27 @@ impl<'a> Ranked<'a> {
     #[inline]
     pub fn circle(&self, rank: u32) -> Range<u32> {
         self.circles.get(rank as usize).cloned().unwrap_or(rank..rank + 1)
+    }
+
+    /// Whether some follow and read each other in a circle.
+    pub fn has_circles(&self) -> bool {
+        !self.circles.is_empty()
+    }
+
+    /// The same ranks, with no order of sessions.
+    pub fn without_sessions(&self) -> Ranked<'a> {
+        let count = self.ids.len();
+        let none = vec![NONE; count];
+        Ranked {
+            accesses: self.accesses,
+            ids: self.ids.clone(),
+            ranks: self.ranks.clone(),
+            before: none.clone(),
+            session: none,
+            circles: self.circles.clone(),
+            writer_starts: self.writer_starts.clone(),
+            writers: self.writers.clone(),
+        }
     }
 
     /// How many.

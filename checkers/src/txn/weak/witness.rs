@@ -1,8 +1,8 @@
 //! Proofs: the shortest cycle of what is forced, each order with the reads and the path that force it.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
-use rustc_hash::FxHashMap;
 use schism_history::{Micro, MicroF, MicroValue, OpIndex};
 
 use super::components::{Graph, Why};
@@ -17,8 +17,8 @@ use crate::txn::txns::{TxnId, Txns};
 
 /// Orders pointing back through which a shortest cycle is looked for.
 const TRIED_MAX: usize = 64;
-/// Units looked at for one path. A longer search takes the first path instead of the shortest.
-const VISITED_MAX: usize = 4_000_000;
+/// Ranks that a path may span; of a longer one only the ends are told.
+const SPAN_MAX: u32 = u32::MAX / State::COLUMNS - 1;
 
 /// An arrow of a cycle. Units by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,14 +270,20 @@ impl Prover<'_> {
         if let Some(why) = direct {
             return vec![Arrow { from: forced.from, to: forced.reader, why }];
         }
-        // Back from the reader.
+        // Back from the reader. Only within a circle does a path go up.
+        let low = ranked.circle(forced.from).start.min(forced.reader);
+        let count = ranked.circle(forced.reader).end - low;
+        if count > SPAN_MAX {
+            return Vec::new();
+        }
         let start = State { rank: forced.reader, in_session: false, reads: 0 };
-        let mut parents: FxHashMap<State, (State, Why)> = FxHashMap::default();
+        // By number of the state: that which it leads to.
+        let mut parents: Vec<Option<NonZeroU32>> = vec![None; (count * State::COLUMNS) as usize];
         let mut queue = VecDeque::from([start]);
         let mut end = None;
         while let Some(state) = queue.pop_front() {
-            if state.rank == forced.from && self.may_end(&state) || parents.len() > VISITED_MAX {
-                end = (state.rank == forced.from).then_some(state);
+            if state.rank == forced.from && self.may_end(&state) {
+                end = Some(state);
                 break;
             }
             let before = ranked.before[state.rank as usize];
@@ -287,19 +293,19 @@ impl Prover<'_> {
                 let in_session = why == Why::Session;
                 let reads = (state.reads + u8::from(!in_session)).min(2);
                 let next = State { rank, in_session, reads };
-                // Only within a circle does a path go up.
-                let leads = rank >= ranked.circle(forced.from).start && rank < ranked.circle(state.rank).end;
-                if !leads || !self.may_step(forced.reader, &state, &next) || parents.contains_key(&next) {
+                let leads = rank >= low && rank < ranked.circle(state.rank).end;
+                if !leads || !self.may_step(forced.reader, &state, &next) || parents[next.place(low)].is_some() {
                     continue;
                 }
-                parents.insert(next, (state, why));
+                parents[next.place(low)] = NonZeroU32::new(state.place(low) as u32 + 1);
                 if in_session && state.in_session { queue.push_front(next) } else { queue.push_back(next) }
             }
         }
         let mut path: Vec<Arrow> = Vec::new();
         let mut state = end;
         while let Some(from) = state.filter(|&state| state != start) {
-            let Some(&(to, why)) = parents.get(&from) else { break };
+            let Some(to) = parents[from.place(low)].map(|number| State::at(number, low)) else { break };
+            let why = if from.in_session { Why::Session } else { Why::Reads };
             path.push(Arrow { from: from.rank, to: to.rank, why });
             state = Some(to);
         }
@@ -337,13 +343,31 @@ impl Prover<'_> {
 }
 
 /// A unit on a path back from a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     rank: u32,
     /// Whether the step after it is one of a session, so that one more of the same session is free.
     in_session: bool,
     /// How many steps of reading come after it; two for more.
     reads: u8,
+}
+
+impl State {
+    /// So many states has each rank.
+    const COLUMNS: u32 = 6;
+
+    /// Its place among those of ranks from `low` on.
+    fn place(&self, low: u32) -> usize {
+        let column = u32::from(self.in_session) * 3 + u32::from(self.reads);
+        ((self.rank - low) * State::COLUMNS + column) as usize
+    }
+
+    /// The state at a place, counted from one.
+    fn at(number: NonZeroU32, low: u32) -> State {
+        let place = number.get() - 1;
+        let column = place % State::COLUMNS;
+        State { rank: low + place / State::COLUMNS, in_session: column >= 3, reads: (column % 3) as u8 }
+    }
 }
 
 /// Lines of a derivation, none twice.

@@ -108,6 +108,7 @@ fn every_mutant_is_noticed() {
         SessionsUnranked,
         DoneStaysOpen,
         WindowsApart,
+        AloneForwardForgotten,
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
@@ -249,6 +250,7 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         CirclesUntold,
         CircleUnseen,
         BackSpansNothing,
+        BackUnwatched,
         AgreementAssumed,
         DoubtFirst,
     ];

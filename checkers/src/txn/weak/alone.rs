@@ -1,0 +1,279 @@
+//! The orders that the axioms force where sessions say nothing.
+//!
+//! Without sessions there are few long paths, and clocks (`clocks`) would need thousands of chains. But little is asked
+//! here: whatever is forced without sessions is forced with them, so all orders that point back are known to be among
+//! those that `derive` has found; and one that points forward matters only within the windows that these span. So who has
+//! seen whom is asked for pairs of transactions of one window alone. It is found for 512 of them at a time, as a row of
+//! bits for each transaction behind them, up to the last who is asked about.
+//!
+//! Cost: 64 bytes for each transaction of a run, and for each 512 transactions of a window a step for each read there.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::components::windows;
+use super::derive::{Among, Axiom, Forced, Forces};
+use super::mutant::{Mutant, Mutation};
+use super::units::{Ranked, Source};
+use crate::txn::meter::{Meter, Spent};
+
+/// Bits of a row: one for each transaction that is looked for.
+const BITS: u32 = 512;
+const WORDS: usize = BITS as usize / 64;
+
+type Row = [u64; WORDS];
+
+/// Finds them, where `ranked` has no sessions and `known` is what is forced with them. `None` where clocks are better: if some read each
+/// other in a circle, if not all is known that was written before the initial state was read, or if it would take more steps than
+/// are left.
+pub(super) fn derive(
+    ranked: &Ranked<'_>,
+    known: &Forces,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Option<Forces>, Spent> {
+    if ranked.has_circles() || !known.has_all_initial() || mutation.is(Mutant::AloneByClocks) {
+        return Ok(None);
+    }
+    let mut forces = Forces::default();
+    let found = complete(ranked, known, &mut forces, meter, mutation);
+    match found {
+        Ok(true) => return Ok(Some(forces)),
+        Ok(false) => forces.close(meter),
+        Err(Spent) => {
+            forces.close(meter);
+            return Err(Spent);
+        }
+    }
+    Ok(None)
+}
+
+fn complete(
+    ranked: &Ranked<'_>,
+    known: &Forces,
+    forces: &mut Forces,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<bool, Spent> {
+    let mut past = Past { ranked, seen: vec![0; ranked.ids.len()], search: 0, queue: Vec::new() };
+    let initial = known.before_initial.iter().flatten();
+    let back = known.orders.iter().filter(|forced| forced.from > forced.to);
+    for forced in initial.chain(back) {
+        if past.has(forced.reader, forced.from, meter)? {
+            let axiom = axiom(ranked, forced.reader, forced.from, forced.read);
+            forces.keep(Forced { axiom, ..*forced }, meter)?;
+        }
+    }
+    let windows = windows(ranked, forces, &ranked.version_edges(mutation), mutation);
+    if windows.is_empty() || mutation.is(Mutant::AloneForwardForgotten) {
+        return Ok(true);
+    }
+    let among = Among::of(ranked, &windows);
+    let questions = Questions::of(ranked, &among);
+    let asked: u64 = windows.par_iter().map(|window| questions.count(ranked, window)).sum();
+    if asked > meter.steps_left() {
+        return Ok(false);
+    }
+    let blocks = questions.blocks(ranked, &windows);
+    let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
+    let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
+    let bytes = (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
+    if steps > meter.steps_left() || meter.take_bytes(bytes).is_err() {
+        return Ok(false);
+    }
+    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows);
+    let found: Vec<Vec<Forced>> = blocks.par_iter().map_init(Vec::new, answer).collect();
+    meter.give_back(bytes);
+    meter.step(steps)?;
+    found.iter().flatten().try_for_each(|forced| forces.keep(*forced, meter))?;
+    Ok(true)
+}
+
+/// The weakest axiom by which one that was seen is visible to a read, where sessions say nothing.
+fn axiom(ranked: &Ranked<'_>, reader: u32, other: u32, place: u32) -> Axiom {
+    let reads = ranked.accesses.reads(ranked.ids[reader as usize]);
+    match reads.iter().position(|read| ranked.source(reader, read.writer) == Source::Unit(other)) {
+        Some(from) if (from as u32) < place => Axiom::Committed,
+        Some(_) => Axiom::Atomic,
+        None => Axiom::Causal,
+    }
+}
+
+/// Searches of what a transaction has seen.
+struct Past<'a> {
+    ranked: &'a Ranked<'a>,
+    /// By rank: the last search that came by.
+    seen: Vec<u32>,
+    search: u32,
+    queue: Vec<u32>,
+}
+
+impl Past<'_> {
+    /// Whether a transaction has seen another.
+    fn has(&mut self, reader: u32, other: u32, meter: &mut Meter) -> Result<bool, Spent> {
+        self.search += 1;
+        self.queue.clear();
+        self.queue.push(reader);
+        while let Some(rank) = self.queue.pop() {
+            meter.step(1)?;
+            for source in self.ranked.sources(rank) {
+                if source == other {
+                    return Ok(true);
+                }
+                if source > other && self.seen[source as usize] != self.search {
+                    self.seen[source as usize] = self.search;
+                    self.queue.push(source);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// A read of what was written within a window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asker {
+    reader: u32,
+    read: u32,
+    /// What was read.
+    to: u32,
+}
+
+/// What is asked, and where the answers are to be found.
+struct Questions {
+    /// By key: where its askers begin, by what they read; and the end of the last.
+    starts: Vec<u32>,
+    askers: Vec<Asker>,
+    /// Where `sources` begin: the first rank of the first window.
+    first: u32,
+    /// By rank from the first on: where its sources begin; and the end of the last.
+    source_starts: Vec<u32>,
+    /// Whom each has read from, each once.
+    sources: Vec<u32>,
+}
+
+/// Transactions of one window that are looked for together.
+struct Block {
+    members: Range<u32>,
+    /// The end of the window.
+    end: u32,
+    /// From the first of them to the last who is asked about them.
+    run: Range<u32>,
+}
+
+impl Questions {
+    /// Linear.
+    fn of(ranked: &Ranked<'_>, among: &Among<'_>) -> Questions {
+        let runs = among.runs(ranked);
+        let first = runs.first().map_or(0, |run| run.start);
+        let asked = || {
+            runs.iter().flat_map(Range::clone).flat_map(|rank| {
+                let reads = ranked.accesses.reads(ranked.ids[rank as usize]).iter().enumerate();
+                reads.filter_map(move |(place, read)| match ranked.source(rank, read.writer) {
+                    Source::Unit(to) if among.window(to).is_some() => {
+                        Some((read.key, Asker { reader: rank, read: place as u32, to }))
+                    }
+                    _ => None,
+                })
+            })
+        };
+        let mut starts = vec![0u32; ranked.accesses.keys_count as usize + 1];
+        asked().for_each(|(key, _)| starts[key as usize] += 1);
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        let mut askers = vec![Asker::default(); sum as usize];
+        for (key, asker) in asked() {
+            let place = &mut starts[key as usize];
+            askers[*place as usize] = asker;
+            *place += 1;
+        }
+        // Each start has moved to the end of its key, which is the next one's start.
+        starts.rotate_right(1);
+        starts[0] = 0;
+        for key in starts.windows(2) {
+            askers[key[0] as usize..key[1] as usize].sort_unstable_by_key(|asker| (asker.to, asker.reader));
+        }
+        let (mut sources, mut source_starts, mut own) = (Vec::new(), vec![0], Vec::new());
+        for rank in first..runs.last().map_or(first, |run| run.end) {
+            own.extend(ranked.sources(rank).filter(|source| (first..rank).contains(source)));
+            own.sort_unstable();
+            own.dedup();
+            sources.append(&mut own);
+            source_starts.push(sources.len() as u32);
+        }
+        Questions { starts, askers, first, source_starts, sources }
+    }
+
+    /// Those who read something else of what a member wrote, which has a higher rank: what points back is known.
+    fn askers<'a>(&'a self, ranked: &'a Ranked<'_>, member: u32, end: u32) -> impl Iterator<Item = &'a [Asker]> + 'a {
+        let writes = ranked.accesses.writes(ranked.ids[member as usize]).iter();
+        writes.map(move |write| {
+            let all = &self.askers[self.starts[write.key as usize] as usize..self.starts[write.key as usize + 1] as usize];
+            let all = &all[all.partition_point(|asker| asker.to <= member)..];
+            &all[..all.partition_point(|asker| asker.to < end)]
+        })
+    }
+
+    /// How many questions a window asks.
+    fn count(&self, ranked: &Ranked<'_>, window: &Range<u32>) -> u64 {
+        window.clone().flat_map(|member| self.askers(ranked, member, window.end)).map(|all| all.len() as u64).sum()
+    }
+
+    fn blocks(&self, ranked: &Ranked<'_>, windows: &[Range<u32>]) -> Vec<Block> {
+        let starts = windows.iter().flat_map(|window| window.clone().step_by(BITS as usize).map(move |start| (start, window)));
+        let all: Vec<(u32, &Range<u32>)> = starts.collect();
+        let block = |&(start, window): &(u32, &Range<u32>)| {
+            let members = start..window.end.min(start + BITS);
+            let askers = members.clone().flat_map(|member| self.askers(ranked, member, window.end)).flatten();
+            let last = askers.map(|asker| asker.reader).max()?;
+            Some(Block { run: start..last + 1, members, end: window.end })
+        };
+        all.par_iter().filter_map(block).collect()
+    }
+
+    fn steps(&self, block: &Block) -> u64 {
+        let start = |rank: u32| u64::from(self.source_starts[(rank - self.first) as usize]);
+        start(block.run.end) - start(block.run.start) + block.run.len() as u64
+    }
+
+    /// The orders that point forward from members of a block, those left out that a path of reads says anyway.
+    fn answer(&self, ranked: &Ranked<'_>, block: &Block, rows: &mut Vec<Row>) -> Vec<Forced> {
+        let Range { start, end } = block.run;
+        rows.clear();
+        rows.reserve((end - start) as usize);
+        for rank in start..end {
+            let mut row = [0; WORDS];
+            let at = (rank - self.first) as usize;
+            let sources = &self.sources[self.source_starts[at] as usize..self.source_starts[at + 1] as usize];
+            let sources = &sources[sources.partition_point(|&source| source < start)..];
+            for &source in sources {
+                let bit = source - start;
+                let past = &rows[bit as usize];
+                row.iter_mut().zip(past).for_each(|(word, past)| *word |= past);
+                if source < block.members.end {
+                    row[bit as usize / 64] |= 1 << (bit % 64);
+                }
+            }
+            rows.push(row);
+        }
+        let has = |rank: u32, member: u32| {
+            let bit = member - start;
+            rows[(rank - start) as usize][bit as usize / 64] >> (bit % 64) & 1 == 1
+        };
+        let mut found = Vec::new();
+        for from in block.members.clone() {
+            let askers = self.askers(ranked, from, block.end).flatten();
+            for asker in askers.filter(|asker| has(asker.reader, from) && !has(asker.to, from)) {
+                let Asker { reader, read, to } = *asker;
+                found.push(Forced { from, to, axiom: axiom(ranked, reader, from, read), reader, read });
+            }
+        }
+        // One reader of the weakest axiom says all.
+        found.sort_unstable();
+        found.dedup_by_key(|forced| (forced.from, forced.to));
+        found
+    }
+}
