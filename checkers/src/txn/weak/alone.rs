@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::Suspects;
 use super::components::windows;
 use super::derive::{Among, Axiom, Forced, Forces};
 use super::mutant::{Mutant, Mutation};
@@ -30,6 +31,7 @@ type Row = [u64; WORDS];
 pub(super) fn derive(
     ranked: &Ranked<'_>,
     known: &Forces,
+    suspects: &Suspects,
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Option<Forces>, Spent> {
@@ -37,7 +39,7 @@ pub(super) fn derive(
         return Ok(None);
     }
     let mut forces = Forces::default();
-    let found = complete(ranked, known, &mut forces, meter, mutation);
+    let found = complete(ranked, known, suspects, &mut forces, meter, mutation);
     match found {
         Ok(true) => return Ok(Some(forces)),
         Ok(false) => forces.close(meter),
@@ -52,6 +54,7 @@ pub(super) fn derive(
 fn complete(
     ranked: &Ranked<'_>,
     known: &Forces,
+    suspects: &Suspects,
     forces: &mut Forces,
     meter: &mut Meter,
     mutation: Mutation,
@@ -59,6 +62,7 @@ fn complete(
     let mut past = Past { ranked, seen: vec![0; ranked.ids.len()], search: 0, queue: Vec::new() };
     let initial = known.before_initial.iter().flatten();
     let back = known.orders.iter().filter(|forced| forced.from > forced.to);
+    let back = back.filter(|forced| suspects.is_in_cycle(ranked, forced));
     for forced in initial.chain(back) {
         if past.has(forced.reader, forced.from, meter)? {
             let axiom = axiom(ranked, forced.reader, forced.from, forced.read);
@@ -78,7 +82,8 @@ fn complete(
     let blocks = questions.blocks(ranked, &windows);
     let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
     let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
-    let bytes = (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
+    let bytes =
+        (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
     if steps > meter.steps_left() || meter.take_bytes(bytes).is_err() {
         return Ok(false);
     }
@@ -211,7 +216,8 @@ impl Questions {
     fn askers<'a>(&'a self, ranked: &'a Ranked<'_>, member: u32, end: u32) -> impl Iterator<Item = &'a [Asker]> + 'a {
         let writes = ranked.accesses.writes(ranked.ids[member as usize]).iter();
         writes.map(move |write| {
-            let all = &self.askers[self.starts[write.key as usize] as usize..self.starts[write.key as usize + 1] as usize];
+            let all =
+                &self.askers[self.starts[write.key as usize] as usize..self.starts[write.key as usize + 1] as usize];
             let all = &all[all.partition_point(|asker| asker.to <= member)..];
             &all[..all.partition_point(|asker| asker.to < end)]
         })
@@ -223,7 +229,8 @@ impl Questions {
     }
 
     fn blocks(&self, ranked: &Ranked<'_>, windows: &[Range<u32>]) -> Vec<Block> {
-        let starts = windows.iter().flat_map(|window| window.clone().step_by(BITS as usize).map(move |start| (start, window)));
+        let starts =
+            windows.iter().flat_map(|window| window.clone().step_by(BITS as usize).map(move |start| (start, window)));
         let all: Vec<(u32, &Range<u32>)> = starts.collect();
         let block = |&(start, window): &(u32, &Range<u32>)| {
             let members = start..window.end.min(start + BITS);

@@ -189,7 +189,9 @@ pub(super) fn windows(
     let mut merged: Vec<Range<u32>> = Vec::new();
     for span in spans {
         match merged.last_mut() {
-            Some(last) if span.start + 1 < last.end || span.start + 1 == last.end && !mutation.is(Mutant::WindowsApart) => {
+            Some(last)
+                if span.start + 1 < last.end || span.start + 1 == last.end && !mutation.is(Mutant::WindowsApart) =>
+            {
                 last.end = last.end.max(span.end)
             }
             _ => merged.push(span),

@@ -22,6 +22,7 @@
 //! that orders pointing back span.
 
 mod alone;
+mod bases;
 mod clocks;
 mod components;
 mod derive;
@@ -32,6 +33,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod units;
+mod views;
 mod witness;
 
 use crate::anomaly::{Anomaly, AnomalyKind, Place, Role, Witness};
@@ -40,7 +42,7 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::Txns;
 
 use components::Graph;
-use derive::{Axiom, Forces, NEAR, derive, derive_within};
+use derive::{Axiom, Forced, Forces, NEAR, derive, derive_within};
 use mutant::{Mutant, Mutation};
 use units::{NONE, Ranked, Sessions};
 use witness::{Prover, shortest_cycle};
@@ -72,25 +74,29 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     let Ok(found) = by_clocks(&ranked, near, meter, mutation) else {
         return Weak { spent: true, ..weak };
     };
-    let (with, members) = examine(txns, &ranked, &found);
     weak.spent = found.spent;
     let prover = Prover { txns, ranked: &ranked, forces: &found.forces, owners: None, guarantee: None };
     weak.anomalies = found.forces.twice.iter().take(TOLD_MAX).map(|&seen| non_repeatable(&prover, seen)).collect();
-    if with.iter().all(Vec::is_empty) {
+    let components = found.components();
+    if !found.is_broken(&components) {
         // The guarantees of sessions hold where the axiom of causal consistency does.
         found.forces.close(meter);
         return weak;
     }
-    let suspects = Suspects::of(&ranked, &found.forces, members, mutation);
-    // Neither needs the other.
+    let suspects = Suspects::of(&ranked, &found, &components, mutation);
+    // Neither needs another.
     let (mut own, mut others) = (meter.half(), meter.half());
-    let (of_sessions, without) = rayon::join(
+    let (of_sessions, (without, with)) = rayon::join(
         || sessions::judge(txns, &ranked, &found.forces, &sessions, &suspects, &mut own, mutation),
-        || alone(txns, &ranked, &found.forces, near, &mut others, mutation),
+        || {
+            let without = alone(txns, &ranked, &found.forces, &suspects, near, &mut others, mutation);
+            (without, witnesses(txns, &ranked, &found, components))
+        },
     );
     meter.join(&[own, others]);
     found.forces.close(meter);
-    weak.spent |= of_sessions.is_err();
+    let (of_sessions, is_spent) = of_sessions;
+    weak.spent |= is_spent;
     weak.spent |= without.as_ref().map_or(true, |(_, spent)| *spent);
     let without = without.map(|(witnesses, _)| witnesses).unwrap_or_default();
     for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with).zip(without) {
@@ -98,7 +104,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         let (kind, found) = if without.is_empty() { (process, with) } else { (kind, without) };
         weak.anomalies.extend(found.into_iter().map(|witness| Anomaly::new(kind, None, witness)));
     }
-    weak.anomalies.extend(of_sessions.unwrap_or_default());
+    weak.anomalies.extend(of_sessions);
     weak
 }
 
@@ -122,22 +128,31 @@ struct Suspects {
 }
 
 impl Suspects {
-    /// `members`: the components of what causal consistency forces that have cycles, by rank.
-    fn of(ranked: &Ranked<'_>, forces: &Forces, members: Vec<Vec<u32>>, mutation: Mutation) -> Suspects {
+    fn of(ranked: &Ranked<'_>, found: &Found, components: &Components, mutation: Mutation) -> Suspects {
         let mut component_of = vec![NONE; ranked.accesses.len()];
-        for (number, members) in members.iter().enumerate() {
-            members.iter().for_each(|&rank| component_of[ranked.ids[rank as usize] as usize] = number as u32);
+        for (number, members) in components[Axiom::Causal as usize].iter().enumerate() {
+            let ids = members.iter().map(|&member| ranked.ids[found.graph.ranks[member as usize] as usize]);
+            ids.for_each(|id| component_of[id as usize] = number as u32);
         }
         if mutation.is(Mutant::EverythingCompared) {
             component_of.fill(0);
         }
-        let all = forces.before_initial.iter().flatten();
+        let all = found.forces.before_initial.iter().flatten();
         let pairs = all.map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
-        let initial: Option<Vec<(u32, u32)>> = forces.has_all_initial().then(|| pairs.collect());
+        let initial: Option<Vec<(u32, u32)>> = found.forces.has_all_initial().then(|| pairs.collect());
         let is_near = sessions::near(ranked, &component_of, initial.as_deref(), mutation);
         Suspects { component_of, initial, is_near }
     }
+
+    /// Whether a forced order may be part of a cycle.
+    fn is_in_cycle(&self, ranked: &Ranked<'_>, forced: &Forced) -> bool {
+        let component = |rank: u32| self.component_of[ranked.ids[rank as usize] as usize];
+        component(forced.from) != NONE && component(forced.from) == component(forced.to)
+    }
 }
+
+/// By axiom: the components that have cycles, as nodes of the graph.
+type Components = [Vec<Vec<u32>>; 3];
 
 /// What is forced, and the graph of it.
 struct Found {
@@ -145,6 +160,17 @@ struct Found {
     graph: Graph,
     /// Whether the budget ended before all was looked at.
     spent: bool,
+}
+
+impl Found {
+    fn components(&self) -> Components {
+        Axiom::ALL.map(|axiom| self.graph.components(axiom))
+    }
+
+    fn is_broken(&self, components: &Components) -> bool {
+        let is_early = self.forces.before_initial.iter().any(|found| !found.is_empty());
+        is_early || components.iter().any(|found| !found.is_empty())
+    }
 }
 
 fn by_clocks(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Found, Spent> {
@@ -174,42 +200,37 @@ fn alone(
     txns: &Txns<'_>,
     ranked: &Ranked<'_>,
     known: &Forces,
+    suspects: &Suspects,
     near: u32,
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<(Witnesses, bool), Spent> {
     let same = ranked.without_sessions();
-    if let Some(forces) = alone::derive(&same, known, meter, mutation)? {
+    if let Some(forces) = alone::derive(&same, known, suspects, meter, mutation)? {
         let graph = Graph::of(&same, &forces, meter, mutation)?;
         let found = Found { forces, graph, spent: false };
-        let (witnesses, _) = examine(txns, &same, &found);
+        let witnesses = witnesses(txns, &same, &found, found.components());
         found.forces.close(meter);
         return Ok((witnesses, false));
     }
     drop(same);
     let other = Ranked::of(ranked.accesses, &Sessions::none(ranked.accesses.len()), mutation);
     let found = by_clocks(&other, near, meter, mutation)?;
-    let (witnesses, _) = examine(txns, &other, &found);
+    let witnesses = witnesses(txns, &other, &found, found.components());
     found.forces.close(meter);
     Ok((witnesses, found.spent))
 }
 
-/// Proves what breaks the axioms; and the components of what causal consistency forces, by rank.
-fn examine(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found) -> (Witnesses, Vec<Vec<u32>>) {
+/// Proves what breaks the axioms.
+fn witnesses(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found, components: Components) -> Witnesses {
     let Found { forces, graph, .. } = found;
     let prover = Prover { txns, ranked, forces, owners: None, guarantee: None };
     let mut is_told = vec![false; graph.ranks.len()];
     let mut witnesses = Witnesses::default();
-    let mut of_causal: Vec<Vec<u32>> = Vec::new();
-    for axiom in Axiom::ALL {
+    for (axiom, mut components) in Axiom::ALL.into_iter().zip(components) {
         let found = &mut witnesses[axiom as usize];
         let initial = forces.before_initial[axiom as usize].iter();
         found.extend(initial.take(TOLD_MAX / 2).map(|forced| prover.before_initial(forced)));
-        let mut components = graph.components(axiom);
-        if axiom == Axiom::Causal {
-            let rank = |&member: &u32| graph.ranks[member as usize];
-            of_causal = components.iter().map(|members| members.iter().map(rank).collect()).collect();
-        }
         components.sort_by_key(Vec::len);
         for members in components {
             // A weaker axiom has told it already.
@@ -223,7 +244,7 @@ fn examine(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found) -> (Witnesses, V
             }
         }
     }
-    (witnesses, of_causal)
+    witnesses
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {

@@ -31,59 +31,152 @@ pub(super) struct Arrow {
 /// The shortest cycle through some of the orders that point back in a component; whether all of them were tried, so that
 /// there is none shorter.
 pub(super) fn shortest_cycle(graph: &Graph, members: &[u32], axiom: Axiom) -> (Vec<Arrow>, bool) {
-    // By node: the search in which it was reached last; at first whether it is a member at all.
-    let mut reached = vec![NONE; graph.ranks.len()];
-    members.iter().for_each(|&node| reached[node as usize] = 0);
-    let mut parents = vec![(NONE, Why::Session); graph.ranks.len()];
-    let is_member = |node: u32| reached[node as usize] != NONE;
+    let mut search = Search::of(graph, members, axiom);
     let mut back = Vec::new();
     for &from in members {
-        for arc in graph.arcs(from).iter().filter(|arc| arc.axiom <= axiom && arc.to < from && is_member(arc.to)) {
+        for arc in graph.arcs(from).iter().filter(|arc| arc.axiom <= axiom && arc.to < from && search.is_member(arc.to))
+        {
             back.push((from - arc.to, from, *arc));
         }
     }
     back.sort_unstable_by_key(|&(length, from, arc)| (length, from, arc.to));
     let all = back.len() <= TRIED_MAX;
     let mut best: Vec<Arrow> = Vec::new();
-    for (search, &(_, from, arc)) in (1..).zip(back.iter().take(TRIED_MAX)) {
-        // Breadth first from where it leads to where it comes from.
-        reached[arc.to as usize] = search;
-        let mut queue = VecDeque::from([(arc.to, 1)]);
-        let mut is_found = false;
-        'search: while let Some((node, depth)) = queue.pop_front() {
-            if !best.is_empty() && depth + 1 > best.len() {
-                break;
+    for &(_, from, arc) in back.iter().take(TRIED_MAX) {
+        let longest = if best.is_empty() { usize::MAX } else { best.len() - 2 };
+        let Some(mut cycle) = search.path(arc.to, from, longest) else { continue };
+        let rank = |node: u32| graph.ranks[node as usize];
+        cycle.push(Arrow { from: rank(from), to: rank(arc.to), why: arc.why });
+        best = cycle;
+    }
+    (best, all)
+}
+
+/// Searches of paths within a component, breadth first from both ends.
+struct Search<'a> {
+    graph: &'a Graph,
+    axiom: Axiom,
+    /// By node: where its arrows begin that lead to it from members; and the end of the last.
+    starts: Vec<u32>,
+    into: Vec<(u32, Why)>,
+    /// How many searches were begun.
+    number: u32,
+    ends: [End; 2],
+}
+
+/// What was reached from one end, by node: the search in which it was last; at first whether it is a member at all. And from
+/// which node.
+struct End {
+    reached: Vec<u32>,
+    parents: Vec<(u32, Why)>,
+    /// What was reached last, and in how many steps.
+    front: Vec<u32>,
+    steps: usize,
+}
+
+impl<'a> Search<'a> {
+    fn of(graph: &'a Graph, members: &[u32], axiom: Axiom) -> Search<'a> {
+        let count = graph.ranks.len();
+        let mut reached = vec![NONE; count];
+        members.iter().for_each(|&node| reached[node as usize] = 0);
+        let parents = vec![(NONE, Why::Session); count];
+        let arcs = || {
+            let all = members.iter().flat_map(|&from| graph.arcs(from).iter().map(move |arc| (from, arc)));
+            all.filter(|(_, arc)| arc.axiom <= axiom && reached[arc.to as usize] != NONE)
+        };
+        let mut starts = vec![0u32; count + 1];
+        arcs().for_each(|(_, arc)| starts[arc.to as usize] += 1);
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        let mut into = vec![(NONE, Why::Session); sum as usize];
+        for (from, arc) in arcs() {
+            let place = &mut starts[arc.to as usize];
+            into[*place as usize] = (from, arc.why);
+            *place += 1;
+        }
+        // Each start has moved to the end of its node, which is the next one's start.
+        starts.rotate_right(1);
+        starts[0] = 0;
+        let end = || End { reached: reached.clone(), parents: parents.clone(), front: Vec::new(), steps: 0 };
+        let ends = [end(), end()];
+        Search { graph, axiom, starts, into, number: 0, ends }
+    }
+
+    fn is_member(&self, node: u32) -> bool {
+        self.ends[0].reached[node as usize] != NONE
+    }
+
+    /// The shortest path from one to another, of at most so many steps.
+    fn path(&mut self, from: u32, to: u32, longest: usize) -> Option<Vec<Arrow>> {
+        self.number += 1;
+        for (end, node) in self.ends.iter_mut().zip([from, to]) {
+            end.reached[node as usize] = self.number;
+            (end.front, end.steps) = (vec![node], 0);
+        }
+        let (tail, head, why) = loop {
+            let [forward, backward] = &self.ends;
+            if forward.steps + backward.steps >= longest || forward.front.is_empty() || backward.front.is_empty() {
+                return None;
             }
-            for next in graph.arcs(node).iter().filter(|next| next.axiom <= axiom) {
+            // The two have met nowhere yet, so where they meet first the path is the shortest.
+            let is_backward = backward.front.len() < forward.front.len();
+            if let Some(met) = self.go_on(is_backward) {
+                break met;
+            }
+        };
+        let rank = |node: u32| self.graph.ranks[node as usize];
+        let mut path = vec![Arrow { from: rank(tail), to: rank(head), why }];
+        let mut node = tail;
+        while node != from {
+            let (parent, why) = self.ends[0].parents[node as usize];
+            path.push(Arrow { from: rank(parent), to: rank(node), why });
+            node = parent;
+        }
+        path.reverse();
+        let mut node = head;
+        while node != to {
+            let (parent, why) = self.ends[1].parents[node as usize];
+            path.push(Arrow { from: rank(node), to: rank(parent), why });
+            node = parent;
+        }
+        Some(path)
+    }
+
+    /// One step more from one end; the arrow (from, to, why) on which they meet, if they do.
+    fn go_on(&mut self, is_backward: bool) -> Option<(u32, u32, Why)> {
+        let number = self.number;
+        let [forward, backward] = &mut self.ends;
+        let (end, other) = if is_backward { (backward, forward) } else { (forward, backward) };
+        let mut front = Vec::new();
+        for node in std::mem::take(&mut end.front) {
+            let mut step = |next: u32, why: Why| {
                 // One that is no member is never reached.
-                if reached[next.to as usize] < search {
-                    reached[next.to as usize] = search;
-                    parents[next.to as usize] = (node, next.why);
-                    if next.to == from {
-                        is_found = true;
-                        break 'search;
-                    }
-                    queue.push_back((next.to, depth + 1));
+                if end.reached[next as usize] >= number {
+                    return false;
+                }
+                end.reached[next as usize] = number;
+                end.parents[next as usize] = (node, why);
+                front.push(next);
+                other.reached[next as usize] == number
+            };
+            if is_backward {
+                let into = &self.into[self.starts[node as usize] as usize..self.starts[node as usize + 1] as usize];
+                if let Some(&(next, why)) = into.iter().find(|&&(next, why)| step(next, why)) {
+                    return Some((next, node, why));
+                }
+            } else {
+                let arcs = self.graph.arcs(node).iter().filter(|arc| arc.axiom <= self.axiom);
+                if let Some(arc) = arcs.into_iter().find(|arc| step(arc.to, arc.why)) {
+                    return Some((node, arc.to, arc.why));
                 }
             }
         }
-        if !is_found {
-            continue;
-        }
-        let rank = |node: u32| graph.ranks[node as usize];
-        let mut cycle = vec![Arrow { from: rank(from), to: rank(arc.to), why: arc.why }];
-        let mut node = from;
-        while node != arc.to {
-            let (parent, why) = parents[node as usize];
-            cycle.push(Arrow { from: rank(parent), to: rank(node), why });
-            node = parent;
-        }
-        cycle.reverse();
-        if best.is_empty() || cycle.len() < best.len() {
-            best = cycle;
-        }
+        end.front = front;
+        end.steps += 1;
+        None
     }
-    (best, all)
 }
 
 /// Makes witnesses of what was found.

@@ -1,0 +1,391 @@
+//! What reads of single operations have seen, by each guarantee of sessions; and for whom and where that matters.
+
+use std::ops::Range;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::clocks::{Clocks, Purpose};
+use super::derive::{Axiom, Forced, Forces, merged};
+use super::mutant::{Mutant, Mutation};
+use super::operations::Operations;
+use super::sessions::Setting;
+use super::units::{NONE, Ranked, Source};
+use crate::txn::meter::{Meter, Spent};
+use crate::txn::txns::TxnId;
+
+/// Bytes that a read costs while it is remembered, and an operation.
+const READ_BYTES: u64 = 32;
+const LINK_BYTES: u64 = 8;
+
+/// A write before another, for one observer, by some guarantees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub forced: Forced,
+    pub observer: u32,
+    /// Of the two writes.
+    pub component: u32,
+    /// By guarantee, a bit each.
+    pub by: u8,
+}
+
+/// What the reads of a transaction returned so far.
+#[derive(Debug, Default)]
+struct Visit {
+    /// The last of each process's writes that was returned: process, operation.
+    furthest: Vec<(u32, u32)>,
+    /// What was in the past of those, by chain.
+    past: Vec<u32>,
+}
+
+/// What an observer may have seen that contradicts an order of the writes: that takes an order that points back, or a read of
+/// the initial state. Operations have ranks in the order of those of transactions, so what points back among them does so among
+/// transactions too.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    /// Whether everything matters, for all.
+    is_whole: bool,
+    /// By session: what orders that point back span, as ranks of operations; disjoint and rising.
+    spans: FxHashMap<u32, Vec<Range<u32>>>,
+    /// Sessions that read the initial state of what they had seen written; and in which transactions.
+    initial_sessions: FxHashSet<u32>,
+    initial: FxHashSet<TxnId>,
+    /// Whether there are too many of these to know them.
+    is_all_initial: bool,
+}
+
+impl Watched {
+    /// Everything.
+    pub fn whole() -> Watched {
+        Watched { is_whole: true, ..Watched::default() }
+    }
+
+    /// What `known`, which is forced among transactions, says.
+    pub fn of(
+        of_txns: &Ranked<'_>,
+        known: &Forces,
+        operations: &Operations,
+        initial: Option<&[(u32, u32)]>,
+        mutation: Mutation,
+    ) -> Watched {
+        let mut watched = Watched { is_all_initial: initial.is_none(), ..Watched::default() };
+        let back = known.orders.iter().filter(|forced| forced.from > forced.to);
+        for forced in back.filter(|_| !mutation.is(Mutant::BackUnwatched)) {
+            let (start, end) = (operations.first[forced.to as usize], operations.first[forced.from as usize + 1]);
+            watched.spans.entry(of_txns.session[forced.reader as usize]).or_default().push(start..end);
+        }
+        for spans in watched.spans.values_mut() {
+            *spans = merged(std::mem::take(spans));
+        }
+        for &(_, reader) in initial.unwrap_or_default() {
+            watched.initial.insert(reader);
+            watched.initial_sessions.insert(of_txns.session[of_txns.ranks[reader as usize] as usize]);
+        }
+        watched
+    }
+
+    /// Where everything is that matters about a write that a session read; `None` if nothing is.
+    fn span(&self, session: u32, write: u32) -> Option<Range<u32>> {
+        if self.is_whole {
+            return Some(0..NONE);
+        }
+        let spans = self.spans.get(&session)?;
+        let span = spans.get(spans.partition_point(|span| span.end <= write))?;
+        span.contains(&write).then(|| span.clone())
+    }
+
+    /// Whether a transaction's reads of the initial state matter.
+    fn initial(&self, owner: TxnId) -> bool {
+        self.is_whole || self.is_all_initial || self.initial.contains(&owner)
+    }
+
+    /// Whether anything may be asked about what a session read.
+    fn has(&self, session: u32) -> bool {
+        self.all_of(session) || self.spans.contains_key(&session)
+    }
+
+    /// Whether all that a session read may be asked about.
+    fn all_of(&self, session: u32) -> bool {
+        self.is_whole || self.is_all_initial || self.initial_sessions.contains(&session)
+    }
+}
+
+/// What reads have seen.
+pub(super) struct Views {
+    pub seen: Vec<Seen>,
+    /// Before the initial state was read, not all.
+    pub initial: Vec<Seen>,
+    /// The orders of `seen`, by the same places.
+    pub forces: Forces,
+}
+
+/// One look at all operations: for the guarantees that ask for clocks, or for the others.
+pub(super) struct Pass<'a> {
+    operations: &'a Operations,
+    ranked: &'a Ranked<'a>,
+    component_of: &'a [u32],
+    mutation: Mutation,
+    watched: &'a Watched,
+    has_clocks: bool,
+    /// By write: who read it last so far; and by read, who did before. Or [`NONE`].
+    last_reader: Vec<u32>,
+    reader_before: Vec<u32>,
+    /// The transaction that was looked at last, and whether anything is asked about its reads.
+    asked: (TxnId, bool),
+    /// Session and write that it read.
+    was_read: FxHashSet<(u32, u32)>,
+    /// By session and process: the last of the process's writes that the session read.
+    furthest: FxHashMap<(u32, u32), u32>,
+    /// By transaction that was begun.
+    open: FxHashMap<u32, Visit>,
+    seen: Vec<Seen>,
+    initial: Vec<Seen>,
+}
+
+impl<'a> Pass<'a> {
+    /// One that has seen nothing.
+    pub fn new(setting: &Setting<'a>, has_clocks: bool) -> Pass<'a> {
+        let Setting { operations, ranked, component_of, watched, mutation, .. } = *setting;
+        Pass {
+            operations,
+            ranked,
+            component_of,
+            mutation,
+            watched,
+            has_clocks,
+            last_reader: vec![NONE; ranked.ids.len()],
+            reader_before: vec![NONE; ranked.ids.len()],
+            asked: (NONE, false),
+            was_read: FxHashSet::default(),
+            furthest: FxHashMap::default(),
+            open: FxHashMap::default(),
+            seen: Vec::new(),
+            initial: Vec::new(),
+        }
+    }
+
+    /// Looks at all of them.
+    pub fn run(mut self, meter: &mut Meter) -> Result<Views, Spent> {
+        let links = self.ranked.ids.len() as u64 * LINK_BYTES;
+        meter.take_bytes(links)?;
+        let outcome = if self.has_clocks { self.run_with_clocks(meter) } else { self.run_without(meter) };
+        meter.give_back(self.was_read.len() as u64 * READ_BYTES + links);
+        outcome?;
+        let forces = Forces::of(self.seen.iter().map(|seen| seen.forced).collect());
+        Ok(Views { seen: self.seen, initial: self.initial, forces })
+    }
+
+    fn run_without(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        (0..self.ranked.len()).try_for_each(|rank| self.operation(rank, None, meter))
+    }
+
+    fn run_with_clocks(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        let whole = 0..self.ranked.len();
+        let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: false, near: None };
+        let mut clocks = Clocks::new(self.ranked, purpose, Mutation::default());
+        let mut outcome = Ok(());
+        for rank in whole.clone() {
+            outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, Some(&clocks), meter));
+            if outcome.is_err() {
+                break;
+            }
+            clocks.end(self.ranked, rank);
+        }
+        clocks.close(meter);
+        outcome
+    }
+
+    fn operation(&mut self, rank: u32, clocks: Option<&Clocks>, meter: &mut Meter) -> Result<(), Spent> {
+        let unit = self.ranked.ids[rank as usize];
+        let owner = self.operations.owners[unit as usize];
+        if let Some(read) = self.operations.accesses.reads(unit).first() {
+            self.read(rank, unit, read.writer, clocks, meter)?;
+        }
+        // The next operation in the session begins another visit.
+        if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
+            self.open.remove(&owner);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        rank: u32,
+        unit: u32,
+        writer: u32,
+        clocks: Option<&Clocks>,
+        meter: &mut Meter,
+    ) -> Result<(), Spent> {
+        let source = self.ranked.source(rank, writer);
+        let session = self.operations.sessions.session[unit as usize];
+        if let Source::Unit(writer) = source {
+            let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
+            self.reader_before[rank as usize] = last;
+            if self.watched.has(session) {
+                self.remember(unit, session, writer, clocks, meter)?;
+            }
+        }
+        if self.asks(rank, unit) { self.compare(rank, unit, source, clocks, meter) } else { Ok(()) }
+    }
+
+    /// Notes what a session read.
+    fn remember(
+        &mut self,
+        unit: u32,
+        session: u32,
+        writer: u32,
+        clocks: Option<&Clocks>,
+        meter: &mut Meter,
+    ) -> Result<(), Spent> {
+        let owner = self.operations.owners[unit as usize];
+        let other = self.ranked.ids[writer as usize];
+        let is_asked = self.watched.all_of(session) || self.watched.span(session, writer).is_some();
+        if is_asked && self.was_read.insert((session, writer)) {
+            meter.take_bytes(READ_BYTES)?;
+        }
+        let process = self.operations.process[other as usize];
+        let furthest = self.furthest.entry((session, process)).or_insert(other);
+        *furthest = other.max(*furthest);
+        if !self.is_asking(unit, owner) {
+            return Ok(());
+        }
+        let visit = self.open.entry(owner).or_default();
+        match visit.furthest.iter_mut().find(|(known, _)| *known == process) {
+            Some((_, furthest)) => *furthest = other.max(*furthest),
+            None => visit.furthest.push((process, other)),
+        }
+        let past = clocks.map_or(&[] as &[u32], |clocks| clocks.row(writer));
+        visit.past.resize(visit.past.len().max(past.len()), 0);
+        visit.past.iter_mut().zip(past).for_each(|(to, from)| *to = (*to).max(*from));
+        Ok(())
+    }
+
+    /// Whether anything is asked about what a transaction read, of which this is the first operation or a later one.
+    fn is_asking(&mut self, unit: u32, owner: TxnId) -> bool {
+        if self.asked.0 != owner {
+            let units = (unit..self.ranked.len()).take_while(|&unit| self.operations.owners[unit as usize] == owner);
+            let mut ranks = units.map(|unit| self.ranked.ranks[unit as usize]);
+            let asks = self.watched.is_whole || ranks.any(|rank| self.asks(rank, self.ranked.ids[rank as usize]));
+            self.asked = (owner, asks);
+        }
+        self.asked.1
+    }
+
+    /// Whether anything is asked about an operation.
+    fn asks(&self, rank: u32, unit: u32) -> bool {
+        let session = self.operations.sessions.session[unit as usize];
+        let read = self.operations.accesses.reads(unit).first();
+        match read.map(|read| self.ranked.source(rank, read.writer)) {
+            None | Some(Source::Unknown) => false,
+            Some(Source::Initial) => self.watched.initial(self.operations.owners[unit as usize]),
+            Some(Source::Unit(writer)) => self.watched.span(session, writer).is_some(),
+        }
+    }
+
+    /// Looks at all other writes of the key.
+    fn compare(
+        &mut self,
+        rank: u32,
+        unit: u32,
+        source: Source,
+        clocks: Option<&Clocks>,
+        meter: &mut Meter,
+    ) -> Result<(), Spent> {
+        let component = |rank: u32| {
+            let owner = self.operations.owners[self.ranked.ids[rank as usize] as usize];
+            self.component_of[owner as usize]
+        };
+        let (to, within) = match source {
+            Source::Unknown => return Ok(()),
+            Source::Initial => (NONE, NONE),
+            Source::Unit(writer) => match component(writer) {
+                NONE => return Ok(()),
+                within => (writer, within),
+            },
+        };
+        let key = self.operations.accesses.reads(unit)[0].key;
+        let observer = self.operations.sessions.session[unit as usize];
+        let span = if to == NONE { Some(0..NONE) } else { self.watched.span(observer, to) };
+        let Some(span) = span else { return Ok(()) };
+        // Only in a circle can what was seen have a higher rank.
+        let end = self.ranked.circle(rank).end.min(span.end);
+        let mut found = Vec::new();
+        let writers = self.ranked.writers(key);
+        let first = writers.partition_point(|&other| other < span.start);
+        for &other in writers[first..].iter().take_while(|other| **other < end) {
+            meter.step(1)?;
+            if other == to || (to != NONE && component(other) != within) || self.is_under(unit, other) {
+                continue;
+            }
+            let by = self.guarantees(rank, other, clocks, meter)?;
+            if by == 0 {
+                continue;
+            }
+            let axiom = Axiom::Causal;
+            let forced = Forced { from: other, to, axiom, reader: rank, read: 0 };
+            let seen = Seen { forced, observer, component: within, by };
+            found.push(seen);
+        }
+        for seen in found {
+            if to != NONE {
+                meter.take_bytes(size_of::<Seen>() as u64)?;
+                self.seen.push(seen);
+                continue;
+            }
+            let by = seen.by;
+            if self.initial.iter().all(|known| known.by | by != known.by) {
+                self.initial.push(seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a write is one of a list by the reader's own transaction, before it: it ends what was read there, and lies
+    /// over what was read of others.
+    fn is_under(&self, unit: u32, other: u32) -> bool {
+        let write = self.ranked.ids[other as usize];
+        let all = self.operations;
+        all.owners[write as usize] == all.owners[unit as usize]
+            && write < unit
+            && !self.mutation.is(Mutant::OwnAppendsSeen)
+    }
+
+    /// By which of the guarantees that are looked at a read sees a write; none if it is not in its causal past.
+    fn guarantees(&self, rank: u32, other: u32, clocks: Option<&Clocks>, meter: &mut Meter) -> Result<u8, Spent> {
+        let all = self.operations;
+        let unit = self.ranked.ids[rank as usize];
+        let session = all.sessions.session[unit as usize];
+        let write = self.ranked.ids[other as usize];
+        let process = all.process[write as usize];
+        let is_own = process == all.process[unit as usize] && write < unit;
+        let was_read = self.was_read.contains(&(session, other));
+        let visit = self.open.get(&all.owners[unit as usize]);
+        let in_visit = |least: u32| {
+            visit.is_some_and(|visit| {
+                visit.furthest.iter().any(|&(known, furthest)| known == process && furthest >= least)
+            })
+        };
+        let (mut here, mut is_visited) = (false, false);
+        let is_asked = clocks.is_some() || self.mutation.is(Mutant::ReadsOfTransactionOnly);
+        let mut reader = if is_asked { self.last_reader[other as usize] } else { NONE };
+        while reader != NONE {
+            meter.step(1)?;
+            let id = self.ranked.ids[reader as usize];
+            // What this very transaction read is seen as well.
+            here |= id <= unit && all.owners[id as usize] == all.owners[unit as usize];
+            is_visited |= visit.zip(clocks).is_some_and(|(visit, clocks)| clocks.is_in(&visit.past, reader));
+            reader = self.reader_before[reader as usize];
+        }
+        let is = |mutant| self.mutation.is(mutant);
+        let own = is_own && !is(Mutant::OwnUnseen);
+        let again = if is(Mutant::ReadsOfTransactionOnly) { here } else { was_read };
+        let earlier = in_visit(write) && !is(Mutant::WritesUnseen);
+        let followed = here || (is_visited && !is(Mutant::ReadsNotFollowed));
+        let pipelined = self.furthest.get(&(session, process)).is_some_and(|&furthest| furthest >= write);
+        let pram = is_own || was_read || pipelined;
+        let bits = match clocks {
+            None => [own, again, earlier, false, pram, false],
+            Some(clocks) => [false, false, false, followed, false, pram || followed || clocks.has_seen(rank, other)],
+        };
+        Ok(bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place))
+    }
+}
