@@ -26,7 +26,7 @@ struct Wanted {
     writes_a_key: u32,
     /// Transactions of a thousand that end in doubt.
     doubts_a_thousand: u32,
-    /// Whether one transaction near the end reads a key as it was long before.
+    /// Whether one transaction near the end reads keys as they were long before.
     stale: bool,
 }
 
@@ -104,7 +104,9 @@ struct Open {
 struct Store {
     wanted: Wanted,
     last: Vec<u32>,
-    before_last: Vec<u32>,
+    /// What a stale read sees: of keys that are replaced the first writer, else the one before the last.
+    stale: Vec<u32>,
+    is_planted: bool,
     /// Keys in use, and how many writes each still takes.
     live: Vec<u32>,
     left: Vec<u32>,
@@ -124,7 +126,8 @@ impl Store {
         Store {
             wanted,
             last: vec![INITIAL; keys_max as usize],
-            before_last: vec![INITIAL; keys_max as usize],
+            stale: vec![INITIAL; keys_max as usize],
+            is_planted: false,
             live: (0..wanted.keys).collect(),
             left: vec![wanted.writes_a_key; wanted.keys as usize],
             next_key: wanted.keys,
@@ -136,7 +139,7 @@ impl Store {
 
     /// Does a transaction at once.
     fn commit(&mut self, number: u32, random: &mut ChaCha8Rng) {
-        let is_stale = self.wanted.stale && number == self.wanted.transactions / 10 * 9;
+        let is_stale = self.wanted.stale && !self.is_planted && number >= self.wanted.transactions / 10 * 9;
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         for micro in 0..random.random_range(self.wanted.micros.0..=self.wanted.micros.1) {
             let at = random.random_range(0..self.live.len());
@@ -148,8 +151,9 @@ impl Store {
                     self.wear(at);
                 }
             } else if !is_own {
-                let from = if is_stale { &self.before_last } else { &self.last };
+                let from = if is_stale { &self.stale } else { &self.last };
                 let writer = from[key as usize];
+                self.is_planted |= is_stale && writer != self.last[key as usize];
                 if let Some(seen) = self.was_read.get_mut(writer as usize) {
                     *seen = true;
                 }
@@ -157,7 +161,11 @@ impl Store {
             }
         }
         for write in &writes {
-            self.before_last[write.key as usize] = std::mem::replace(&mut self.last[write.key as usize], number);
+            let (key, is_hot) = (write.key as usize, self.wanted.writes_a_key > 0);
+            let last = std::mem::replace(&mut self.last[key], number);
+            if !is_hot || self.stale[key] == INITIAL {
+                self.stale[key] = last;
+            }
         }
         self.reads[number as usize] = reads;
         self.writes[number as usize] = writes;

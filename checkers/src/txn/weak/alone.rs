@@ -19,9 +19,9 @@ use super::mutant::{Mutant, Mutation};
 use super::units::{Ranked, Source};
 use crate::txn::meter::{Meter, Spent};
 
-/// Bits of a row: one for each transaction that is looked for.
-const BITS: u32 = 512;
-const WORDS: usize = BITS as usize / 64;
+/// Words of a row, and how many transactions are looked for at a time; in tests of small histories these are a few already.
+const WORDS: usize = 8;
+const LOOKED_FOR: u32 = if cfg!(test) { 4 } else { WORDS as u32 * 64 };
 
 type Row = [u64; WORDS];
 
@@ -64,7 +64,7 @@ fn complete(
     let back = known.orders.iter().filter(|forced| forced.from > forced.to);
     let back = back.filter(|forced| suspects.is_in_cycle(ranked, forced));
     for forced in initial.chain(back) {
-        if past.has(forced.reader, forced.from, meter)? {
+        if past.has(forced.reader, forced.from, meter)? || mutation.is(Mutant::AloneBackAssumed) {
             let axiom = axiom(ranked, forced.reader, forced.from, forced.read);
             forces.keep(Forced { axiom, ..*forced }, meter)?;
         }
@@ -87,7 +87,7 @@ fn complete(
     if steps > meter.steps_left() || meter.take_bytes(bytes).is_err() {
         return Ok(false);
     }
-    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows);
+    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
     let found: Vec<Vec<Forced>> = blocks.par_iter().map_init(Vec::new, answer).collect();
     meter.give_back(bytes);
     meter.step(steps)?;
@@ -229,11 +229,12 @@ impl Questions {
     }
 
     fn blocks(&self, ranked: &Ranked<'_>, windows: &[Range<u32>]) -> Vec<Block> {
-        let starts =
-            windows.iter().flat_map(|window| window.clone().step_by(BITS as usize).map(move |start| (start, window)));
+        let starts = windows
+            .iter()
+            .flat_map(|window| window.clone().step_by(LOOKED_FOR as usize).map(move |start| (start, window)));
         let all: Vec<(u32, &Range<u32>)> = starts.collect();
         let block = |&(start, window): &(u32, &Range<u32>)| {
-            let members = start..window.end.min(start + BITS);
+            let members = start..window.end.min(start + LOOKED_FOR);
             let askers = members.clone().flat_map(|member| self.askers(ranked, member, window.end)).flatten();
             let last = askers.map(|asker| asker.reader).max()?;
             Some(Block { run: start..last + 1, members, end: window.end })
@@ -247,7 +248,7 @@ impl Questions {
     }
 
     /// The orders that point forward from members of a block, those left out that a path of reads says anyway.
-    fn answer(&self, ranked: &Ranked<'_>, block: &Block, rows: &mut Vec<Row>) -> Vec<Forced> {
+    fn answer(&self, ranked: &Ranked<'_>, block: &Block, rows: &mut Vec<Row>, mutation: Mutation) -> Vec<Forced> {
         let Range { start, end } = block.run;
         rows.clear();
         rows.reserve((end - start) as usize);
@@ -259,7 +260,9 @@ impl Questions {
             for &source in sources {
                 let bit = source - start;
                 let past = &rows[bit as usize];
-                row.iter_mut().zip(past).for_each(|(word, past)| *word |= past);
+                if !mutation.is(Mutant::AloneNotJoined) {
+                    row.iter_mut().zip(past).for_each(|(word, past)| *word |= past);
+                }
                 if source < block.members.end {
                     row[bit as usize / 64] |= 1 << (bit % 64);
                 }

@@ -42,6 +42,10 @@ pub(crate) enum Mutant {
     AloneByClocks,
     /// Without sessions no order that points forward is found.
     AloneForwardForgotten,
+    /// Without sessions only those count as seen that were read at once.
+    AloneNotJoined,
+    /// Without sessions whatever points back with them does so.
+    AloneBackAssumed,
     /// Read your writes: nothing is seen of what the session wrote.
     OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.

@@ -2,6 +2,7 @@
 
 mod brute;
 mod cases;
+mod cycles;
 mod lists;
 mod support;
 mod twins;

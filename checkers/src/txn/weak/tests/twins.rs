@@ -109,6 +109,7 @@ fn every_mutant_is_noticed() {
         DoneStaysOpen,
         WindowsApart,
         AloneForwardForgotten,
+        AloneBackAssumed,
     ];
     let mut survivors = Vec::new();
     for mutant in mutants {
@@ -152,6 +153,7 @@ fn larger_histories_are_judged_as_with_all_chains() {
     let mut held = [0usize; 6];
     for (history, expected) in all.iter().zip(&whole) {
         assert_eq!(of(None, history), *expected, "near {}: {}", history.1, line(&history.0));
+        assert_eq!(of(Some(AloneByClocks), history), *expected, "near {}: {}", history.1, line(&history.0));
         held.iter_mut().zip(expected).for_each(|(held, &expected)| *held += usize::from(expected));
     }
     let shares = held.map(|held| held * 100 / all.len());
@@ -180,7 +182,7 @@ fn larger_histories_are_judged_as_with_all_chains() {
         assert_eq!(judged(small, *near, Mutation::default()), defined(small), "near {near}: {}", line(small));
         assert_eq!(guaranteed(small, Mutation::default()), promised(small), "{}", line(small));
     }
-    for mutant in [CutTooFar, CutStillSeen, NobodyAsks] {
+    for mutant in [CutTooFar, CutStillSeen, NobodyAsks, AloneNotJoined] {
         let noticed = all.iter().zip(&whole).position(|(history, expected)| of(Some(mutant), history) != *expected);
         println!("{mutant:?}: noticed at {noticed:?}");
         assert!(noticed.is_some(), "{mutant:?} is not noticed");
