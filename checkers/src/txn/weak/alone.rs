@@ -23,6 +23,10 @@ use crate::txn::meter::{Meter, Spent};
 const WORDS: usize = 8;
 const LOOKED_FOR: u32 = if cfg!(test) { 4 } else { WORDS as u32 * 64 };
 
+/// Steps for each transaction that searches may take, and rows; beyond that clocks are better.
+const SEARCHED_MAX: u64 = 64;
+const ROWS_MAX: u64 = 1024;
+
 type Row = [u64; WORDS];
 
 /// Finds them, where `ranked` has no sessions and `known` is what is forced with them. `None` where clocks are better: if some read each
@@ -63,7 +67,12 @@ fn complete(
     let initial = known.before_initial.iter().flatten();
     let back = known.orders.iter().filter(|forced| forced.from > forced.to);
     let back = back.filter(|forced| suspects.is_in_cycle(ranked, forced));
+    let count = ranked.ids.len() as u64;
+    let searched_max = meter.steps.saturating_add(count.saturating_mul(SEARCHED_MAX).min(meter.steps_left()));
     for forced in initial.chain(back) {
+        if meter.steps > searched_max {
+            return Ok(false);
+        }
         if past.has(forced.reader, forced.from, meter)? || mutation.is(Mutant::AloneBackAssumed) {
             let axiom = axiom(ranked, forced.reader, forced.from, forced.read);
             forces.keep(Forced { axiom, ..*forced }, meter)?;
@@ -76,7 +85,8 @@ fn complete(
     let among = Among::of(ranked, &windows);
     let questions = Questions::of(ranked, &among);
     let asked: u64 = windows.par_iter().map(|window| questions.count(ranked, window)).sum();
-    if asked > meter.steps_left() {
+    let steps_max = count.saturating_mul(ROWS_MAX).min(meter.steps_left());
+    if asked > steps_max {
         return Ok(false);
     }
     let blocks = questions.blocks(ranked, &windows);
@@ -84,7 +94,7 @@ fn complete(
     let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
     let bytes =
         (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
-    if steps > meter.steps_left() || meter.take_bytes(bytes).is_err() {
+    if steps > steps_max || meter.take_bytes(bytes).is_err() {
         return Ok(false);
     }
     let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
