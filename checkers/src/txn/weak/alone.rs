@@ -3,29 +3,33 @@
 //! Without sessions there are few long paths, and clocks (`clocks`) would need thousands of chains. But little is asked
 //! here: whatever is forced without sessions is forced with them, so all orders that point back are known to be among
 //! those that `derive` has found; and one that points forward matters only within the windows that these span. So who has
-//! seen whom is asked for pairs of transactions of one window alone. It is found for 512 of them at a time, as a row of
+//! seen whom is asked for pairs of transactions of one window alone. It is found for 2,048 of them at a time, as a row of
 //! bits for each transaction behind them, up to the last who is asked about.
 //!
-//! Cost: 64 bytes for each transaction of a run, and for each 512 transactions of a window a step for each read there.
+//! Cost: 256 bytes for each transaction of a run, and for each 2,048 transactions of a window four steps for each read there.
+//! So first it is looked whether what points back closes a cycle with reads alone.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Suspects;
-use super::components::windows;
+use super::components::{Graph, windows};
 use super::derive::{Among, Axiom, Forced, Forces};
 use super::mutant::{Mutant, Mutation};
 use super::units::{Ranked, Source};
 use crate::txn::meter::{Meter, Spent};
 
 /// Words of a row, and how many transactions are looked for at a time; in tests of small histories these are a few already.
-const WORDS: usize = 8;
+const WORDS: usize = 32;
 const LOOKED_FOR: u32 = if cfg!(test) { 4 } else { WORDS as u32 * 64 };
 
 /// Steps for each transaction that searches may take, and rows; beyond that clocks are better.
 const SEARCHED_MAX: u64 = 64;
 const ROWS_MAX: u64 = 1024;
+
+/// So large may windows be that all is found out even where a cycle is known: it may be part of a shorter one.
+const WHOLE_MAX: u64 = if cfg!(test) { 12 } else { 4096 };
 
 type Row = [u64; WORDS];
 
@@ -38,21 +42,32 @@ pub(super) fn derive(
     suspects: &Suspects,
     meter: &mut Meter,
     mutation: Mutation,
-) -> Result<Option<Forces>, Spent> {
+) -> Result<Option<(Forces, bool)>, Spent> {
     if ranked.has_circles() || !known.has_all_initial() || mutation.is(Mutant::AloneByClocks) {
         return Ok(None);
     }
     let mut forces = Forces::default();
     let found = complete(ranked, known, suspects, &mut forces, meter, mutation);
     match found {
-        Ok(true) => return Ok(Some(forces)),
-        Ok(false) => forces.close(meter),
+        Ok(Outcome::Whole) => return Ok(Some((forces, false))),
+        Ok(Outcome::Broken) => return Ok(Some((forces, true))),
+        Ok(Outcome::TooMuch) => forces.close(meter),
         Err(Spent) => {
             forces.close(meter);
             return Err(Spent);
         }
     }
     Ok(None)
+}
+
+/// What was found.
+enum Outcome {
+    /// All orders within windows.
+    Whole,
+    /// Those that point back, which close a cycle.
+    Broken,
+    /// It would take too many steps.
+    TooMuch,
 }
 
 fn complete(
@@ -62,7 +77,7 @@ fn complete(
     forces: &mut Forces,
     meter: &mut Meter,
     mutation: Mutation,
-) -> Result<bool, Spent> {
+) -> Result<Outcome, Spent> {
     let mut past = Past { ranked, seen: vec![0; ranked.ids.len()], search: 0, queue: Vec::new() };
     let initial = known.before_initial.iter().flatten();
     let back = known.orders.iter().filter(|forced| forced.from > forced.to);
@@ -71,7 +86,7 @@ fn complete(
     let searched_max = meter.steps.saturating_add(count.saturating_mul(SEARCHED_MAX).min(meter.steps_left()));
     for forced in initial.chain(back) {
         if meter.steps > searched_max {
-            return Ok(false);
+            return Ok(Outcome::TooMuch);
         }
         if past.has(forced.reader, forced.from, meter)? || mutation.is(Mutant::AloneBackAssumed) {
             let axiom = axiom(ranked, forced.reader, forced.from, forced.read);
@@ -80,14 +95,21 @@ fn complete(
     }
     let windows = windows(ranked, forces, &ranked.version_edges(mutation), mutation);
     if windows.is_empty() || mutation.is(Mutant::AloneForwardForgotten) {
-        return Ok(true);
+        return Ok(Outcome::Whole);
+    }
+    let weight: u64 = windows.iter().map(|window| window.len() as u64).sum();
+    if suspects.is_only_causal && weight > WHOLE_MAX {
+        let graph = Graph::of(ranked, forces, meter, mutation)?;
+        if !graph.components(Axiom::Causal).is_empty() {
+            return Ok(Outcome::Broken);
+        }
     }
     let among = Among::of(ranked, &windows);
     let questions = Questions::of(ranked, &among);
     let asked: u64 = windows.par_iter().map(|window| questions.count(ranked, window)).sum();
     let steps_max = count.saturating_mul(ROWS_MAX).min(meter.steps_left());
     if asked > steps_max {
-        return Ok(false);
+        return Ok(Outcome::TooMuch);
     }
     let blocks = questions.blocks(ranked, &windows);
     let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
@@ -95,14 +117,14 @@ fn complete(
     let bytes =
         (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
     if steps > steps_max || meter.take_bytes(bytes).is_err() {
-        return Ok(false);
+        return Ok(Outcome::TooMuch);
     }
     let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
     let found: Vec<Vec<Forced>> = blocks.par_iter().map_init(Vec::new, answer).collect();
     meter.give_back(bytes);
     meter.step(steps)?;
     found.iter().flatten().try_for_each(|forced| forces.keep(*forced, meter))?;
-    Ok(true)
+    Ok(Outcome::Whole)
 }
 
 /// The weakest axiom by which one that was seen is visible to a read, where sessions say nothing.
@@ -254,7 +276,7 @@ impl Questions {
 
     fn steps(&self, block: &Block) -> u64 {
         let start = |rank: u32| u64::from(self.source_starts[(rank - self.first) as usize]);
-        start(block.run.end) - start(block.run.start) + block.run.len() as u64
+        (start(block.run.end) - start(block.run.start) + block.run.len() as u64) * (WORDS as u64 / 8)
     }
 
     /// The orders that point forward from members of a block, those left out that a path of reads says anyway.

@@ -29,6 +29,7 @@ mod derive;
 pub(crate) mod mutant;
 mod needed;
 mod operations;
+mod past;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,8 @@ struct Suspects {
     initial: Option<Vec<(u32, u32)>>,
     /// By transaction: whether what is broken may show there.
     is_near: Vec<bool>,
+    /// Whether no weaker axiom is broken.
+    is_only_causal: bool,
 }
 
 impl Suspects {
@@ -141,7 +144,10 @@ impl Suspects {
         let pairs = all.map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
         let initial: Option<Vec<(u32, u32)>> = found.forces.has_all_initial().then(|| pairs.collect());
         let is_near = sessions::near(ranked, &component_of, initial.as_deref(), mutation);
-        Suspects { component_of, initial, is_near }
+        let weaker = [Axiom::Committed as usize, Axiom::Atomic as usize];
+        let holds = |at: &usize| components[*at].is_empty() && found.forces.before_initial[*at].is_empty();
+        let is_only_causal = weaker.iter().all(holds);
+        Suspects { component_of, initial, is_near, is_only_causal }
     }
 
     /// Whether a forced order may be part of a cycle.
@@ -160,6 +166,8 @@ struct Found {
     graph: Graph,
     /// Whether the budget ended before all was looked at.
     spent: bool,
+    /// Whether a cycle may be shorter than those in the graph.
+    is_partial: bool,
 }
 
 impl Found {
@@ -176,7 +184,7 @@ impl Found {
 fn by_clocks(ranked: &Ranked<'_>, near: u32, meter: &mut Meter, mutation: Mutation) -> Result<Found, Spent> {
     let forces = derive(ranked, near, meter, mutation)?;
     let graph = Graph::of(ranked, &forces, meter, mutation)?;
-    let mut found = Found { forces, graph, spent: false };
+    let mut found = Found { forces, graph, spent: false, is_partial: false };
     let mut long = found.graph.windows.clone();
     long.retain(|window| window.end - window.start > near + 1);
     if !long.is_empty() {
@@ -206,9 +214,9 @@ fn alone(
     mutation: Mutation,
 ) -> Result<(Witnesses, bool), Spent> {
     let same = ranked.without_sessions();
-    if let Some(forces) = alone::derive(&same, known, suspects, meter, mutation)? {
+    if let Some((forces, is_partial)) = alone::derive(&same, known, suspects, meter, mutation)? {
         let graph = Graph::of(&same, &forces, meter, mutation)?;
-        let found = Found { forces, graph, spent: false };
+        let found = Found { forces, graph, spent: false, is_partial };
         let witnesses = witnesses(txns, &same, &found, found.components());
         found.forces.close(meter);
         return Ok((witnesses, false));
@@ -223,7 +231,7 @@ fn alone(
 
 /// Proves what breaks the axioms.
 fn witnesses(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found, components: Components) -> Witnesses {
-    let Found { forces, graph, .. } = found;
+    let Found { forces, graph, is_partial, .. } = found;
     let prover = Prover { txns, ranked, forces, owners: None, guarantee: None };
     let mut is_told = vec![false; graph.ranks.len()];
     let mut witnesses = Witnesses::default();
@@ -240,7 +248,9 @@ fn witnesses(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found, components: Co
             members.iter().for_each(|&member| is_told[member as usize] = true);
             if found.len() < TOLD_MAX {
                 let (cycle, shortest) = shortest_cycle(graph, &members, axiom);
-                found.push(prover.cycle(&cycle, shortest));
+                // None is shorter than two.
+                let is_known = shortest && (!is_partial || cycle.len() == 2);
+                found.push(prover.cycle(&cycle, is_known));
             }
         }
     }

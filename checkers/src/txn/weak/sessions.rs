@@ -114,35 +114,39 @@ impl Setting<'_> {
         let Ok(bases) = Bases::of(self.operations, self.ranked, self.component_of, meter, self.mutation) else {
             return (Vec::new(), true);
         };
-        // Only two of them ask for clocks. Neither side needs the other.
+        // Only two of them ask what lies in the past. Neither side needs the other.
         let (mut own, mut others) = (meter.half(), meter.half());
         let (direct, of_past) = rayon::join(
             || self.direct(&bases, &mut own),
             || {
-                let views = Pass::new(self, true).run(&mut others)?;
-                let found = self.prove(WritesFollowReads, &views, &bases, &mut others)?;
+                let views = Pass::of_past(self, &mut others)?;
+                let found = self.prove(WritesFollowReads, &views, &bases, &mut others);
                 Ok((views, found))
             },
         );
         meter.join(&[own, others]);
-        let (mut anomalies, spent) = direct;
+        let (mut anomalies, mut spent) = direct;
         let Ok((views, found)): Result<_, Spent> = of_past else { return (anomalies, true) };
+        spent |= found.is_err();
         // Those with their own kinds come in their order.
         let at = anomalies.iter().position(|anomaly| anomaly.kind == Pram.kind().as_str()).unwrap_or(anomalies.len());
-        found.into_iter().for_each(|anomaly| anomalies.insert(at, anomaly));
-        if !anomalies.is_empty() {
-            return (anomalies, spent);
+        found.ok().flatten().into_iter().for_each(|anomaly| anomalies.insert(at, anomaly));
+        // Whatever breaks another one breaks this.
+        if anomalies.is_empty() {
+            match self.prove(Causal, &views, &bases, meter) {
+                Ok(found) => anomalies.extend(found),
+                Err(Spent) => spent = true,
+            }
         }
-        match self.prove(Causal, &views, &bases, meter) {
-            Ok(found) => (found.into_iter().collect(), spent),
-            Err(Spent) => (anomalies, true),
-        }
+        views.close(meter);
+        (anomalies, spent)
     }
 
     /// Those that need no clocks; and whether the budget ended first.
     fn direct(&self, bases: &Bases<'_>, meter: &mut Meter) -> (Vec<Anomaly>, bool) {
         let mut anomalies: Vec<Anomaly> = Vec::new();
-        let Ok(views) = Pass::new(self, false).run(meter) else { return (anomalies, true) };
+        let Ok(views) = Pass::direct(self, meter) else { return (anomalies, true) };
+        let mut spent = false;
         for guarantee in [OwnWrites, Reads, Writes, Pram] {
             // The first three imply the last.
             if guarantee == Pram && !anomalies.is_empty() {
@@ -150,10 +154,11 @@ impl Setting<'_> {
             }
             match self.prove(guarantee, &views, bases, meter) {
                 Ok(found) => anomalies.extend(found),
-                Err(Spent) => return (anomalies, true),
+                Err(Spent) => spent = true,
             }
         }
-        (anomalies, false)
+        views.close(meter);
+        (anomalies, spent)
     }
 
     /// What breaks a guarantee.

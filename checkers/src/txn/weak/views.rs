@@ -8,6 +8,7 @@ use super::clocks::{Clocks, Purpose};
 use super::derive::{Axiom, Forced, Forces, merged};
 use super::mutant::{Mutant, Mutation};
 use super::operations::Operations;
+use super::past::{Past, Search};
 use super::sessions::Setting;
 use super::units::{NONE, Ranked, Source};
 use crate::txn::meter::{Meter, Spent};
@@ -15,7 +16,9 @@ use crate::txn::txns::TxnId;
 
 /// Bytes that a read costs while it is remembered, and an operation.
 const READ_BYTES: u64 = 32;
-const LINK_BYTES: u64 = 8;
+const LINK_BYTES: u64 = 12;
+/// Steps that searches may take for each operation; beyond that clocks are better.
+const SEARCHED_MAX: u64 = if cfg!(test) { 4 } else { 16 };
 
 /// A write before another, for one observer, by some guarantees.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +33,13 @@ pub(super) struct Seen {
 
 /// What the reads of a transaction returned so far.
 #[derive(Debug, Default)]
-struct Visit {
-    /// The last of each process's writes that was returned: process, operation.
+pub(super) struct Visit {
+    /// Each write.
+    pub returned: Vec<u32>,
+    /// The last of each process's writes: process, operation.
     furthest: Vec<(u32, u32)>,
-    /// What was in the past of those, by chain.
-    past: Vec<u32>,
+    /// What was in the past of those, by chain, where there are clocks.
+    pub past: Vec<u32>,
 }
 
 /// What an observer may have seen that contradicts an order of the writes: that takes an order that points back, or a read of
@@ -118,14 +123,24 @@ pub(super) struct Views {
     pub forces: Forces,
 }
 
-/// One look at all operations: for the guarantees that ask for clocks, or for the others.
+impl Views {
+    /// Gives the bytes back.
+    pub fn close(self, meter: &mut Meter) {
+        meter.give_back(bytes_of(&self.seen));
+    }
+}
+
+fn bytes_of(seen: &[Seen]) -> u64 {
+    size_of_val(seen) as u64
+}
+
+/// One look at all operations: for the guarantees that ask what lies in the past, or for the others.
 pub(super) struct Pass<'a> {
     operations: &'a Operations,
     ranked: &'a Ranked<'a>,
     component_of: &'a [u32],
     mutation: Mutation,
     watched: &'a Watched,
-    has_clocks: bool,
     /// By write: who read it last so far; and by read, who did before. Or [`NONE`].
     last_reader: Vec<u32>,
     reader_before: Vec<u32>,
@@ -143,7 +158,7 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// One that has seen nothing.
-    pub fn new(setting: &Setting<'a>, has_clocks: bool) -> Pass<'a> {
+    fn new(setting: &Setting<'a>) -> Pass<'a> {
         let Setting { operations, ranked, component_of, watched, mutation, .. } = *setting;
         Pass {
             operations,
@@ -151,7 +166,6 @@ impl<'a> Pass<'a> {
             component_of,
             mutation,
             watched,
-            has_clocks,
             last_reader: vec![NONE; ranked.ids.len()],
             reader_before: vec![NONE; ranked.ids.len()],
             asked: (NONE, false),
@@ -163,19 +177,59 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Looks at all of them.
-    pub fn run(mut self, meter: &mut Meter) -> Result<Views, Spent> {
-        let links = self.ranked.ids.len() as u64 * LINK_BYTES;
-        meter.take_bytes(links)?;
-        let outcome = if self.has_clocks { self.run_with_clocks(meter) } else { self.run_without(meter) };
-        meter.give_back(self.was_read.len() as u64 * READ_BYTES + links);
-        outcome?;
-        let forces = Forces::of(self.seen.iter().map(|seen| seen.forced).collect());
-        Ok(Views { seen: self.seen, initial: self.initial, forces })
+    /// For guarantees that do not ask what lies in the past.
+    pub fn direct(setting: &Setting<'a>, meter: &mut Meter) -> Result<Views, Spent> {
+        let mut pass = Pass::new(setting);
+        pass.counted(meter, |pass, meter| {
+            (0..pass.ranked.len()).try_for_each(|rank| pass.operation(rank, &mut Past::Unasked, meter))
+        })?;
+        Ok(pass.views())
     }
 
-    fn run_without(&mut self, meter: &mut Meter) -> Result<(), Spent> {
-        (0..self.ranked.len()).try_for_each(|rank| self.operation(rank, None, meter))
+    /// For those that do.
+    pub fn of_past(setting: &Setting<'a>, meter: &mut Meter) -> Result<Views, Spent> {
+        let mut pass = Pass::new(setting);
+        if !pass.watched.is_whole && pass.counted(meter, Pass::run_with_searches)? {
+            return Ok(pass.views());
+        }
+        meter.give_back(bytes_of(&pass.seen));
+        drop(pass);
+        let mut pass = Pass::new(setting);
+        pass.counted(meter, Pass::run_with_clocks)?;
+        Ok(pass.views())
+    }
+
+    fn counted<T>(
+        &mut self,
+        meter: &mut Meter,
+        run: impl FnOnce(&mut Pass<'a>, &mut Meter) -> Result<T, Spent>,
+    ) -> Result<T, Spent> {
+        let links = self.ranked.ids.len() as u64 * LINK_BYTES;
+        meter.take_bytes(links)?;
+        let outcome = run(self, meter);
+        meter.give_back(self.was_read.len() as u64 * READ_BYTES + links);
+        if outcome.is_err() {
+            meter.give_back(bytes_of(&self.seen));
+        }
+        outcome
+    }
+
+    fn views(self) -> Views {
+        let forces = Forces::of(self.seen.iter().map(|seen| seen.forced).collect());
+        Views { seen: self.seen, initial: self.initial, forces }
+    }
+
+    /// Whether that was enough.
+    fn run_with_searches(&mut self, meter: &mut Meter) -> Result<bool, Spent> {
+        let steps_max = self.ranked.ids.len() as u64 * SEARCHED_MAX;
+        let mut search = Search::new(self.operations, self.ranked, steps_max);
+        for rank in 0..self.ranked.len() {
+            self.operation(rank, &mut Past::Search(&mut search), meter)?;
+            if search.is_over() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn run_with_clocks(&mut self, meter: &mut Meter) -> Result<(), Spent> {
@@ -184,7 +238,9 @@ impl<'a> Pass<'a> {
         let mut clocks = Clocks::new(self.ranked, purpose, Mutation::default());
         let mut outcome = Ok(());
         for rank in whole.clone() {
-            outcome = clocks.begin(self.ranked, rank, meter).and_then(|()| self.operation(rank, Some(&clocks), meter));
+            outcome = clocks
+                .begin(self.ranked, rank, meter)
+                .and_then(|()| self.operation(rank, &mut Past::Clocks(&clocks), meter));
             if outcome.is_err() {
                 break;
             }
@@ -194,11 +250,11 @@ impl<'a> Pass<'a> {
         outcome
     }
 
-    fn operation(&mut self, rank: u32, clocks: Option<&Clocks>, meter: &mut Meter) -> Result<(), Spent> {
+    fn operation(&mut self, rank: u32, past: &mut Past<'_, '_>, meter: &mut Meter) -> Result<(), Spent> {
         let unit = self.ranked.ids[rank as usize];
         let owner = self.operations.owners[unit as usize];
         if let Some(read) = self.operations.accesses.reads(unit).first() {
-            self.read(rank, unit, read.writer, clocks, meter)?;
+            self.read(rank, unit, read.writer, past, meter)?;
         }
         // The next operation in the session begins another visit.
         if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
@@ -212,7 +268,7 @@ impl<'a> Pass<'a> {
         rank: u32,
         unit: u32,
         writer: u32,
-        clocks: Option<&Clocks>,
+        past: &mut Past<'_, '_>,
         meter: &mut Meter,
     ) -> Result<(), Spent> {
         let source = self.ranked.source(rank, writer);
@@ -221,10 +277,10 @@ impl<'a> Pass<'a> {
             let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
             self.reader_before[rank as usize] = last;
             if self.watched.has(session) {
-                self.remember(unit, session, writer, clocks, meter)?;
+                self.remember(unit, session, writer, past, meter)?;
             }
         }
-        if self.asks(rank, unit) { self.compare(rank, unit, source, clocks, meter) } else { Ok(()) }
+        if self.asks(rank, unit) { self.compare(rank, unit, source, past, meter) } else { Ok(()) }
     }
 
     /// Notes what a session read.
@@ -233,7 +289,7 @@ impl<'a> Pass<'a> {
         unit: u32,
         session: u32,
         writer: u32,
-        clocks: Option<&Clocks>,
+        past: &mut Past<'_, '_>,
         meter: &mut Meter,
     ) -> Result<(), Spent> {
         let owner = self.operations.owners[unit as usize];
@@ -253,9 +309,12 @@ impl<'a> Pass<'a> {
             Some((_, furthest)) => *furthest = other.max(*furthest),
             None => visit.furthest.push((process, other)),
         }
-        let past = clocks.map_or(&[] as &[u32], |clocks| clocks.row(writer));
-        visit.past.resize(visit.past.len().max(past.len()), 0);
-        visit.past.iter_mut().zip(past).for_each(|(to, from)| *to = (*to).max(*from));
+        visit.returned.push(writer);
+        if let Past::Clocks(clocks) = past {
+            let row = clocks.row(writer);
+            visit.past.resize(visit.past.len().max(row.len()), 0);
+            visit.past.iter_mut().zip(row).for_each(|(to, from)| *to = (*to).max(*from));
+        }
         Ok(())
     }
 
@@ -287,7 +346,7 @@ impl<'a> Pass<'a> {
         rank: u32,
         unit: u32,
         source: Source,
-        clocks: Option<&Clocks>,
+        past: &mut Past<'_, '_>,
         meter: &mut Meter,
     ) -> Result<(), Spent> {
         let component = |rank: u32| {
@@ -316,7 +375,7 @@ impl<'a> Pass<'a> {
             if other == to || (to != NONE && component(other) != within) || self.is_under(unit, other) {
                 continue;
             }
-            let by = self.guarantees(rank, other, clocks, meter)?;
+            let by = self.guarantees(rank, other, past, meter)?;
             if by == 0 {
                 continue;
             }
@@ -350,7 +409,7 @@ impl<'a> Pass<'a> {
     }
 
     /// By which of the guarantees that are looked at a read sees a write; none if it is not in its causal past.
-    fn guarantees(&self, rank: u32, other: u32, clocks: Option<&Clocks>, meter: &mut Meter) -> Result<u8, Spent> {
+    fn guarantees(&self, rank: u32, other: u32, past: &mut Past<'_, '_>, meter: &mut Meter) -> Result<u8, Spent> {
         let all = self.operations;
         let unit = self.ranked.ids[rank as usize];
         let session = all.sessions.session[unit as usize];
@@ -365,14 +424,16 @@ impl<'a> Pass<'a> {
             })
         };
         let (mut here, mut is_visited) = (false, false);
-        let is_asked = clocks.is_some() || self.mutation.is(Mutant::ReadsOfTransactionOnly);
+        let is_asked = past.is_asked() || self.mutation.is(Mutant::ReadsOfTransactionOnly);
         let mut reader = if is_asked { self.last_reader[other as usize] } else { NONE };
         while reader != NONE {
             meter.step(1)?;
             let id = self.ranked.ids[reader as usize];
             // What this very transaction read is seen as well.
             here |= id <= unit && all.owners[id as usize] == all.owners[unit as usize];
-            is_visited |= visit.zip(clocks).is_some_and(|(visit, clocks)| clocks.is_in(&visit.past, reader));
+            if let Some(visit) = visit.filter(|_| !is_visited) {
+                is_visited = past.is_visited(visit, reader, meter)?;
+            }
             reader = self.reader_before[reader as usize];
         }
         let is = |mutant| self.mutation.is(mutant);
@@ -382,9 +443,12 @@ impl<'a> Pass<'a> {
         let followed = here || (is_visited && !is(Mutant::ReadsNotFollowed));
         let pipelined = self.furthest.get(&(session, process)).is_some_and(|&furthest| furthest >= write);
         let pram = is_own || was_read || pipelined;
-        let bits = match clocks {
-            None => [own, again, earlier, false, pram, false],
-            Some(clocks) => [false, false, false, followed, false, pram || followed || clocks.has_seen(rank, other)],
+        let bits = match past.is_asked() {
+            false => [own, again, earlier, false, pram, false],
+            true => {
+                let causal = pram || followed || past.has_seen(rank, other, meter)?;
+                [false, false, false, followed, false, causal]
+            }
         };
         Ok(bits.iter().enumerate().fold(0, |all, (place, &bit)| all | u8::from(bit) << place))
     }
