@@ -47,7 +47,7 @@ pub(super) struct Search<'a> {
     /// By rank: the last search that came by.
     seen: Vec<u32>,
     number: u32,
-    stack: Vec<u32>,
+    queue: Vec<u32>,
     /// Steps that are left before clocks are better.
     left: u64,
 }
@@ -56,7 +56,7 @@ impl<'a> Search<'a> {
     /// None begun.
     pub fn new(operations: &'a Operations, ranked: &'a Ranked<'a>, steps_max: u64) -> Search<'a> {
         let seen = vec![0; ranked.ids.len()];
-        Search { operations, ranked, seen, number: 0, stack: Vec::new(), left: steps_max }
+        Search { operations, ranked, seen, number: 0, queue: Vec::new(), left: steps_max }
     }
 
     /// Whether so much was asked that the answers since then are worth nothing.
@@ -78,11 +78,12 @@ impl<'a> Search<'a> {
         let is_it =
             |rank: u32| rank == other || rank > other && session_of_other != NONE && session(rank) == session_of_other;
         self.number += 1;
-        self.stack.clear();
-        self.stack.extend(from);
+        self.queue.clear();
+        self.queue.extend(from);
         let mut steps = 0;
         let mut is_found = false;
-        while let Some(rank) = self.stack.pop() {
+        // Breadth first: each read leads to another session, while deep down only single sessions go on.
+        while let Some(&rank) = self.queue.get(steps as usize) {
             steps += 1;
             if is_it(rank) {
                 is_found = true;
@@ -96,8 +97,7 @@ impl<'a> Search<'a> {
             }
             self.seen[rank as usize] = self.number;
             let before = Some(ranked.before[rank as usize]).filter(|&before| before != NONE);
-            // The session's own past comes last: others lead to other sessions sooner.
-            self.stack.extend(before.into_iter().chain(ranked.sources(rank)));
+            self.queue.extend(before.into_iter().chain(ranked.sources(rank)));
         }
         self.left = self.left.saturating_sub(steps);
         meter.step(steps)?;
