@@ -8,11 +8,13 @@
 //!
 //! Cost: 16 bytes for each transaction of a run, so that rows of some hundred thousand stay in a processor's cache; and for
 //! each 128 transactions of a window a quarter of a step for each read there.
-//! So first it is looked whether what points back closes a cycle with reads alone.
+//! So where windows are large, it is looked first whether what points back closes a cycle with reads alone, or with what
+//! follows on it at once.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 
 use super::Suspects;
 use super::components::{Graph, windows};
@@ -65,7 +67,7 @@ pub(super) fn derive(
 enum Outcome {
     /// All orders within windows.
     Whole,
-    /// Those that point back, which close a cycle.
+    /// Those that point back and some others, which close a cycle.
     Broken,
     /// It would take too many steps.
     TooMuch,
@@ -99,11 +101,13 @@ fn complete(
         return Ok(Outcome::Whole);
     }
     let weight: u64 = windows.iter().map(|window| window.len() as u64).sum();
-    if suspects.is_only_causal && weight > WHOLE_MAX {
-        let graph = Graph::of(ranked, forces, meter, mutation)?;
-        if !graph.components(Axiom::Causal).is_empty() {
-            return Ok(Outcome::Broken);
-        }
+    // Where windows are large, less than all may be enough.
+    let is_enough = |forces: &Forces, meter: &mut Meter| match suspects.is_only_causal && weight > WHOLE_MAX {
+        true => Graph::of(ranked, forces, meter, mutation).map(|graph| !graph.components(Axiom::Causal).is_empty()),
+        false => Ok(false),
+    };
+    if is_enough(forces, meter)? {
+        return Ok(Outcome::Broken);
     }
     let among = Among::of(ranked, &windows);
     let questions = Questions::of(ranked, &among);
@@ -112,7 +116,7 @@ fn complete(
     if asked > steps_max {
         return Ok(Outcome::TooMuch);
     }
-    let blocks = questions.blocks(ranked, &windows);
+    let mut blocks = questions.blocks(ranked, &windows);
     let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
     let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
     let bytes =
@@ -120,11 +124,22 @@ fn complete(
     if steps > steps_max || meter.take_bytes(bytes).is_err() {
         return Ok(Outcome::TooMuch);
     }
-    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
-    let found: Vec<Vec<Forced>> = blocks.par_iter().map_init(Vec::new, answer).collect();
-    meter.give_back(bytes);
     meter.step(steps)?;
-    found.iter().flatten().try_for_each(|forced| forces.keep(*forced, meter))?;
+    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
+    // First what may follow at once on what points back: that often closes a cycle.
+    let ends: FxHashSet<u32> = forces.orders.iter().map(|forced| forced.to).collect();
+    blocks.sort_by_key(|block| !block.members.clone().any(|member| ends.contains(&member)));
+    let after = blocks.partition_point(|block| block.members.clone().any(|member| ends.contains(&member)));
+    let (first, others) = blocks.split_at(after);
+    for (part, is_last) in [(first, false), (others, true)] {
+        let found: Vec<Vec<Forced>> = part.par_iter().map_init(Vec::new, answer).collect();
+        found.iter().flatten().try_for_each(|forced| forces.keep(*forced, meter))?;
+        if !is_last && is_enough(forces, meter)? {
+            meter.give_back(bytes);
+            return Ok(Outcome::Broken);
+        }
+    }
+    meter.give_back(bytes);
     Ok(Outcome::Whole)
 }
 
