@@ -7,9 +7,8 @@
 //! bits for each transaction behind them, up to the last who is asked about.
 //!
 //! Cost: 16 bytes for each transaction of a run, so that rows of some hundred thousand stay in a processor's cache; and for
-//! each 128 transactions of a window a quarter of a step for each read there.
-//! So where windows are large, it is looked first whether what points back closes a cycle with reads alone, or with what
-//! follows on it at once.
+//! each 128 transactions of a window a quarter of a step for each read there. So where windows are large, it is looked
+//! first whether what points back closes a cycle with reads alone, or with what follows on it at once.
 
 use std::ops::Range;
 
@@ -36,9 +35,9 @@ const WHOLE_MAX: u64 = if cfg!(test) { 12 } else { 4096 };
 
 type Row = [u64; WORDS];
 
-/// Finds them, where `ranked` has no sessions and `known` is what is forced with them. `None` where clocks are better: if some read each
-/// other in a circle, if not all is known that was written before the initial state was read, or if it would take more steps than
-/// are left.
+/// Finds them, where `ranked` has no sessions and `known` is what is forced with them. And whether less than all was looked at, as
+/// that shows already that causal consistency is broken. `None` where clocks are better: if some read each other in a circle, if not
+/// all is known that was written before the initial state was read, or if it would take too many steps or bytes.
 pub(super) fn derive(
     ranked: &Ranked<'_>,
     known: &Forces,
@@ -111,12 +110,32 @@ fn complete(
     }
     let among = Among::of(ranked, &windows);
     let questions = Questions::of(ranked, &among);
+    let held = questions.bytes();
+    if meter.take_bytes(held).is_err() {
+        return Ok(Outcome::TooMuch);
+    }
+    let outcome = ask(ranked, &windows, &questions, forces, is_enough, meter, mutation);
+    meter.give_back(held);
+    outcome
+}
+
+/// Answers the questions, until it is enough.
+fn ask(
+    ranked: &Ranked<'_>,
+    windows: &[Range<u32>],
+    questions: &Questions,
+    forces: &mut Forces,
+    is_enough: impl Fn(&Forces, &mut Meter) -> Result<bool, Spent>,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<Outcome, Spent> {
+    let count = ranked.ids.len() as u64;
     let asked: u64 = windows.par_iter().map(|window| questions.count(ranked, window)).sum();
     let steps_max = count.saturating_mul(ROWS_MAX).min(meter.steps_left());
     if asked > steps_max {
         return Ok(Outcome::TooMuch);
     }
-    let mut blocks = questions.blocks(ranked, &windows);
+    let mut blocks = questions.blocks(ranked, windows);
     let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
     let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
     let bytes =
@@ -288,6 +307,11 @@ impl Questions {
             Some(Block { run: start..last + 1, members, end: window.end })
         };
         all.par_iter().filter_map(block).collect()
+    }
+
+    fn bytes(&self) -> u64 {
+        let numbers = self.starts.len() + self.source_starts.len() + self.sources.len();
+        (size_of_val(&self.askers[..]) + numbers * size_of::<u32>()) as u64
     }
 
     fn steps(&self, block: &Block) -> u64 {
