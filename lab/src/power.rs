@@ -52,8 +52,15 @@ struct Init {
 }
 
 impl Init {
+    /// Whether it does its work. One that is ending (it waits for all other processes of its node to end) is not dead yet,
+    /// but has lost its memory, and with it its command line. Its number is its own until the holder reaps it.
     fn is_alive(&self) -> bool {
-        !self.held.wait(Duration::ZERO).unwrap_or(false)
+        let has_memory = || fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|line| !line.is_empty());
+        !self.has_ended() && has_memory()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.held.wait(Duration::ZERO).unwrap_or(false)
     }
 }
 
@@ -117,7 +124,8 @@ impl Machine {
 
     /// Waits until its sshd says who it is.
     pub(crate) fn await_banner(&self, deadline: Instant) -> Result<(), Failure> {
-        await_banner(&self.lab_node(), deadline).map_err(|failure| self.of_node(failure))
+        let is_on = || self.living().is_some();
+        await_banner(&self.lab_node(), is_on, deadline).map_err(|failure| self.of_node(failure))
     }
 
     fn of_node(&self, failure: Failure) -> Failure {
@@ -151,7 +159,7 @@ impl Machine {
             power_net::unplug(self.plan.at);
             init.held
                 .kill()
-                .or_else(|error| if init.is_alive() { Err(error) } else { Ok(()) })
+                .or_else(|error| if init.has_ended() { Ok(()) } else { Err(error) })
                 .map_err(|error| format!("killing the processes of {}: {error}", self.plan.name))?;
             // The first process of a pid namespace ends only after all others in it.
             if !init.held.wait(DEATH_MAX).map_err(|error| error.to_string())? {
@@ -176,10 +184,13 @@ impl Machine {
         let begin = Instant::now();
         let deadline = begin + BOOT_MAX;
         if self.living().is_some() {
-            if self.frozen.is_none() {
-                self.await_banner(deadline).map_err(|failure| failure.to_string())?;
+            let answers = if self.frozen.is_some() { Ok(()) } else { self.await_banner(deadline) };
+            match answers {
+                Ok(()) => return Ok(json!({ "was_on": true, "took_ms": millis(begin) })),
+                Err(failure) if self.living().is_some() => return Err(failure.to_string()),
+                // It died meanwhile.
+                Err(_) => {}
             }
-            return Ok(json!({ "was_on": true, "took_ms": millis(begin) }));
         }
         // What died without our doing is buried first.
         self.end()?;
@@ -320,8 +331,8 @@ fn await_init(mut child: Child, deadline: Instant) -> Result<Init, Failure> {
     outcome.and_then(|()| init.ok_or_else(|| Failure::new("bringing up a node", "its init is not known")))
 }
 
-/// Waits until a node's sshd says who it is.
-fn await_banner(node: &LabNode, deadline: Instant) -> Result<(), Failure> {
+/// Waits until a node's sshd says who it is, while the node is on.
+fn await_banner(node: &LabNode, is_on: impl Fn() -> bool, deadline: Instant) -> Result<(), Failure> {
     let failed = |reason: String| {
         let log = fs::read(format!("/proc/{}/root{}", node.init_pid, sshd::LOG)).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -334,6 +345,9 @@ fn await_banner(node: &LabNode, deadline: Instant) -> Result<(), Failure> {
     // Short at first: a packet that was lost while the cable came up is asked for again only after a second.
     let mut patience = Duration::from_millis(20);
     while Instant::now() < deadline {
+        if !is_on() {
+            return Err(Failure::new("waiting for its sshd", "the node's init has ended"));
+        }
         patience = (patience * 2).min(Duration::from_millis(500));
         match banner(SocketAddr::new(address, 22), patience) {
             Ok(banner) if banner == *b"SSH-2.0" => return Ok(()),
