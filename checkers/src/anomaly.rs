@@ -360,7 +360,7 @@ pub enum Role {
 }
 
 /// An order that follows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Derived {
     /// The earlier transaction, by its invocation; `None` for the initial state.
     pub from: Option<OpIndex>,
@@ -380,7 +380,7 @@ pub struct Derived {
 }
 
 /// How an order follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Rule {

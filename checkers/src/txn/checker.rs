@@ -9,6 +9,7 @@
 pub(in crate::txn) mod conflicts;
 mod evidence;
 pub(in crate::txn) mod memories;
+mod predicates;
 mod settle;
 mod singles;
 mod solve;
@@ -31,9 +32,6 @@ use evidence::{Evidence, Inferred};
 const UNASKED_TXNS_MAX: usize = 200_000;
 /// So many transactions have the steps of a budget.
 const BUDGET_TXNS: usize = 100_000;
-/// Why nothing is kept for certain where there are reads by predicate.
-const BY_PREDICATE: &str = "nothing was found that it forbids, but reads by predicate refute a model, and prove none";
-
 /// What the transactions do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Data {
@@ -119,6 +117,10 @@ impl Checker for TxnChecker {
         let may_judge = |line: &Boundary, evidence: &Evidence| {
             line.undecided.contains(self.level) && !(evidence.is_timeless && self.level.needs_realtime())
         };
+        if evidence.has_predicates && evidence.gaps.is_empty() && may_judge(&line, &evidence) {
+            let more = predicates::decide(self.level, &txns, budget, &mut evidence);
+            line = boundary(evidence.kinds, settled_of(&line).union(more));
+        }
         if self.data == Data::RwRegister && may_judge(&line, &evidence) {
             let more = singles::judge(self.level, history, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
@@ -202,8 +204,8 @@ impl TxnChecker {
         if line.undecided.contains(self.level) {
             finding.gaps.extend(evidence.spent);
             if finding.gaps.is_empty() {
-                let reason = if evidence.has_predicates { BY_PREDICATE } else { self.undecided() };
-                finding.gaps.push(Gap::Undecided { level: self.level.to_string(), reason: reason.to_owned() });
+                let reason = evidence.unexplained.unwrap_or_else(|| self.undecided().to_owned());
+                finding.gaps.push(Gap::Undecided { level: self.level.to_string(), reason });
             }
         }
         let names = |levels: &[Level]| levels.iter().map(|level| level.usual_name()).collect::<Vec<_>>();

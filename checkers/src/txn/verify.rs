@@ -1,7 +1,7 @@
 //! Proofs about transactions, verified again from the history alone, by code that shares nothing with the engines: it
 //! reads raw values and the order of events, and knows the definition of each kind.
 //!
-//! Not verified: that a witness is the smallest; anomalies of reads by predicate that are no cycles; orders of commits without a
+//! Not verified: that a witness is the smallest; anomalies of reads by predicate within one or two transactions; orders of commits without a
 //! derivation, and of processes, that are refuted by more transactions than can be tried ([`orders`], [`memories`]).
 
 mod cycle;
@@ -10,6 +10,7 @@ mod lists;
 mod memories;
 mod micros;
 mod orders;
+mod predicate_orders;
 mod predicates;
 mod sessions;
 mod singles;
@@ -30,6 +31,11 @@ pub fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
     let told = match &anomaly.witness {
         Witness::Cycle { steps, .. } => cycle::verify(history, &anomaly.kind, steps),
         Witness::Micros { places, .. } => micros::verify(history, &anomaly.kind, places),
+        Witness::NoCommitOrder { transactions, derivation, .. }
+            if derivation.is_empty() && predicates::are_any(history) =>
+        {
+            predicate_orders::verify(history, &anomaly.kind, transactions)
+        }
         Witness::NoCommitOrder { transactions, derivation, .. } if derivation.is_empty() => {
             orders::verify(history, &anomaly.kind, transactions)
         }

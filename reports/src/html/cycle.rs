@@ -11,7 +11,7 @@ use schism_checkers::{Anomaly, Witness};
 use schism_history::{Call, History, Kind};
 
 use crate::phrase::{self, Shown};
-use crate::sentence::{self, OPERATIONS_MAX, cycle_step, transaction_name};
+use crate::sentence::{self, OPERATIONS_MAX, cycle_step, names_of_steps, transaction_name};
 use crate::words;
 
 /// Width of a character at 12 px, of ASCII and of others; estimates for the system's font, on the safe side.
@@ -100,8 +100,9 @@ struct Arrow {
 pub(super) fn drawing(history: &History, anomaly: &Anomaly, id: &str) -> Markup {
     match &anomaly.witness {
         Witness::Cycle { steps, .. } => {
-            let told = (0..steps.len()).map(|place| words::capital(&cycle_step(history, steps, place))).collect();
-            let names: Vec<String> = (0..steps.len()).map(transaction_name).collect();
+            let names = names_of_steps(steps);
+            let told = |place| words::capital(&cycle_step(history, steps, &names, place));
+            let told = (0..steps.len()).map(told).collect();
             drawing_of(history, steps, &names, told, id)
         }
         Witness::NoCommitOrder { transactions, derivation, .. } => {

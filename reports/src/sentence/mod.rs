@@ -19,7 +19,7 @@ pub use circle::circle;
 pub use fault::{State, afterwards, fault_name, state};
 pub use gap::{GapWords, explain, explain_all};
 pub use operations::{OPERATIONS_MAX, Told, decimals};
-pub use transactions::{levels, name as transaction_name, step as cycle_step};
+pub use transactions::{levels, name as transaction_name, names_of_steps, step as cycle_step};
 pub use witness::{Counterexample, Proof, beyond, counterexamples, prove};
 
 use crate::Story;

@@ -1,6 +1,8 @@
 //! Anomalies of transactions in words: T1 happened before T2, because ..., yet T2 happened before T1, because ...: a
 //! contradiction.
 
+use std::collections::{HashMap, HashSet};
+
 use schism_checkers::anomaly::{Place, Step};
 use schism_checkers::{Anomaly, AnomalyKind, Finding, Witness};
 use schism_history::{History, OpIndex};
@@ -19,8 +21,12 @@ const LINES_MAX: usize = 40;
 pub(super) fn prove(history: &History, anomaly: &Anomaly, title: &str) -> Option<Proof> {
     let (invocations, reasons, note) = match &anomaly.witness {
         Witness::Cycle { steps, shortest } => {
-            let transactions: Vec<OpIndex> = steps.iter().map(|step| step.transaction).collect();
-            (transactions, cycle(history, steps), size_note(steps.len(), *shortest))
+            // A cycle of single operations may come through a transaction again.
+            let mut seen = HashSet::new();
+            let all = steps.iter().map(|step| step.transaction);
+            let transactions: Vec<OpIndex> = all.filter(|transaction| seen.insert(*transaction)).collect();
+            let note = size_note(transactions.len(), *shortest);
+            (transactions, cycle(history, steps), note)
         }
         Witness::Micros { places, expected, found } => {
             let transactions = named(places);
@@ -118,6 +124,16 @@ pub fn name(place: usize) -> String {
     format!("T{}", place + 1)
 }
 
+/// What the transactions of the steps of a cycle are called: each by its first place among them.
+pub fn names_of_steps(steps: &[Step]) -> Vec<String> {
+    let mut places: HashMap<OpIndex, usize> = HashMap::new();
+    let place = |step: &Step| {
+        let next = places.len();
+        name(*places.entry(step.transaction).or_insert(next))
+    };
+    steps.iter().map(place).collect()
+}
+
 /// The transactions of a proof, in the order in which they are named.
 pub(super) struct Names<'a>(pub &'a [OpIndex]);
 
@@ -150,23 +166,25 @@ fn core_note(transactions: usize, smallest: bool) -> String {
 
 /// Why each happened before the next, and the last before the first.
 fn cycle(history: &History, steps: &[Step]) -> Vec<String> {
-    let mut lines: Vec<String> = (0..steps.len().min(LINES_MAX)).map(|place| step(history, steps, place)).collect();
+    let names = names_of_steps(steps);
+    let told = 0..steps.len().min(LINES_MAX);
+    let mut lines: Vec<String> = told.map(|place| step(history, steps, &names, place)).collect();
     if steps.len() > LINES_MAX {
         let left = steps.len() - LINES_MAX - 1;
         if left > 0 {
             lines.push(format!("... and {} more", plural(left as u64, "step")));
         }
-        lines.push(step(history, steps, steps.len() - 1));
+        lines.push(step(history, steps, &names, steps.len() - 1));
     }
     lines
 }
 
 /// Why one transaction of a cycle happened before the next, in a sentence without its full stop.
-pub fn step(history: &History, steps: &[Step], place: usize) -> String {
+pub fn step(history: &History, steps: &[Step], names: &[String], place: usize) -> String {
     let next = if place + 1 < steps.len() { place + 1 } else { 0 };
     let (Some(this), Some(that)) = (steps.get(place), steps.get(next)) else { return String::new() };
-    let (from, to) = (name(place), name(next));
-    let because = because(history, this, that, (&from, &to));
+    let (Some(from), Some(to)) = (names.get(place), names.get(next)) else { return String::new() };
+    let because = because(history, this, that, (from, to));
     match next == 0 && steps.len() > 1 {
         true => format!("yet {from} happened before {to}, because {because}: a contradiction"),
         false => format!("{from} happened before {to}, because {because}"),
@@ -280,6 +298,16 @@ mod tests {
                 "yet (2) and (3) cannot both be: a contradiction",
             ]
         );
+    }
+
+    #[test]
+    fn a_transaction_that_comes_again_keeps_its_name() {
+        let steps: Vec<Step> = [0, 2, 0, 4].map(|transaction| step(transaction, "process", (0, 0), "", "")).to_vec();
+        assert_eq!(names_of_steps(&steps), ["T1", "T2", "T1", "T3"]);
+        let line = r#"0:txn=[["w",5,1]] 1:txn=[["w",5,2]] 2:txn=[["w",5,3]]"#;
+        let told = proof(line, AnomalyKind::NotMonotonicWrites, Witness::Cycle { steps, shortest: false });
+        assert_eq!(told.operations_count, 3);
+        assert!(told.reasons[3].starts_with("yet T3 happened before T1, because"), "{:?}", told.reasons);
     }
 
     #[test]

@@ -29,7 +29,10 @@ fn text(name: &str) -> Result<String, RunnerError> {
         return Ok(schism_nemesis::docs::describe(entry));
     }
     if let Some((_, page)) = PAGES.iter().find(|(page, _)| *page == name) {
-        return Ok((*page).to_owned());
+        // Some of these are consistency models of transactions too.
+        let level =
+            explain_levels::level(name).map(|text| format!("\nAs a consistency model of transactions:\n\n{text}"));
+        return Ok((*page).to_owned() + &level.unwrap_or_default());
     }
     if let Some(entry) = CHECKERS.iter().find(|entry| entry.name == name) {
         return Ok(format!("{}: {}\n", entry.name, entry.about));
@@ -108,6 +111,10 @@ mod tests {
             ["clock-jump", "linearizable", "stats", "multi-register", "sequential", "causal", "G-single", "rw-register"]
         {
             assert!(text(name).is_ok_and(|text| text.contains(name)), "{name}");
+        }
+        for both in ["linearizable", "sequential"] {
+            let told = text(both).unwrap_or_default();
+            assert!(told.contains("--model MODEL") && told.contains("Defined by"), "{told}");
         }
         let wrong = text("linearisable").map_err(|error| error.to_string());
         assert!(wrong.is_err_and(|told| told.contains("Did you mean `linearizable`?")));

@@ -117,8 +117,11 @@ pub(super) struct Evidence {
     pub spent: Vec<Gap>,
     /// Whether cycles were looked for to the end.
     pub cycles_ended: bool,
-    /// Whether something is done that refutes models and proves none: reads by predicate, and what is done to their objects.
+    /// Whether there are reads by predicate, or what is done to their objects: only an order that explains them proves
+    /// something then.
     pub has_predicates: bool,
+    /// Why no such order was found.
+    pub unexplained: Option<String>,
     /// Edges of data.
     pub edges_count: u64,
     /// Strongly connected components.

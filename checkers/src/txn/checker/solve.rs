@@ -12,12 +12,12 @@ use super::evidence::{Evidence, Inferred};
 use super::settle;
 
 /// A search, what it is called when there is no order, and which models hold if there is one.
-struct Task {
-    property: Property,
-    keeps: Keeps,
-    name: &'static str,
-    broken: AnomalyKind,
-    proves: &'static [Level],
+pub(super) struct Task {
+    pub property: Property,
+    pub keeps: Keeps,
+    pub name: &'static str,
+    pub broken: AnomalyKind,
+    pub proves: &'static [Level],
 }
 
 const PARALLEL: Task = Task {
@@ -112,6 +112,18 @@ fn task(level: Level) -> Task {
         }
         level if settle::BY_AXIOMS.contains(&level) => SNAPSHOT_PROCESS,
         _ => SERIAL_REALTIME,
+    }
+}
+
+/// The search that decides a model, or that of the weakest stronger one, among those in which one order is for all.
+pub(super) fn task_for_all(level: Level) -> Task {
+    let task = task(level);
+    match (task.property, task.keeps) {
+        (Property::Serializable | Property::SnapshotIsolation, _) => task,
+        (Property::UpdateSerializable, _) => SERIAL,
+        (Property::Prefix | Property::ParallelSnapshotIsolation, Keeps::Nothing) => SNAPSHOT,
+        (Property::Prefix | Property::ParallelSnapshotIsolation, Keeps::Process) => SNAPSHOT_PROCESS,
+        (Property::Prefix | Property::ParallelSnapshotIsolation, Keeps::Realtime) => SNAPSHOT_REALTIME,
     }
 }
 

@@ -180,11 +180,11 @@ impl<'a> Judge<'a, '_> {
         }
         let is_it = |version: Option<&Value>| version == value;
         let places = self.places(object, at.txn, is_it);
-        if places.is_empty() && value.is_some() {
-            return self.no_version(at, key, object, value);
-        }
         let maybe = if self.mutation.is(Mutant::MaybeForgotten) { &[] } else { object.maybe.as_slice() };
         let is_blurred = maybe.iter().any(|version| is_it(version.value.as_ref()));
+        if places.is_empty() && value.is_some() && !is_blurred {
+            return self.no_version(at, key, object, value);
+        }
         if let (Some(&first), Some(&last), false) = (places.first(), places.last(), is_blurred) {
             if first > 0 {
                 self.cause((&object.versions[first - 1]).into(), at, ITEM.read, key);

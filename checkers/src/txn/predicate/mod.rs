@@ -17,11 +17,12 @@
 //! left out, and told. What was found gives dependencies of items, as its values were read; what was left out gives `wrp`
 //! and `rwp`. Where the version that was seen is one of several, only what holds for all of them is told.
 //!
-//! Not covered: that these objects allow a level is never proven, only refuted; whoever asks must say so.
+//! Not covered: that these objects allow a level is not proven here, only refuted; whoever asks must say so, or look for an order
+//! (`checker/predicates`).
 
 mod judge;
 mod mutant;
-mod universe;
+pub(in crate::txn) mod universe;
 
 #[cfg(test)]
 mod tests;

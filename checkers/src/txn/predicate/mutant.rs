@@ -18,6 +18,10 @@ pub(super) enum Mutant {
     MaybeForgotten,
     /// Transactions in doubt were never committed.
     DoubtNeverSeen,
+    /// What a transaction read of its own says that others happened.
+    OwnCounts,
+    /// A value that several left says that all of them happened.
+    AnyoneCounts,
     /// A read may see a later write of its own transaction.
     OwnIsSeen,
     /// What a transaction wrote itself is not looked at.

@@ -8,7 +8,7 @@ use crate::txn::txns::{TxnId, Txns};
 
 /// A predicate, as text in the place of a key: `true`, `= 3`, `mod 2 1`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Predicate {
+pub(in crate::txn) enum Predicate {
     /// Every object that is there.
     All,
     /// Those of this value.
@@ -47,7 +47,7 @@ impl Predicate {
 }
 
 /// What a micro-operation leaves of its object, if it writes: a value, or nothing.
-pub(super) fn written(mop: &Mop) -> Option<Option<&Value>> {
+pub(in crate::txn) fn written(mop: &Mop) -> Option<Option<&Value>> {
     match &*mop.f {
         "w" if mop.value.is_nil() => Some(None),
         "w" | "init" | "insert" => Some(Some(&mop.value)),
@@ -58,7 +58,7 @@ pub(super) fn written(mop: &Mop) -> Option<Option<&Value>> {
 
 /// What a transaction left of an object.
 #[derive(Debug, Clone)]
-pub(super) struct Version {
+pub(in crate::txn) struct Version {
     /// The transaction.
     pub txn: TxnId,
     /// The micro-operation's place.
@@ -72,7 +72,7 @@ pub(super) struct Version {
 
 /// An object.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Object {
+pub(in crate::txn) struct Object {
     /// Versions of committed transactions, in their order. Before the first the object is not there.
     pub versions: Vec<Version>,
     /// Whether that is the order: at most one birth, one write and one death, and nothing that is not of this room.
@@ -94,7 +94,7 @@ pub(super) struct Object {
 
 /// All objects, and the micro-operations of all transactions.
 #[derive(Debug)]
-pub(super) struct Universe {
+pub(in crate::txn) struct Universe {
     /// By transaction, failed ones last.
     pub mops: Vec<Vec<Mop>>,
     /// By the key's number.
@@ -105,7 +105,12 @@ pub(super) struct Universe {
 
 impl Universe {
     /// Collects it.
-    pub fn of(txns: &Txns<'_>, mutation: Mutation) -> Universe {
+    pub fn new(txns: &Txns<'_>) -> Universe {
+        Universe::of(txns, Mutation::default())
+    }
+
+    /// The same, perhaps with a defect.
+    pub(super) fn of(txns: &Txns<'_>, mutation: Mutation) -> Universe {
         let history = txns.history();
         let ids = 0..txns.len() as TxnId;
         let carriers = ids.map(|id| if txns.is_ok(id) { txns.ended(id) } else { txns.invoked(id) });
@@ -164,34 +169,47 @@ impl Universe {
         }
     }
 
-    /// Tells committed versions from those that perhaps never were: what is in doubt is committed if its value was seen.
+    /// Tells committed versions from those that perhaps never were: what is in doubt is committed if another transaction read a
+    /// value that nobody else left there.
     fn commit(&mut self, txns: &Txns<'_>, mutation: Mutation) {
-        let mut seen: Vec<Vec<Value>> = vec![Vec::new(); self.objects.len()];
-        for mop in self.mops[..txns.ok_count() as usize].iter().flatten() {
-            match (&*mop.f, &mop.value) {
-                ("r", value) => {
-                    if let Some(key) = self.number(mop) {
-                        seen[key as usize].push(value.clone());
+        let mut seen: Vec<Vec<(TxnId, Value)>> = vec![Vec::new(); self.objects.len()];
+        for (id, mops) in (0..).zip(&self.mops[..txns.ok_count() as usize]) {
+            let mut own: Vec<u32> = Vec::new();
+            for mop in mops {
+                match (&*mop.f, &mop.value) {
+                    ("rp", Value::Map(found)) => {
+                        for (name, value) in found.iter() {
+                            if let Some(key) = self.numbers.get(&name.to_string()).filter(|key| !own.contains(key)) {
+                                seen[*key as usize].push((id, value.clone()));
+                            }
+                        }
                     }
-                }
-                ("rp", Value::Map(found)) => {
-                    for (name, value) in found.iter() {
-                        if let Some(key) = self.numbers.get(&name.to_string()) {
-                            seen[*key as usize].push(value.clone());
+                    ("rp", _) => {}
+                    (f, value) => {
+                        let Some(key) = self.number(mop) else { continue };
+                        if f != "r" {
+                            own.push(key);
+                        } else if !own.contains(&key) || mutation.is(Mutant::OwnCounts) {
+                            seen[key as usize].push((id, value.clone()));
                         }
                     }
                 }
-                _ => {}
             }
         }
         for (object, mut seen) in self.objects.iter_mut().zip(seen) {
             if mutation.is(Mutant::DoubtNeverSeen) {
                 seen.clear();
             }
-            let is_committed = |version: &Version| {
-                txns.is_ok(version.txn) || version.value.as_ref().is_some_and(|value| seen.contains(value))
+            let all = std::mem::take(&mut object.maybe);
+            // What it left itself is not what a transaction read.
+            let is_alone = |(reader, value): &(TxnId, Value)| {
+                let is_same = |version: &&Version| version.txn != *reader && version.value.as_ref() == Some(value);
+                all.iter().filter(is_same).count() == 1 || mutation.is(Mutant::AnyoneCounts)
             };
-            (object.versions, object.maybe) = std::mem::take(&mut object.maybe).into_iter().partition(is_committed);
+            let is_certain = |value: &Value| seen.iter().any(|read| read.1 == *value && is_alone(read));
+            let is_committed =
+                |version: &&Version| txns.is_ok(version.txn) || version.value.as_ref().is_some_and(is_certain);
+            (object.versions, object.maybe) = all.iter().cloned().partition(|version| is_committed(&version));
         }
     }
 }

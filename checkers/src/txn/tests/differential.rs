@@ -29,9 +29,17 @@ pub fn long_factor() -> usize {
     if std::env::var_os("SCHISM_TEST_LONG").is_some() { 20 } else { 1 }
 }
 
-/// The checker's level of each of brute force, where it has one.
+/// Names of levels that are serializability by another way to say it, where no orders of versions are stated.
+const ALSO: &[(Oracle, Level)] = &[
+    (Oracle::Serializable, Level::ViewSerializable),
+    (Oracle::Serializable, Level::OneCopySerializable),
+    (Oracle::SessionSerializable, Level::SessionSerializable),
+];
+
+/// The checker's levels of each of brute force, where it has one.
 pub fn levels() -> Vec<(Oracle, Level)> {
-    LEVELS.iter().filter_map(|&(level, name)| Some((level, Level::parse(name)?))).collect()
+    let named = LEVELS.iter().filter_map(|&(level, name)| Some((level, Level::parse(name)?)));
+    named.chain(ALSO.iter().copied()).collect()
 }
 
 /// Checks a history at a level.

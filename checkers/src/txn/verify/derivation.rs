@@ -103,7 +103,8 @@ impl<'h> Proof<'h> {
                 reads.iter().any(|&(key, micro)| writes(&to, key) && is_so(micro))
             }
             (Rule::Versions, Some(from)) => {
-                line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key))
+                let any = self.visible == Visible::Ordered;
+                line.key.as_deref().is_some_and(|key| is_later(self.history, from, &to, key, any))
             }
             (Rule::Follows, Some(from)) => self.reaches(&places(line), from.invoked, to.invoked),
             (Rule::Assumed, Some(_)) => {

@@ -94,8 +94,16 @@ impl<'h> Order<'h> {
     }
 }
 
-/// Whether the second appended to a list after the first, by the key's name.
-pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str) -> bool {
-    let key = history.txn_keys().iter().position(|known| known.to_string() == *key);
-    key.is_some_and(|key| Order::of(history, key as u32).is_later(first, second))
+/// Whether the second appended to a list after the first, by the key's name; `any`: whether some append of it comes after some of the
+/// first, which says enough where transactions have one order and do not overlap.
+pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str, any: bool) -> bool {
+    let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
+    let order = Order::of(history, key as u32);
+    let places = |txn: &Txn<'_>| -> Vec<usize> {
+        let own = txn.own(key as u32, txn.micros().len() as u32);
+        let of_txn = |place: &usize| order.placed[*place].0 == txn.invoked;
+        own.into_iter().filter_map(|value| order.place(value)).filter(of_txn).collect()
+    };
+    let overlaps = || places(first).iter().min().is_some_and(|a| places(second).iter().any(|b| a < b));
+    order.is_later(first, second) || any && overlaps()
 }

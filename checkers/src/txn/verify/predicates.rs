@@ -10,32 +10,42 @@ use super::view::{Txn, all};
 use crate::anomaly::Dependency;
 
 /// What a transaction left of an object.
-struct Version {
-    txn: OpIndex,
+pub struct Version {
+    pub txn: OpIndex,
     /// The place of its last write.
     micro: usize,
     /// `None`: it is not there any more.
-    value: Option<Value>,
+    pub value: Option<Value>,
     /// Birth, write, death.
-    rank: u8,
+    pub rank: u8,
 }
 
 /// An object.
-struct Object {
+pub struct Object {
     /// In order; before the first it is not there.
-    versions: Vec<Version>,
+    pub versions: Vec<Version>,
     /// What those in doubt may have left, which nobody saw.
-    maybe: Vec<Option<Value>>,
+    pub maybe: Vec<Version>,
     /// Whether it was there from the start.
-    is_initial: bool,
+    pub is_initial: bool,
 }
 
 /// What a read says of the version that it saw.
-enum Saw<'a> {
+pub enum Saw<'a> {
     /// It has this value; `None`: it is not there.
     This(Option<&'a Value>),
     /// The predicate does not find it.
     Without(&'a str),
+}
+
+impl Saw<'_> {
+    /// Whether a version of this value may be the one.
+    pub fn fits(&self, value: Option<&Value>) -> bool {
+        match *self {
+            Saw::This(seen) => value == seen,
+            Saw::Without(predicate) => finds(predicate, value) == Some(false),
+        }
+    }
 }
 
 /// Whether a history has other micro-operations than appends, writes and reads.
@@ -107,11 +117,21 @@ fn is_told(history: &History, txn: &Txn<'_>, place: usize, named: Option<u32>, t
 }
 
 /// A transaction's micro-operations, of one that ended well with the answers.
-fn mops(history: &History, txn: &Txn<'_>) -> Vec<Mop> {
+pub fn mops(history: &History, txn: &Txn<'_>) -> Vec<Mop> {
     match &*history.value(txn.ended.unwrap_or(txn.invoked)) {
         Value::Txn(mops) => mops.to_vec(),
         _ => Vec::new(),
     }
+}
+
+/// The keys that a transaction wrote, as text.
+pub fn written(history: &History, txn: &Txn<'_>) -> Vec<String> {
+    let is_write = |mop: &Mop| matches!(&*mop.f, "init" | "insert" | "w" | "delete");
+    let name = |mop: Mop| match mop.key {
+        Key::Str(text) => text.to_string(),
+        number => number.to_string(),
+    };
+    mops(history, txn).into_iter().filter(is_write).map(name).collect()
 }
 
 fn makes(mop: &Mop) -> bool {
@@ -143,10 +163,10 @@ fn found<'m>(mop: &'m Mop, name: &str) -> Option<&'m Value> {
 }
 
 /// All versions of an object; `None` if their order is not known.
-fn object(history: &History, name: &str) -> Option<Object> {
+pub fn object(history: &History, name: &str) -> Option<Object> {
     let mut object = Object { versions: Vec::new(), maybe: Vec::new(), is_initial: false };
     let mut doubtful: Vec<Version> = Vec::new();
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen: Vec<(OpIndex, Value)> = Vec::new();
     let mut initial: Vec<OpIndex> = Vec::new();
     for txn in all(history).filter(|txn| !txn.failed) {
         let touches = |key: u32| history.txn_keys()[key as usize].to_string() == name;
@@ -155,9 +175,11 @@ fn object(history: &History, name: &str) -> Option<Object> {
         }
         let all = mops(history, &txn);
         if txn.ended.is_some() {
-            let read = all.iter().filter(|mop| &*mop.f == "r" && is_of(mop, name)).map(|mop| &mop.value);
-            let by_predicate = all.iter().filter(|mop| &*mop.f == "rp").filter_map(|mop| found(mop, name));
-            seen.extend(read.chain(by_predicate).cloned());
+            // Behind a write of its own it sees that.
+            let of_others = || all.iter().take_while(|mop| left(mop, name).is_none());
+            let read = of_others().filter(|mop| &*mop.f == "r" && is_of(mop, name)).map(|mop| &mop.value);
+            let by_predicate = of_others().filter(|mop| &*mop.f == "rp").filter_map(|mop| found(mop, name));
+            seen.extend(read.chain(by_predicate).map(|value| (txn.invoked, value.clone())));
         }
         let written = || all.iter().enumerate().filter_map(|(place, mop)| Some((place, mop, left(mop, name)?)));
         let Some((micro, _, value)) = written().next_back() else { continue };
@@ -169,10 +191,18 @@ fn object(history: &History, name: &str) -> Option<Object> {
         let version = Version { txn: txn.invoked, micro, value: value.cloned(), rank };
         if txn.ended.is_some() { object.versions.push(version) } else { doubtful.push(version) }
     }
-    // One in doubt happened if what it left was seen.
-    for version in doubtful {
-        let is_seen = version.value.as_ref().is_some_and(|value| seen.contains(value));
-        if is_seen { object.versions.push(version) } else { object.maybe.push(version.value) }
+    // One in doubt happened if what it left, and nobody else, was seen.
+    let is_seen = |version: &Version| {
+        let is_other = |reader: OpIndex| {
+            move |other: &&Version| other.value == version.value && other.txn != version.txn && other.txn != reader
+        };
+        let of_nobody_else =
+            |reader: OpIndex| !object.versions.iter().chain(&doubtful).any(|other| is_other(reader)(&other));
+        seen.iter().any(|(reader, value)| version.value.as_ref() == Some(value) && of_nobody_else(*reader))
+    };
+    let happened: Vec<bool> = doubtful.iter().map(is_seen).collect();
+    for (version, happened) in doubtful.into_iter().zip(happened) {
+        if happened { object.versions.push(version) } else { object.maybe.push(version) }
     }
     object.versions.sort_by_key(|version| version.rank);
     object.is_initial = object.versions.first().is_some_and(|first| initial.contains(&first.txn));
@@ -181,7 +211,7 @@ fn object(history: &History, name: &str) -> Option<Object> {
 }
 
 /// What a read says of an object. Nothing behind writes of its own transaction.
-fn saw<'m>(mops: &'m [Mop], place: usize, name: &str, is_of_universe: bool) -> Option<Saw<'m>> {
+pub fn saw<'m>(mops: &'m [Mop], place: usize, name: &str, is_of_universe: bool) -> Option<Saw<'m>> {
     let mop = mops.get(place)?;
     if mops[..place].iter().any(|earlier| left(earlier, name).is_some()) {
         return None;
@@ -224,11 +254,8 @@ impl Object {
 
     /// The versions that a read may have seen: none, if one in doubt is among them.
     fn candidates(&self, saw: &Saw<'_>, reader: &Txn<'_>) -> Vec<usize> {
-        let fits = |value: Option<&Value>| match *saw {
-            Saw::This(seen) => value == seen,
-            Saw::Without(predicate) => finds(predicate, value) == Some(false),
-        };
-        if self.maybe.iter().any(|value| fits(value.as_ref())) {
+        let fits = |value: Option<&Value>| saw.fits(value);
+        if self.maybe.iter().any(|version| fits(version.value.as_ref())) {
             return Vec::new();
         }
         // Its own writes come after the read.

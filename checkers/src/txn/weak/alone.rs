@@ -33,6 +33,9 @@ const ROWS_MAX: u64 = 1024;
 /// So large may windows be that all is found out even where a cycle is known: it may be part of a shorter one.
 const WHOLE_MAX: u64 = if cfg!(test) { 12 } else { 4096 };
 
+/// So many blocks have rows at a time.
+const LANES: usize = 4;
+
 type Row = [u64; WORDS];
 
 /// Finds them, where `ranked` has no sessions and `known` is what is forced with them. And whether less than all was looked at, as
@@ -138,21 +141,26 @@ fn ask(
     let mut blocks = questions.blocks(ranked, windows);
     let steps = asked + blocks.iter().map(|block| questions.steps(block)).sum::<u64>();
     let rows_max = blocks.iter().map(|block| block.run.len()).max().unwrap_or(0);
-    let bytes =
-        (rows_max * size_of::<Row>() * rayon::current_num_threads()) as u64 + asked * size_of::<Forced>() as u64;
+    let bytes = (rows_max * size_of::<Row>() * LANES) as u64 + asked * size_of::<Forced>() as u64;
     if steps > steps_max || meter.take_bytes(bytes).is_err() {
         return Ok(Outcome::TooMuch);
     }
     meter.step(steps)?;
-    let answer = |rows: &mut Vec<Row>, block: &Block| questions.answer(ranked, block, rows, mutation);
+    // As many at once as were counted, however many processors there are.
+    let lane = |part: &[Block], lane: usize| -> Vec<Vec<Forced>> {
+        let mut rows = Vec::new();
+        let own = part.iter().skip(lane).step_by(LANES);
+        own.map(|block| questions.answer(ranked, block, &mut rows, mutation)).collect()
+    };
     // First what may follow at once on what points back: that often closes a cycle.
     let ends: FxHashSet<u32> = forces.orders.iter().map(|forced| forced.to).collect();
     blocks.sort_by_key(|block| !block.members.clone().any(|member| ends.contains(&member)));
     let after = blocks.partition_point(|block| block.members.clone().any(|member| ends.contains(&member)));
     let (first, others) = blocks.split_at(after);
     for (part, is_last) in [(first, false), (others, true)] {
-        let found: Vec<Vec<Forced>> = part.par_iter().map_init(Vec::new, answer).collect();
-        found.iter().flatten().try_for_each(|forced| forces.keep(*forced, meter))?;
+        let found: Vec<Vec<Vec<Forced>>> = (0..LANES).into_par_iter().map(|number| lane(part, number)).collect();
+        let in_order = (0..part.len()).flat_map(|block| &found[block % LANES][block / LANES]);
+        in_order.into_iter().try_for_each(|forced| forces.keep(*forced, meter))?;
         if !is_last && is_enough(forces, meter)? {
             meter.give_back(bytes);
             return Ok(Outcome::Broken);

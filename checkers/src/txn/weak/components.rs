@@ -81,7 +81,11 @@ impl Graph {
             add(forced.from, forced.to, forced.axiom, Why::Forced(place as u32));
         }
         meter.step(all.len() as u64)?;
+        // While it is made: the arrows twice, and what says where units are.
+        let bytes = (2 * size_of_val(&all[..]) + size_of_val(&node[..]) * 2) as u64;
+        meter.take_bytes(bytes)?;
         graph.fill(all);
+        meter.give_back(bytes);
         Ok(graph)
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Forced {
 
 /// How many of what is wrong by itself are kept of each axiom.
 pub(super) const KEPT_MAX: usize = 64;
+/// So many reads are looked through for one step.
+const READS_A_STEP: u64 = 32;
 
 /// What one pass found.
 #[derive(Debug, Default)]
@@ -273,6 +275,7 @@ impl Pass<'_> {
         // In a circle all have seen each other, and what they wrote after a read of their own: an earlier one of the session may have
         // read it. Of the initial state that says nothing more, as the circle is known.
         let own_end = self.ranked.circle(rank).end;
+        let reads_count = self.ranked.accesses.reads(self.ranked.ids[rank as usize]).len() as u64;
         for at in 0..self.looked.len() {
             let Looked { place, to, writers, first } = self.looked[at];
             let window = self.among.as_ref().and_then(|among| among.window(to)).cloned();
@@ -286,6 +289,7 @@ impl Pass<'_> {
                 }
                 meter.step(1)?;
                 if clocks.has_seen(rank, other) {
+                    meter.step(reads_count / READS_A_STEP)?;
                     let forced =
                         Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
                     self.forces.keep(forced, meter)?;
@@ -302,6 +306,7 @@ impl Pass<'_> {
                 // In the first pass it is a constant for each read.
                 meter.step(u64::from(self.among.is_some()))?;
                 if other != to && clocks.has_seen(rank, other) && !clocks.has_seen(to, other) {
+                    meter.step(reads_count / READS_A_STEP)?;
                     let forced =
                         Forced { from: other, to, axiom: self.axiom(rank, other, place), reader: rank, read: place };
                     self.forces.keep(forced, meter)?;

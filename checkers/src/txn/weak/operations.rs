@@ -1,6 +1,6 @@
 //! Transactions taken apart: each read and each write is a unit of its own, in the order of the program.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{Micro, MicroF, MicroValue, ValueId};
 
 use super::mutant::{Mutant, Mutation};
@@ -27,7 +27,8 @@ pub(super) struct Operations {
 }
 
 impl Operations {
-    /// Takes them apart, those of transactions that are near, in the order of ranks. Linear. Bytes are about 64 for each, given
+    /// Takes them apart, those of transactions that are near, in the order of ranks. Linear, but for reads of lists behind
+    /// many appends of their own. Bytes are about 64 for each, given
     /// back by [`Operations::close`].
     pub fn of(
         txns: &Txns<'_>,
@@ -50,9 +51,13 @@ impl Operations {
         let seen = seen_in_doubt(txns, whole, mutation);
         // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
         let (first, parts) = parts(ranked, kept, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
+        let of_many = writes_of_many(&first, &parts);
         let unit_of = |id: TxnId, key: u32| {
-            let rank = ranked.ranks[id as usize] as usize;
-            let (start, end) = (*first.get(rank)? as usize, *first.get(rank + 1)? as usize);
+            let rank = ranked.ranks[id as usize];
+            let (start, end) = (*first.get(rank as usize)? as usize, *first.get(rank as usize + 1)? as usize);
+            if end - start > MANY {
+                return of_many.get(&(rank, key)).copied();
+            }
             let is_it = |part: &Part| matches!(part, Part::Write(write) if write.key == key);
             parts[start..end].iter().position(is_it).map(|place| (start + place) as u32)
         };
@@ -79,8 +84,9 @@ impl Operations {
                             INITIAL => INITIAL,
                             writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
                                 // What a transaction wrote for a while is no version, and no single operation here.
-                                let is_version = || is_last_write(txns, whole, id, &read);
-                                unit_of(writer, read.key).filter(|_| is_version()).unwrap_or(UNKNOWN)
+                                let is_version =
+                                    |unit: &u32| is_last_write(txns, parts[*unit as usize].micro(), id, &read);
+                                unit_of(writer, read.key).filter(is_version).unwrap_or(UNKNOWN)
                             }
                             _ => UNKNOWN,
                         };
@@ -140,12 +146,27 @@ pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<Valu
     }
 }
 
-/// Whether a read saw what its writer wrote last.
-fn is_last_write(txns: &Txns<'_>, whole: &Accesses, reader: TxnId, read: &Read) -> bool {
-    let write = whole.writes(read.writer).iter().find(|write| write.key == read.key);
-    let micro = |write: &Write| txns.txn(read.writer).micros().nth(write.micro as usize);
-    let written = write.and_then(micro).map(|micro| micro.value);
+/// Whether a read saw what its writer wrote last, by this micro-operation.
+fn is_last_write(txns: &Txns<'_>, micro: u32, reader: TxnId, read: &Read) -> bool {
+    let writer = txns.txn(read.writer);
+    let written = ((micro as usize) < writer.len()).then(|| writer.micro(micro as usize).value);
     written == newest(txns, reader, read).map(MicroValue::One)
+}
+
+/// A transaction with more operations than these has its writes looked up.
+const MANY: usize = 32;
+
+/// By rank and key: the writes of transactions of many operations.
+fn writes_of_many(first: &[u32], parts: &[Part]) -> FxHashMap<(u32, u32), u32> {
+    let mut all = FxHashMap::default();
+    for (rank, pair) in (0..).zip(first.windows(2)).filter(|(_, pair)| (pair[1] - pair[0]) as usize > MANY) {
+        for unit in pair[0]..pair[1] {
+            if let Part::Write(write) = parts[unit as usize] {
+                all.entry((rank, write.key)).or_insert(unit);
+            }
+        }
+    }
+    all
 }
 
 #[derive(Debug, Clone, Copy)]

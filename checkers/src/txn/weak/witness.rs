@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
+use rustc_hash::FxHashMap;
 use schism_history::{Micro, MicroF, MicroValue, OpIndex};
 
 use super::components::{Graph, Why};
@@ -467,15 +468,17 @@ impl State {
 #[derive(Default)]
 struct Lines {
     all: Vec<Derived>,
+    places: FxHashMap<Derived, u32>,
 }
 
 impl Lines {
     fn add(&mut self, line: Derived) -> u32 {
-        let known = self.all.iter().position(|other| *other == line);
-        known.unwrap_or_else(|| {
+        let next = self.all.len() as u32;
+        let place = *self.places.entry(line.clone()).or_insert(next);
+        if place == next {
             self.all.push(line);
-            self.all.len() - 1
-        }) as u32
+        }
+        place
     }
 
     fn witness(self) -> Witness {

@@ -150,12 +150,21 @@ impl Twin {
     }
 
     fn versions(&self, key: i64) -> Vec<Version> {
-        let is_seen = |value: Option<i64>| {
-            self.txns[..self.ok_count as usize].iter().flatten().any(|mop| match &mop.value {
+        let of_others = |mops: &[Mop]| {
+            let own = mops.iter().position(|mop| Twin::mop_of(mop, key).is_some());
+            mops[..own.unwrap_or(mops.len())].to_vec()
+        };
+        let of_ok = self.txns[..self.ok_count as usize].iter().enumerate();
+        let reads: Vec<(u32, Mop)> =
+            of_ok.flat_map(|(id, mops)| of_others(mops).into_iter().map(move |mop| (id as u32, mop))).collect();
+        // Who read this value.
+        let readers = |value: Option<i64>| {
+            let reads = reads.iter().filter(move |(_, mop)| match &mop.value {
                 Value::Int(found) => &*mop.f == "r" && mop.key == Key::Int(key) && Some(*found) == value,
                 Value::Map(_) => Twin::found(mop, key).is_some_and(|found| Some(found) == value),
                 _ => false,
-            })
+            });
+            reads.map(|(id, _)| *id).collect::<Vec<u32>>()
         };
         let mut all = Vec::new();
         for (id, mops) in (0..).zip(&self.txns) {
@@ -163,7 +172,13 @@ impl Twin {
             let Some(last) = own.last().and_then(|mop| Twin::mop_of(mop, key)) else { continue };
             let is_birth = own.iter().any(|mop| matches!(&*mop.f, "init" | "insert"));
             let class = if is_birth { 0 } else { 1 + u8::from(last.is_none()) };
-            all.push((id, last, id < self.ok_count || (last.is_some() && is_seen(last)), class));
+            all.push((id, last, id < self.ok_count, class));
+        }
+        let left = all.clone();
+        for version in all.iter_mut().filter(|version| version.1.is_some()) {
+            let is_other =
+                |other: &Version, reader: u32| other.1 == version.1 && ![version.0, reader].contains(&other.0);
+            version.2 |= readers(version.1).into_iter().any(|reader| !left.iter().any(|other| is_other(other, reader)));
         }
         all
     }
@@ -342,6 +357,8 @@ fn every_mutant_is_noticed() {
         ReadOfLast,
         MaybeForgotten,
         DoubtNeverSeen,
+        OwnCounts,
+        AnyoneCounts,
         OwnIsSeen,
         OwnIdle,
         EveryVersionTold,

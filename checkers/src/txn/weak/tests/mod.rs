@@ -3,6 +3,7 @@
 mod brute;
 mod cases;
 mod cycles;
+mod larger;
 mod lists;
 mod support;
 mod twins;
