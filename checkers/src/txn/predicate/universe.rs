@@ -1,6 +1,6 @@
 //! The objects of a universe, their versions, and what a predicate says of a value.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{Mop, Value};
 
 use super::mutant::{Mutant, Mutation};
@@ -174,7 +174,7 @@ impl Universe {
     fn commit(&mut self, txns: &Txns<'_>, mutation: Mutation) {
         let mut seen: Vec<Vec<(TxnId, Value)>> = vec![Vec::new(); self.objects.len()];
         for (id, mops) in (0..).zip(&self.mops[..txns.ok_count() as usize]) {
-            let mut own: Vec<u32> = Vec::new();
+            let mut own: FxHashSet<u32> = FxHashSet::default();
             for mop in mops {
                 match (&*mop.f, &mop.value) {
                     ("rp", Value::Map(found)) => {
@@ -188,7 +188,7 @@ impl Universe {
                     (f, value) => {
                         let Some(key) = self.number(mop) else { continue };
                         if f != "r" {
-                            own.push(key);
+                            own.insert(key);
                         } else if !own.contains(&key) || mutation.is(Mutant::OwnCounts) {
                             seen[key as usize].push((id, value.clone()));
                         }
@@ -201,15 +201,20 @@ impl Universe {
                 seen.clear();
             }
             let all = std::mem::take(&mut object.maybe);
-            // What it left itself is not what a transaction read.
-            let is_alone = |(reader, value): &(TxnId, Value)| {
-                let is_same = |version: &&Version| version.txn != *reader && version.value.as_ref() == Some(value);
-                all.iter().filter(is_same).count() == 1 || mutation.is(Mutant::AnyoneCounts)
+            let is_certain = |version: &Version, value: &Value| {
+                let same = all.iter().filter(|other| other.txn != version.txn && other.value.as_ref() == Some(value));
+                let others: Vec<TxnId> = same.map(|other| other.txn).collect();
+                // What it left itself is not what a transaction read.
+                let is_alone = |reader: &TxnId| others.iter().all(|other| other == reader);
+                let is_it = |(reader, read): &(TxnId, Value)| {
+                    read == value && (is_alone(reader) || mutation.is(Mutant::AnyoneCounts))
+                };
+                seen.iter().any(is_it)
             };
-            let is_certain = |value: &Value| seen.iter().any(|read| read.1 == *value && is_alone(read));
-            let is_committed =
-                |version: &&Version| txns.is_ok(version.txn) || version.value.as_ref().is_some_and(is_certain);
-            (object.versions, object.maybe) = all.iter().cloned().partition(|version| is_committed(&version));
+            let is_committed = |version: &Version| {
+                txns.is_ok(version.txn) || version.value.as_ref().is_some_and(|value| is_certain(version, value))
+            };
+            (object.versions, object.maybe) = all.iter().cloned().partition(is_committed);
         }
     }
 }

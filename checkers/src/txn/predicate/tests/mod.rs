@@ -32,6 +32,10 @@ const CASES: &[(&str, &str)] = &[
     // An insert in doubt that was found, and one that was not.
     (r#"0:[["insert",1,5]]? 1:[["rp","true",{"1":5}]]"#, "1 wr 0"),
     (r#"0:[["insert",1,5]]? 1:[["rp","true",{}]]"#, ""),
+    // A value that others left as well, or that a transaction left itself, says nothing of one in doubt.
+    (r#"0:[["insert",1,2]]? 1:[["rp","true",{}],["w",1,2],["rp","true",{"1":2}]] 2:[["rp","true",{"1":2}]]"#, ""),
+    (r#"0:[["insert",1,2]]? 1:[["rp","true",{"1":2}],["w",1,2]]"#, "1 ww 0, 1 wr 0"),
+    (r#"0:[["insert",1,2]]? 1:[["r",1,2],["w",1,2]]"#, "1 ww 0, 1 wr 0"),
     // Own writes.
     (r#"0:[["insert",1,5],["rp","true",{"1":5}]]"#, ""),
     (r#"0:[["insert",1,5],["rp","true",{}]]"#, "predicate-read-miss"),
