@@ -388,7 +388,8 @@ impl Prover<'_> {
                 let reads = (state.reads + u8::from(!in_session)).min(2);
                 let next = State { rank, in_session, reads };
                 let leads = rank >= low && rank < ranked.circle(state.rank).end;
-                if !leads || !self.may_step(forced.reader, &state, &next) || parents[next.place(low)].is_some() {
+                let may = self.may_step(forced.reader, &state, &next) && self.may_lead(forced.from, &next);
+                if !leads || !may || parents[next.place(low)].is_some() {
                     continue;
                 }
                 parents[next.place(low)] = NonZeroU32::new(state.place(low) as u32 + 1);
@@ -423,6 +424,18 @@ impl Prover<'_> {
             }
             Some(Guarantee::WritesFollowReads) => is_read || state.reads > 0 || within(),
             Some(Guarantee::Pram) => !is_read || state.reads == 0,
+        }
+    }
+
+    /// Whether what a read leads to may lie on a path from there, where no other read may come before it on the path.
+    fn may_lead(&self, from: u32, next: &State) -> bool {
+        let session = &self.ranked.session;
+        let is_of_session = || session[from as usize] != NONE && session[from as usize] == session[next.rank as usize];
+        match self.guarantee {
+            _ if next.in_session => true,
+            Some(Guarantee::Reads) => next.rank == from,
+            Some(Guarantee::Writes | Guarantee::Pram) => next.rank == from || is_of_session(),
+            _ => true,
         }
     }
 
