@@ -34,7 +34,11 @@ pub fn verify(history: &History, anomaly: &Anomaly) -> Result<(), String> {
         Witness::NoCommitOrder { transactions, derivation, .. }
             if derivation.is_empty() && predicates::are_any(history) =>
         {
-            predicate_orders::verify(history, &anomaly.kind, transactions)
+            // Where they touch no object, it is a matter of registers and lists.
+            match predicate_orders::touch_objects(history, transactions) {
+                false => orders::verify(history, &anomaly.kind, transactions),
+                true => predicate_orders::verify(history, &anomaly.kind, transactions),
+            }
         }
         Witness::NoCommitOrder { transactions, derivation, .. } if derivation.is_empty() => {
             orders::verify(history, &anomaly.kind, transactions)

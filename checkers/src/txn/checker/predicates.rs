@@ -4,7 +4,7 @@
 //! That is all that such a read says. An order that explains these reads is told only after it was walked through with the values
 //! themselves (`replay`); that there is none, with the transactions that show it. A transaction in doubt is one that nobody has to
 //! have read: it may be the last, or never have been. An object that was there from the start is read as not being there only if
-//! nothing else explains the read; nothing is kept then.
+//! nothing else explains the read, and nothing is kept then; whoever says that there is no order takes that into account.
 
 mod mutant;
 mod replay;
@@ -18,7 +18,7 @@ use schism_history::{Mop, OpIndex, Value};
 use super::budget_spent;
 use super::evidence::Evidence;
 use super::solve::{self, Task};
-use crate::anomaly::{Anomaly, Witness};
+use crate::anomaly::{Anomaly, AnomalyKind, Witness};
 use crate::checker::Budget;
 use crate::txn::accesses::{Accesses, INITIAL, Read, Write};
 use crate::txn::levels::{Level, LevelSet};
@@ -26,7 +26,7 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::predicate::universe::{Object, Predicate, Universe, Version, written};
 use crate::txn::rw_register::Uncertain;
 use crate::txn::solver::replay::NotReplayed;
-use crate::txn::solver::{self, Decision, Property, Question};
+use crate::txn::solver::{self, Decision, Keeps, Property, Question};
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
 
@@ -35,15 +35,20 @@ use crate::verdict::Gap;
 pub(super) fn decide(level: Level, txns: &Txns<'_>, budget: &Budget, evidence: &mut Evidence) -> LevelSet {
     let task = solve::task_for_all(level);
     let mut meter = Meter::new(budget);
-    let sought = search(&task, txns, &mut meter);
-    match sought {
+    if evidence.is_timeless && task.keeps == Keeps::Realtime {
+        evidence.unexplained = Some(
+            "nothing was found that it forbids, but only an order in real time would show that it is kept".to_owned(),
+        );
+        return LevelSet::default();
+    }
+    match search(&task, txns, &mut meter) {
         Sought::Found => {
             evidence.ran(task.name, &meter);
             return LevelSet::of(task.proves);
         }
-        Sought::Refuted(transactions, smallest) => {
+        Sought::Refuted(kind, transactions, smallest) => {
             let witness = Witness::NoCommitOrder { transactions, smallest, derivation: Vec::new() };
-            evidence.add(Anomaly::new(task.broken, None, witness));
+            evidence.add(Anomaly::new(kind, None, witness));
             evidence.unexplained = Some(format!(
                 "nothing was found that it forbids, but {} is the weakest model that was searched for with its reads by predicate",
                 task.name
@@ -65,8 +70,8 @@ pub(super) fn decide(level: Level, txns: &Txns<'_>, budget: &Budget, evidence: &
 enum Sought {
     /// There is an order, and it was walked through.
     Found,
-    /// These transactions have none; whether none of them can be left out.
-    Refuted(Vec<OpIndex>, bool),
+    /// These transactions have none, which is of this kind; whether none of them can be left out.
+    Refuted(AnomalyKind, Vec<OpIndex>, bool),
     /// None is known, for this reason.
     None(String),
     /// The budget ended first, or what else the search says.
@@ -74,30 +79,54 @@ enum Sought {
 }
 
 fn search(task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Sought {
-    let asked = match Asked::of(txns, meter) {
+    let asked = match Asked::of(txns, Reading::All, meter) {
         Ok(Some(asked)) => asked,
         Ok(None) => return Sought::None("not all that reads by predicate depend on is certain".to_owned()),
         Err(Spent) => return Sought::Open(None),
     };
-    let question = Question {
-        txns,
-        accesses: &asked.accesses,
-        uncertain: &asked.uncertain,
-        known: &[],
-        property: task.property,
-        keeps: task.keeps,
-    };
-    match solver::decide(&question, meter) {
+    match asked.decided(task, txns, meter) {
         Decision::Holds(_) if asked.is_strange => {
             Sought::None("an object that was there from the start was not found".to_owned())
         }
         Decision::Holds(certificate) => asked.explained_by(certificate.order, task, txns, meter),
-        Decision::Broken(anomaly) => match anomaly.witness {
-            Witness::NoCommitOrder { transactions, smallest, .. } => Sought::Refuted(transactions, smallest),
-            _ => Sought::None("no commit order explains all reads".to_owned()),
-        },
+        Decision::Broken(_) => refuted(task, txns, meter),
         Decision::Unknown(gap) => Sought::Open(Some(gap)),
     }
+}
+
+/// What shows that there is no order, by the weakest kind that says so: of reads by key, where these alone have none; else of those by
+/// predicate, which repeatable reads allow.
+fn refuted(task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Sought {
+    let by_predicate = match (task.property, task.keeps) {
+        (Property::Serializable, Keeps::Nothing) => Some(AnomalyKind::G2),
+        (Property::Serializable, Keeps::Process) => Some(AnomalyKind::G2Process),
+        (Property::Serializable, Keeps::Realtime) => Some(AnomalyKind::G2Realtime),
+        _ => None,
+    };
+    for (reading, kind) in [(Reading::Keys, Some(task.broken)), (Reading::Doubted, by_predicate)] {
+        let (Some(kind), Ok(asked)) = (kind, Asked::of(txns, reading, meter)) else { continue };
+        let decided = asked.map(|asked| asked.decided(task, txns, meter));
+        if let Some(Decision::Broken(anomaly)) = decided
+            && let Witness::NoCommitOrder { transactions, smallest, .. } = anomaly.witness
+        {
+            return Sought::Refuted(kind, transactions, smallest);
+        }
+    }
+    Sought::None(format!(
+        "no commit order explains its reads by predicate ({}), and there is no proof to show for it",
+        task.name
+    ))
+}
+
+/// Which reads are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// All.
+    All,
+    /// All; and an object that was there from the start may have been missed all the same.
+    Doubted,
+    /// Those by key, and such objects may have been missed.
+    Keys,
 }
 
 /// What reads by predicate and all others say of the versions that were read.
@@ -111,6 +140,18 @@ struct Asked {
 }
 
 impl Asked {
+    fn decided(&self, task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Decision {
+        let question = Question {
+            txns,
+            accesses: &self.accesses,
+            uncertain: &self.uncertain,
+            known: &[],
+            property: task.property,
+            keeps: task.keeps,
+        };
+        solver::decide(&question, meter)
+    }
+
     /// An order that was found is walked through. First without those in doubt that nobody has to have read: they may be in the way
     /// of others, as nobody says of their objects which version comes first.
     fn explained_by(&self, order: Vec<TxnId>, task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Sought {
@@ -127,7 +168,7 @@ impl Asked {
     }
 
     /// Collects it. Nothing, where the order of an object's versions is not known, or no version explains a read.
-    fn of(txns: &Txns<'_>, meter: &mut Meter) -> Result<Option<Asked>, Spent> {
+    fn of(txns: &Txns<'_>, reading: Reading, meter: &mut Meter) -> Result<Option<Asked>, Spent> {
         let universe = Universe::new(txns);
         if universe.objects.iter().any(|object| !object.is_known) {
             return Ok(None);
@@ -139,7 +180,8 @@ impl Asked {
             }
         }
         let mut accesses = Accesses::new(universe.objects.len() as u32);
-        let mut reads = Reads { universe: &universe, certain: Vec::new(), uncertain: Vec::new(), is_strange: false };
+        let mut reads =
+            Reads { universe: &universe, reading, certain: Vec::new(), uncertain: Vec::new(), is_strange: false };
         // Who ended well, or was read for certain.
         let mut is_there: Vec<bool> = (0..txns.len() as TxnId).map(|id| txns.is_ok(id)).collect();
         for id in 0..txns.len() as TxnId {
@@ -170,6 +212,7 @@ impl Asked {
 /// The reads of one transaction after the other.
 struct Reads<'a> {
     universe: &'a Universe,
+    reading: Reading,
     /// Of this transaction, those that only one version explains.
     certain: Vec<Read>,
     /// Of all.
@@ -184,6 +227,9 @@ impl<'a> Reads<'a> {
         let mut own: FxHashSet<u32> = FxHashSet::default();
         for (micro, mop) in (0..).zip(&universe.mops[id as usize]) {
             if &*mop.f == "rp" {
+                if self.reading == Reading::Keys {
+                    continue;
+                }
                 meter.step(universe.objects.len() as u64)?;
                 if !self.by_predicate(id, micro, mop, &own) {
                     return Ok(false);
@@ -211,7 +257,7 @@ impl<'a> Reads<'a> {
         };
         let mut seen: FxHashMap<u32, &Value> = FxHashMap::default();
         for (name, value) in found.iter() {
-            let Some(&key) = self.universe.numbers.get(&name.to_string()) else { return false };
+            let Some(key) = self.universe.named(name).filter(|_| predicate.finds(Some(value))) else { return false };
             seen.insert(key, value);
         }
         (0..self.universe.objects.len() as u32).filter(|key| !own.contains(key)).all(|key| match seen.get(&key) {
@@ -231,7 +277,8 @@ impl<'a> Reads<'a> {
         let mut candidates: Vec<TxnId> = others.map(|version| version.txn).collect();
         candidates.sort_unstable();
         let is_absent = fits(None) && !mutant::is(Mutant::InitialNotRead);
-        if is_absent && (!object.is_initial || candidates.is_empty()) {
+        let is_doubted = self.reading != Reading::All;
+        if is_absent && (!object.is_initial || is_doubted || candidates.is_empty()) {
             self.is_strange |= object.is_initial;
             candidates.push(INITIAL);
         }

@@ -117,7 +117,11 @@ fn task(level: Level) -> Task {
 
 /// The search that decides a model, or that of the weakest stronger one, among those in which one order is for all.
 pub(super) fn task_for_all(level: Level) -> Task {
-    let task = task(level);
+    let task = match level {
+        // Of single operations, where the order of sessions is enough.
+        Level::CausalMemory | Level::PipelinedRam => SERIAL_PROCESS,
+        level => task(level),
+    };
     match (task.property, task.keeps) {
         (Property::Serializable | Property::SnapshotIsolation, _) => task,
         (Property::UpdateSerializable, _) => SERIAL,

@@ -82,6 +82,8 @@ impl<'a> Judge<'a, '_> {
                     self.txns.key_text(key),
                     if object.is_foreign {
                         "something else is done to it than `init`, `insert`, `w`, `r` and `delete`"
+                    } else if object.is_ambiguous {
+                        "another key is written alike, a number as a text"
                     } else {
                         "it has more than one birth, one write and one death"
                     }
@@ -148,8 +150,8 @@ impl<'a> Judge<'a, '_> {
         };
         let mut seen: FxHashMap<u32, &Value> = FxHashMap::default();
         for (name, value) in found.iter() {
-            match universe.numbers.get(&name.to_string()) {
-                Some(&key) => drop(seen.insert(key, value)),
+            match universe.named(name) {
+                Some(key) => drop(seen.insert(key, value)),
                 None => self.anomaly_of(AnomalyKind::GarbageRead, at, None, name.to_string(), None),
             }
         }

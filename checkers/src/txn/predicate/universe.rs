@@ -1,7 +1,7 @@
 //! The objects of a universe, their versions, and what a predicate says of a value.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use schism_history::{Mop, Value};
+use schism_history::{Key, Mop, Value};
 
 use super::mutant::{Mutant, Mutation};
 use crate::txn::txns::{TxnId, Txns};
@@ -80,6 +80,8 @@ pub(in crate::txn) struct Object {
     /// Whether something was done to it that is not of this room, an `append` perhaps: its values are not those that
     /// were written.
     pub is_foreign: bool,
+    /// Whether another key is written alike, a number as a text: which one an answer means nobody knows.
+    pub is_ambiguous: bool,
     /// Whether it was there from the start.
     pub is_initial: bool,
     /// Whether it is one of a universe: was initialized, inserted or deleted. Others are registers.
@@ -121,8 +123,14 @@ impl Universe {
                 _ => Vec::new(),
             })
             .collect();
-        let numbers = history.txn_keys().iter().map(ToString::to_string).zip(0..).collect();
-        let objects = vec![Object::default(); history.txn_keys().len()];
+        let mut objects = vec![Object::default(); history.txn_keys().len()];
+        let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
+        for (key, number) in history.txn_keys().iter().zip(0..) {
+            if let Some(other) = numbers.insert(key.to_string(), number) {
+                objects[other as usize].is_ambiguous = true;
+                objects[number as usize].is_ambiguous = true;
+            }
+        }
         let mut universe = Universe { mops, objects, numbers };
         for id in 0..universe.mops.len() {
             universe.add(id as TxnId, txns.len());
@@ -131,10 +139,17 @@ impl Universe {
         for object in &mut universe.objects {
             object.versions.sort_by_key(|version| version.rank);
             let is_ranked = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
-            object.is_known = is_ranked && !object.is_foreign;
+            // A register may be written at any time: what writes nothing there is no death.
+            let is_ordered = is_ranked && (object.is_member || object.versions.len() < 2);
+            object.is_known = is_ordered && !object.is_foreign && !object.is_ambiguous;
             object.is_initial = object.versions.first().is_some_and(|version| version.is_init);
         }
         universe
+    }
+
+    /// The number of what an answer names.
+    pub fn named(&self, name: &Value) -> Option<u32> {
+        self.numbers.get(&Key::from_value(name)?.to_string()).copied()
     }
 
     /// The number of a key.
@@ -179,8 +194,8 @@ impl Universe {
                 match (&*mop.f, &mop.value) {
                     ("rp", Value::Map(found)) => {
                         for (name, value) in found.iter() {
-                            if let Some(key) = self.numbers.get(&name.to_string()).filter(|key| !own.contains(key)) {
-                                seen[*key as usize].push((id, value.clone()));
+                            if let Some(key) = self.named(name).filter(|key| !own.contains(key)) {
+                                seen[key as usize].push((id, value.clone()));
                             }
                         }
                     }
@@ -201,19 +216,30 @@ impl Universe {
                 seen.clear();
             }
             let all = std::mem::take(&mut object.maybe);
-            let is_certain = |version: &Version, value: &Value| {
-                let same = all.iter().filter(|other| other.txn != version.txn && other.value.as_ref() == Some(value));
-                let others: Vec<TxnId> = same.map(|other| other.txn).collect();
+            if all.iter().all(|version| txns.is_ok(version.txn)) {
+                object.versions = all;
+                continue;
+            }
+            // By value as text with its type: who left it, and who read it.
+            let mut of_value: FxHashMap<String, (Vec<TxnId>, Vec<TxnId>)> = FxHashMap::default();
+            for version in &all {
+                of_value.entry(format!("{:?}", version.value)).or_default().0.push(version.txn);
+            }
+            for (reader, value) in seen {
+                of_value.entry(format!("{:?}", Some(value))).or_default().1.push(reader);
+            }
+            let is_certain = |version: &Version| {
+                let Some((writers, readers)) = of_value.get(&format!("{:?}", version.value)) else { return false };
+                let mut others = writers.iter().filter(|writer| **writer != version.txn);
                 // What it left itself is not what a transaction read.
-                let is_alone = |reader: &TxnId| others.iter().all(|other| other == reader);
-                let is_it = |(reader, read): &(TxnId, Value)| {
-                    read == value && (is_alone(reader) || mutation.is(Mutant::AnyoneCounts))
-                };
-                seen.iter().any(is_it)
+                match (others.next(), others.next()) {
+                    (None, _) => !readers.is_empty(),
+                    (Some(other), None) => readers.contains(other) || mutation.is(Mutant::AnyoneCounts),
+                    _ => mutation.is(Mutant::AnyoneCounts),
+                }
             };
-            let is_committed = |version: &Version| {
-                txns.is_ok(version.txn) || version.value.as_ref().is_some_and(|value| is_certain(version, value))
-            };
+            let is_committed =
+                |version: &Version| txns.is_ok(version.txn) || version.value.is_some() && is_certain(version);
             (object.versions, object.maybe) = all.iter().cloned().partition(is_committed);
         }
     }

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use schism_history::{History, OpIndex};
+use schism_history::{History, MicroF, OpIndex};
 
-use super::predicates::{Object, Version, mops, object, saw, written};
+use super::predicates::{Object, Version, is_object, mops, object, saw, written};
 use super::view::{Txn, txn};
 
 /// Transactions, and beginnings of orders that are tried, at most.
@@ -42,7 +42,7 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
     let realtime = kind.ends_with("-realtime");
     let processes = realtime || kind.ends_with("-process");
     let is_serial = match kind.trim_end_matches("-process").trim_end_matches("-realtime") {
-        "not-serializable" => true,
+        "not-serializable" | "G2" => true,
         "not-snapshot-isolation" => false,
         _ => return Err("orders of this kind are not tried where there are reads by predicate".to_owned()),
     };
@@ -65,6 +65,14 @@ pub fn verify(history: &History, kind: &str, transactions: &[OpIndex]) -> Result
         return Err(format!("the orders of {} transactions are too many to try them all", transactions.len()));
     }
     if found { Err("the transactions that are named have a commit order".to_owned()) } else { Ok(()) }
+}
+
+/// Whether one of the transactions does something to objects of a universe, or reads by predicate.
+pub fn touch_objects(history: &History, transactions: &[OpIndex]) -> bool {
+    let touches = |txn: Txn<'_>| {
+        txn.micros().any(|micro| micro.f == MicroF::Other) || txn.micros().any(|micro| is_object(history, micro.key))
+    };
+    transactions.iter().filter_map(|&invoked| txn(history, invoked).ok()).any(touches)
 }
 
 impl Orders {
@@ -106,7 +114,7 @@ impl Orders {
                 let Some(saw) = saw(&reads, at, name, true) else { continue };
                 let is_other = |version: &&&Version| version.txn != txn.invoked && saw.fits(version.value.as_ref());
                 let fitting: Vec<OpIndex> = all.iter().filter(is_other).map(|version| version.txn).collect();
-                let is_absent = saw.fits(None) && (!object.is_initial || fitting.is_empty());
+                let is_absent = saw.fits(None);
                 let named: Vec<usize> = fitting.iter().filter_map(|&writer| place(writer)).collect();
                 if let ([only], [_], false) = (&named[..], &fitting[..], is_absent) {
                     self.doubtful[*only] = false;

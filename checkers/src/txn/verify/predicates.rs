@@ -159,7 +159,8 @@ fn left<'m>(mop: &'m Mop, name: &str) -> Option<Option<&'m Value>> {
 /// What a read by predicate found of an object.
 fn found<'m>(mop: &'m Mop, name: &str) -> Option<&'m Value> {
     let Value::Map(found) = &mop.value else { return None };
-    found.iter().rev().find(|(key, _)| key.to_string() == name).map(|(_, value)| value)
+    let is_it = |key: &Value| Key::from_value(key).is_some_and(|key| key.to_string() == name);
+    found.iter().rev().find(|(key, _)| is_it(key)).map(|(_, value)| value)
 }
 
 /// All versions of an object; `None` if their order is not known.
@@ -206,7 +207,12 @@ pub fn object(history: &History, name: &str) -> Option<Object> {
     }
     object.versions.sort_by_key(|version| version.rank);
     object.is_initial = object.versions.first().is_some_and(|first| initial.contains(&first.txn));
-    let is_known = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
+    let is_ranked = object.versions.windows(2).all(|pair| pair[0].rank < pair[1].rank);
+    // Of a register with several versions nobody knows which came first; of keys that are written alike nobody knows which is meant.
+    let keys: Vec<u32> =
+        (0..).zip(history.txn_keys()).filter(|(_, key)| key.to_string() == name).map(|(at, _)| at).collect();
+    let is_ordered = |key: u32| object.versions.len() < 2 || is_object(history, key);
+    let is_known = is_ranked && matches!(keys[..], [key] if is_ordered(key));
     is_known.then_some(object)
 }
 

@@ -2,7 +2,7 @@
 //! the search but what a predicate finds.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use schism_history::{Mop, Value};
+use schism_history::{Key, Mop, Value};
 
 use crate::txn::meter::Meter;
 use crate::txn::predicate::universe::{Predicate, written};
@@ -114,6 +114,11 @@ impl Walk {
         walk
     }
 
+    /// The number of what an answer names.
+    fn named(&self, name: &Value) -> Option<u32> {
+        self.numbers.get(&Key::from_value(name)?.to_string()).copied()
+    }
+
     /// Steps that a look at a transaction takes.
     fn cost(&self, at: u32) -> u64 {
         let of = |mop: &Mop| if &*mop.f == "rp" { self.left.len() as u64 } else { 1 };
@@ -197,7 +202,7 @@ impl Walk {
             return false;
         };
         let wanted: Option<FxHashMap<u32, &Value>> =
-            found.iter().map(|(name, value)| Some((*self.numbers.get(&name.to_string())?, value))).collect();
+            found.iter().map(|(name, value)| Some((self.named(name)?, value))).collect();
         let Some(wanted) = wanted.filter(|wanted| wanted.len() == found.len()) else { return false };
         (0..self.left.len() as u32).all(|key| {
             let now = self.value(key, prefix, own);

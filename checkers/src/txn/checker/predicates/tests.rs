@@ -312,7 +312,7 @@ fn what_is_kept_has_an_order_and_what_has_one_is_kept() {
     for ((level, ..), [kept, broken, missed, open]) in LEVELS.iter().zip(told) {
         println!("{level}: {kept} kept, {broken} broken, {missed} missed, {open} open");
         let is_enough = kept.min(6 * broken) > 500;
-        assert!(is_enough && missed * 100 < kept && open * 20 < broken, "{level}: {told:?}");
+        assert!(is_enough && missed * 100 < kept && open * 10 < broken, "{level}: {told:?}");
     }
     assert!(orders_count > 100, "{orders_count}");
 }
@@ -373,4 +373,40 @@ fn orders_are_walked_through_as_defined() {
         }
     }
     assert!(right > 2_000 && wrong > 2_000, "{right} {wrong}");
+}
+
+/// What an answer or a model might be taken for: history, level, verdict.
+#[test]
+fn what_predicates_do_not_say() {
+    use Outcome::{Invalid, Unknown, Valid};
+    let phantoms = r#"0:txn=[["rp","true",null],["insert",1,5]]( 1:txn=[["rp","true",null],["insert",2,6]]( 0)[["rp","true",{}],["insert",1,5]] 1)[["rp","true",{}],["insert",2,6]]"#;
+    let nothing = r#"0:txn=[["insert","k",1]] 0:txn=[["w","x",null]] 0:txn=[["w","x",5]]"#;
+    let alike = r#"0:txn=[["insert",1,5]] 1:txn=[["w","1",6]] 2:txn=[["r",1,6]]"#;
+    let early = r#"0:txn=[["rp","= 6",{}]] 1:txn=[["init",1,5]]"#;
+    let before = r#"0:txn=[["insert",1,5]] 1:txn=[["rp","true",{}]]"#;
+    let of_other = r#"0:txn=[["insert",1,2]] 1:txn=[["rp","= 1",{"1":2}]]"#;
+    for (line, level, wanted) in [
+        (phantoms, Level::RepeatableRead, Unknown),
+        (phantoms, Level::SnapshotIsolation, Valid),
+        (phantoms, Level::Serializable, Invalid),
+        (nothing, Level::StrictSerializable, Unknown),
+        (alike, Level::Serializable, Unknown),
+        (early, Level::StrictSerializable, Unknown),
+        (before, Level::CausalMemory, Valid),
+        (before, Level::StrictSerializable, Invalid),
+        (of_other, Level::Serializable, Invalid),
+        (of_other, Level::SnapshotIsolation, Unknown),
+    ] {
+        let history = notation::parse(line).expect("a history");
+        let checker = TxnChecker { level, ..TxnChecker::new(Data::RwRegister) };
+        let finding = checker.check(&history, &RunFacts::default(), &Budget::default());
+        assert_eq!(finding.outcome(), wanted, "{level} {line}: {finding:#?}");
+    }
+    let keywords = "{:type :invoke, :process 0, :value [[:insert :x 1]]}\n{:type :ok, :process 0, :value [[:insert :x 1]]}\n\
+        {:type :invoke, :process 1, :value [[:rp \"true\" nil]]}\n{:type :ok, :process 1, :value [[:rp \"true\" {:x 1}]]}\n";
+    let (history, _) =
+        schism_history::edn::read(keywords.as_bytes(), schism_history::edn::Keyed::No).expect("a history");
+    let checker = TxnChecker::new(Data::RwRegister);
+    let finding = checker.check(&history, &RunFacts::default(), &Budget::default());
+    assert_eq!(finding.outcome(), Valid, "{finding:#?}");
 }
