@@ -89,7 +89,10 @@ fn search(task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Sought {
             Sought::None("an object that was there from the start was not found".to_owned())
         }
         Decision::Holds(certificate) => asked.explained_by(certificate.order, task, txns, meter),
-        Decision::Broken(_) => refuted(task, txns, meter),
+        Decision::Broken(_) => {
+            asked.close(meter);
+            refuted(task, txns, meter)
+        }
         Decision::Unknown(gap) => Sought::Open(Some(gap)),
     }
 }
@@ -104,18 +107,24 @@ fn refuted(task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Sought {
         _ => None,
     };
     for (reading, kind) in [(Reading::Keys, Some(task.broken)), (Reading::Doubted, by_predicate)] {
-        let (Some(kind), Ok(asked)) = (kind, Asked::of(txns, reading, meter)) else { continue };
-        let decided = asked.map(|asked| asked.decided(task, txns, meter));
-        if let Some(Decision::Broken(anomaly)) = decided
-            && let Witness::NoCommitOrder { transactions, smallest, .. } = anomaly.witness
-        {
-            return Sought::Refuted(kind, transactions, smallest);
+        let Some(kind) = kind else { continue };
+        let asked = match Asked::of(txns, reading, meter) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => continue,
+            Err(Spent) => return Sought::Open(None),
+        };
+        match asked.decided(task, txns, meter) {
+            Decision::Broken(anomaly) => {
+                if let Witness::NoCommitOrder { transactions, smallest, .. } = anomaly.witness {
+                    return Sought::Refuted(kind, transactions, smallest);
+                }
+            }
+            Decision::Unknown(gap) => return Sought::Open(Some(gap)),
+            Decision::Holds(_) => {}
         }
+        asked.close(meter);
     }
-    Sought::None(format!(
-        "no commit order explains its reads by predicate ({}), and there is no proof to show for it",
-        task.name
-    ))
+    Sought::None(format!("no commit order for {} was found that explains its reads by predicate", task.name))
 }
 
 /// Which reads are asked about.
@@ -137,9 +146,16 @@ struct Asked {
     is_there: Vec<bool>,
     /// Whether an object that was there from the start was read as not being there.
     is_strange: bool,
+    /// What it holds, as counted.
+    bytes: u64,
 }
 
 impl Asked {
+    /// Gives the bytes back.
+    fn close(self, meter: &mut Meter) {
+        meter.give_back(self.bytes);
+    }
+
     fn decided(&self, task: &Task, txns: &Txns<'_>, meter: &mut Meter) -> Decision {
         let question = Question {
             txns,
@@ -182,6 +198,7 @@ impl Asked {
         let mut accesses = Accesses::new(universe.objects.len() as u32);
         let mut reads =
             Reads { universe: &universe, reading, certain: Vec::new(), uncertain: Vec::new(), is_strange: false };
+        let mut bytes = 0;
         // Who ended well, or was read for certain.
         let mut is_there: Vec<bool> = (0..txns.len() as TxnId).map(|id| txns.is_ok(id)).collect();
         for id in 0..txns.len() as TxnId {
@@ -190,7 +207,9 @@ impl Asked {
                 return Ok(None);
             }
             let more = reads.uncertain[uncertain_count..].iter().map(|read| 48 + 4 * read.candidates.len());
-            meter.take_bytes((more.sum::<usize>() + 12 * reads.certain.len()) as u64)?;
+            let more = (more.sum::<usize>() + 12 * reads.certain.len()) as u64;
+            meter.take_bytes(more)?;
+            bytes += more;
             for read in &reads.certain {
                 is_there.get_mut(read.writer as usize).into_iter().for_each(|there| *there = true);
             }
@@ -205,7 +224,7 @@ impl Asked {
         if !mutant::is(Mutant::VersionsForgotten) {
             accesses.versions = universe.objects.iter().map(order).collect();
         }
-        Ok(Some(Asked { accesses, uncertain: reads.uncertain, is_there, is_strange: reads.is_strange }))
+        Ok(Some(Asked { accesses, uncertain: reads.uncertain, is_there, is_strange: reads.is_strange, bytes }))
     }
 }
 
