@@ -209,7 +209,10 @@ mod tests {
         assert_eq!(text(&stopped), "T\n");
         assert_eq!(text(&signal_script("KILL", &[id])), format!("{pid}\n"));
         // A signal takes effect a moment after it was sent.
-        assert_eq!(text(&format!("{PROCESS_FUNCTIONS}while alive {pid} {start}; do sleep 0.01; done; echo gone")), "gone\n");
+        assert_eq!(
+            text(&format!("{PROCESS_FUNCTIONS}while alive {pid} {start}; do sleep 0.01; done; echo gone")),
+            "gone\n"
+        );
         assert_eq!(text(&signal_script("KILL", &[id, id])).lines().count(), 0, "gone, or a zombie");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "began\n/\n");
     }

@@ -20,7 +20,7 @@ const MEMORY_FACTOR: usize = 64;
 /// However short the text: the lists of names.
 const MEMORY_LEAST: usize = 4096;
 
-const TIME_MAX: Duration = Duration::from_secs(10);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 fn rounds() -> usize {
     std::env::var("SCHISM_FUZZ_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1500)

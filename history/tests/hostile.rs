@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schism_history::{Keyed, edn, jsonl};
 
-const TIME_MAX: Duration = Duration::from_secs(10);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 fn event(value: &str) -> String {
     format!("{{\"process\":0,\"type\":\"invoke\",\"f\":\"write\",\"value\":{value}}}\n")

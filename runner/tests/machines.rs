@@ -2,7 +2,6 @@
 
 #![allow(clippy::print_stderr, reason = "clippy does not know that helpers of an integration test are test")]
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -24,8 +23,11 @@ fn with_vagrant(script: &str) -> tempfile::TempDir {
     std::fs::create_dir(folder.path().join("bin")).expect("a folder");
     std::fs::write(folder.path().join("Vagrantfile"), "").expect("a file");
     let program = folder.path().join("bin/vagrant");
-    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a file");
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("a mode");
+    // By another process: what this one has open for writing its children have open too until they exec, and then nobody may
+    // run it.
+    let mut write = Command::new("sh");
+    write.args(["-c", "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod 755 \"$0\""]).arg(program).arg(script);
+    assert!(write.status().expect("sh starts").success());
     folder
 }
 
@@ -107,7 +109,7 @@ fn a_cluster_that_runs_is_tested_by_clients_alone() {
     let inventory = format!("nodes:\n  - {{ name: n1, address: 127.0.0.1, port: {ssh} }}\n");
     std::fs::write(folder.path().join("mine.yaml"), inventory).expect("a file");
     let line = format!(
-        "run etcd/register --inventory mine.yaml --no-setup --nodes 1 --faults none --time-limit 2s --rate 100 --set schedule.recovery=0s --set database.etcd.client_port={client}"
+        "run etcd/register --inventory mine.yaml --no-setup --nodes 1 --faults none --time-limit 6s --rate 100 --set schedule.recovery=0s --set database.etcd.operation_timeout_ms=5000 --set database.etcd.client_port={client}"
     );
     let output = schism(folder.path(), &line);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));

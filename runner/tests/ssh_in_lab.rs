@@ -27,7 +27,7 @@ use schism_lab::{Attachment, Lab, LabSpec, LabUser, Sudoers, attach, enter, exec
 const PASSWORD: &str = "open sesame";
 
 /// None may take longer, so that a hanging one is named.
-const CASE_MAX: Duration = Duration::from_secs(60);
+const CASE_MAX: Duration = Duration::from_secs(240);
 
 type Running<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 type Case = (&'static str, for<'a> fn(&'a Place) -> Running<'a>);
@@ -186,7 +186,7 @@ impl Place {
         target.node = Node::new(node);
         target.address = hop.address;
         target.host_keys = HostKeys::Known(hop.host_key);
-        target.connect_timeout = Duration::from_secs(1);
+        target.connect_timeout = Duration::from_secs(5);
         target
     }
 }
@@ -236,7 +236,7 @@ async fn ask(target: SshTarget, script: &str) -> Result<String, RemoteError> {
 async fn comes_back(target: &SshTarget) {
     let begin = Instant::now();
     while let Err(error) = ask(target.clone(), "true").await {
-        assert!(begin.elapsed() < Duration::from_secs(10), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -293,7 +293,7 @@ async fn a_dead_sshd_is_told_and_comes_back(place: &Place) {
     assert!(matches!(error, RemoteError::Unreachable { .. }), "{error:?}");
     let said = error.to_string();
     assert!(["n2", "10.77.0.12", "refused"].iter().all(|word| said.contains(word)), "{said}");
-    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
     assert_eq!(goes_on.unwrap().text(), "n2");
     comes_back(&target).await;
 
@@ -318,7 +318,7 @@ async fn a_hanging_sshd_is_told(place: &Place) {
     place.signal("n2", "CONT");
     let error = error.unwrap_err();
     assert!(matches!(error, RemoteError::Unreachable { .. }) && error.to_string().contains("n2"), "{error:?}");
-    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    assert!(waited < Duration::from_secs(25), "{waited:?}");
     assert_eq!(ask(target, "hostname").await.unwrap(), "n2");
 }
 

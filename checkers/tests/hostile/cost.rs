@@ -8,7 +8,7 @@ use schism_history::{F, History, HistoryBuilder, Kind, Op, Process, Value};
 use super::compare::judged;
 
 /// Far more than any case takes, far less than it took.
-const TIME_MAX: Duration = Duration::from_secs(20);
+const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// Events one after the other.
 struct Tape(HistoryBuilder);

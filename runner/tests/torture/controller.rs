@@ -17,7 +17,7 @@ use schism_nemesis::{
 use crate::database::Sleeper;
 
 /// The lease of every fault.
-pub const LEASE: Duration = Duration::from_secs(2);
+pub const LEASE: Duration = Duration::from_secs(4);
 
 /// The nodes of a lab over SSH, each within this time or not at all.
 pub fn cluster(lab: &Lab, connect_timeout: Duration) -> Cluster {

@@ -23,7 +23,7 @@ use crate::snapshot::{self, FOREIGN, Seen, diff, without_database};
 
 /// After the death of a controller every node must be as before within this time: the lease, a second for its count, an
 /// undo that may fail once, and the start of a daemon or of a node, on a machine that is busy.
-const AS_BEFORE_WITHIN: Duration = Duration::from_secs(40);
+const AS_BEFORE_WITHIN: Duration = Duration::from_secs(80);
 
 /// A lab, its nodes and how they were.
 pub struct Place {
@@ -127,7 +127,7 @@ impl Place {
 
     /// Waits until every node is seen, and as wanted.
     fn seen_when(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> BTreeMap<Node, Seen> {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
             let now = self.snapshot();
             if now.values().all(|seen| seen.as_ref().is_ok_and(&wanted)) {
@@ -214,7 +214,7 @@ impl Place {
 
     fn dies_after(&self, entry: &'static FaultEntry, moment: Duration, run: &str) -> Duration {
         let mut child = self.start(entry, run, "loop", None);
-        self.await_line(run, &mut child, "claimed", Duration::from_secs(30));
+        self.await_line(run, &mut child, "claimed", Duration::from_secs(90));
         std::thread::sleep(moment);
         kill(&mut child);
         self.await_as_before(&format!("{} killed after {moment:?}", entry.name), moment, run, true)

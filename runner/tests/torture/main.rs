@@ -1,5 +1,5 @@
 //! Controllers that die: killed by SIGKILL at any moment, and at each point between ledger, injection, verification and
-//! heal, for every fault of the table whose needs one of two grounds meets. After the lease (2 s) every node must be as it was
+//! heal, for every fault of the table whose needs one of two grounds meets. After the lease (4 s) every node must be as it was
 //! before, by a snapshot; what is foreign (rules, mounts, processes, files) must not have been touched. And nodes that boot
 //! or lose power in the middle of a fault, and SSH that is cut, hangs or breaks then.
 //!

@@ -28,7 +28,7 @@ true
 "#;
 
 /// How long a fault may last whose controller is not heard: the lease, and what its undo takes on a machine that is busy.
-const OVER_WITHIN: Duration = Duration::from_secs(20);
+const OVER_WITHIN: Duration = Duration::from_secs(60);
 
 impl Place {
     /// `how` is `cut` (nothing passes), `hang` (every sshd is stopped) or `break` (every connection is killed).

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use schism_cluster::daemon::{DaemonSpec, stop_script};
+use schism_cluster::shell::receive_script;
 use schism_cluster::{Cluster, Command, NoGround, NodeHandle, Output, Remote, RemoteError};
 use schism_history::Node;
 use schism_tests_suites::etcd::EtcdOptions;
@@ -71,12 +72,23 @@ impl Remote for LocalRemote {
     }
 
     async fn upload(&self, bytes: &[u8], to: &str, mode: u32) -> Result<(), RemoteError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = PathBuf::from(self.rooted(to));
-        let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
-            .and_then(|()| std::fs::write(&path, bytes))
-            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)));
-        written.map_err(|error| self.copy_error("memory", to, &error))
+        // Another process writes: what this one has open for writing, its other children have open too until they exec, and
+        // then nobody may run it.
+        let write = async {
+            use tokio::io::AsyncWriteExt as _;
+            let mut child = tokio::process::Command::new("sh")
+                .args(["-c", &self.rooted(&receive_script(to, mode, bytes.len()))])
+                .stdin(Stdio::piped())
+                .spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(bytes).await?;
+            }
+            match child.wait().await? {
+                status if status.success() => Ok(()),
+                status => Err(std::io::Error::other(status.to_string())),
+            }
+        };
+        write.await.map_err(|error| self.copy_error("memory", to, &error))
     }
 
     async fn download(&self, from: &str, to: &Path) -> Result<u64, RemoteError> {
@@ -125,14 +137,22 @@ impl Drop for LocalCluster {
     }
 }
 
-/// Options for these nodes: ports that nobody uses by default, and short times.
+/// Options for these nodes: ports that nobody uses by default, and time enough for whatever shall succeed, however busy the
+/// machine is.
 pub fn options() -> EtcdOptions {
     EtcdOptions {
         client_port: 23790,
         peer_port: 23800,
-        heartbeat_ms: 50,
-        election_ms: 500,
-        ready_timeout_ms: 30_000,
+        heartbeat_ms: 100,
+        election_ms: 1_000,
+        operation_timeout_ms: 10_000,
+        connect_timeout_ms: 5_000,
+        ready_timeout_ms: 60_000,
         ..EtcdOptions::default()
     }
+}
+
+/// The same for clients that shall not be answered in time, which etcd itself ends after some seconds.
+pub fn hasty() -> EtcdOptions {
+    EtcdOptions { operation_timeout_ms: 1_000, ..options() }
 }
