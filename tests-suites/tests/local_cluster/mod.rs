@@ -154,5 +154,5 @@ pub fn options() -> EtcdOptions {
 
 /// The same for clients that shall not be answered in time, which etcd itself ends after some seconds.
 pub fn hasty() -> EtcdOptions {
-    EtcdOptions { operation_timeout_ms: 1_000, ..options() }
+    EtcdOptions { operation_timeout_ms: 3_000, connect_timeout_ms: 2_000, ..options() }
 }
