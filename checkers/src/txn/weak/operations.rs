@@ -52,6 +52,7 @@ impl Operations {
         // Of a transaction in doubt each operation is one in doubt: what nobody saw may never have happened.
         let (first, parts) = parts(ranked, kept, |id, write| txns.is_ok(id) || seen.contains(&(id, write.key)));
         let of_many = writes_of_many(&first, &parts);
+        let once = writing_once(txns, ranked, kept);
         let unit_of = |id: TxnId, key: u32| {
             let rank = ranked.ranks[id as usize];
             let (start, end) = (*first.get(rank as usize)? as usize, *first.get(rank as usize + 1)? as usize);
@@ -84,8 +85,10 @@ impl Operations {
                             INITIAL => INITIAL,
                             writer if writer != id && whole.committed.get(writer as usize) == Some(&true) => {
                                 // What a transaction wrote for a while is no version, and no single operation here.
-                                let is_version =
-                                    |unit: &u32| is_last_write(txns, parts[*unit as usize].micro(), id, &read);
+                                let is_version = |unit: &u32| {
+                                    once[writer as usize]
+                                        || is_last_write(txns, parts[*unit as usize].micro(), id, &read)
+                                };
                                 unit_of(writer, read.key).filter(is_version).unwrap_or(UNKNOWN)
                             }
                             _ => UNKNOWN,
@@ -144,6 +147,16 @@ pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<Valu
         MicroValue::Deviant(list) => list.iter().nth_back(own()).copied(),
         MicroValue::Other(_) => None,
     }
+}
+
+/// By transaction that is kept: whether it writes no key twice, so that whatever was read of it, it wrote last.
+fn writing_once(txns: &Txns<'_>, ranked: &Ranked<'_>, kept: impl Fn(TxnId) -> bool) -> Vec<bool> {
+    let mut once = vec![false; ranked.accesses.len()];
+    for &id in ranked.ids.iter().filter(|&&id| kept(id)) {
+        let writes = txns.txn(id).micros().filter(|micro| matches!(micro.f, MicroF::Append | MicroF::Write));
+        once[id as usize] = writes.count() == ranked.accesses.writes(id).len();
+    }
+    once
 }
 
 /// Whether a read saw what its writer wrote last, by this micro-operation.

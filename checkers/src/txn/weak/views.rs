@@ -141,7 +141,9 @@ pub(super) struct Pass<'a> {
     component_of: &'a [u32],
     mutation: Mutation,
     watched: &'a Watched,
-    /// By write: who read it last so far; and by read, who did before. Or [`NONE`].
+    /// By key: whether anybody asks who read it. Empty if it is not asked of any.
+    asked_keys: Vec<bool>,
+    /// By write of such a key: who read it last so far; and by read, who did before. Or [`NONE`].
     last_reader: Vec<u32>,
     reader_before: Vec<u32>,
     /// The transaction that was looked at last, and whether anything is asked about its reads.
@@ -166,8 +168,9 @@ impl<'a> Pass<'a> {
             component_of,
             mutation,
             watched,
-            last_reader: vec![NONE; ranked.ids.len()],
-            reader_before: vec![NONE; ranked.ids.len()],
+            asked_keys: Vec::new(),
+            last_reader: Vec::new(),
+            reader_before: Vec::new(),
             asked: (NONE, false),
             was_read: FxHashSet::default(),
             furthest: FxHashMap::default(),
@@ -177,10 +180,26 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// From here on it is known who read what anybody asks about.
+    fn note_readers(&mut self) {
+        let count = self.ranked.ids.len();
+        self.asked_keys = vec![false; self.operations.accesses.keys_count as usize];
+        for (rank, &unit) in (0..).zip(&self.ranked.ids) {
+            if self.watched.has(self.operations.sessions.session[unit as usize]) && self.asks(rank, unit) {
+                self.asked_keys[self.operations.accesses.reads(unit)[0].key as usize] = true;
+            }
+        }
+        self.last_reader = vec![NONE; count];
+        self.reader_before = vec![NONE; count];
+    }
+
     /// For guarantees that do not ask what lies in the past.
     pub fn direct(setting: &Setting<'a>, meter: &mut Meter) -> Result<Views, Spent> {
         let mut pass = Pass::new(setting);
         pass.counted(meter, |pass, meter| {
+            if pass.mutation.is(Mutant::ReadsOfTransactionOnly) {
+                pass.note_readers();
+            }
             (0..pass.ranked.len()).try_for_each(|rank| pass.operation(rank, &mut Past::Unasked, meter))
         })?;
         Ok(pass.views())
@@ -221,6 +240,7 @@ impl<'a> Pass<'a> {
 
     /// Whether that was enough.
     fn run_with_searches(&mut self, meter: &mut Meter) -> Result<bool, Spent> {
+        self.note_readers();
         let steps_max = self.ranked.ids.len() as u64 * SEARCHED_MAX;
         let mut search = Search::new(self.operations, self.ranked, steps_max);
         for rank in 0..self.ranked.len() {
@@ -233,6 +253,7 @@ impl<'a> Pass<'a> {
     }
 
     fn run_with_clocks(&mut self, meter: &mut Meter) -> Result<(), Spent> {
+        self.note_readers();
         let whole = 0..self.ranked.len();
         let purpose = Purpose { windows: std::slice::from_ref(&whole), has_horizons: false, near: None };
         let mut clocks = Clocks::new(self.ranked, purpose, Mutation::default());
@@ -252,15 +273,32 @@ impl<'a> Pass<'a> {
 
     fn operation(&mut self, rank: u32, past: &mut Past<'_, '_>, meter: &mut Meter) -> Result<(), Spent> {
         let unit = self.ranked.ids[rank as usize];
-        let owner = self.operations.owners[unit as usize];
-        if let Some(read) = self.operations.accesses.reads(unit).first() {
+        let session = self.operations.sessions.session[unit as usize];
+        let read = self.operations.accesses.reads(unit).first();
+        if let Some(read) = read.filter(|read| self.is_key_asked(read.key))
+            && let Source::Unit(writer) = self.ranked.source(rank, read.writer)
+        {
+            let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
+            self.reader_before[rank as usize] = last;
+        }
+        // Of most sessions nothing is asked.
+        if !self.watched.has(session) {
+            return Ok(());
+        }
+        if let Some(read) = read {
             self.read(rank, unit, read.writer, past, meter)?;
         }
+        let owner = self.operations.owners[unit as usize];
         // The next operation in the session begins another visit.
         if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
             self.open.remove(&owner);
         }
         Ok(())
+    }
+
+    /// Whether anybody asks who read a key.
+    fn is_key_asked(&self, key: u32) -> bool {
+        self.asked_keys.get(key as usize).is_some_and(|&is_asked| is_asked)
     }
 
     fn read(
@@ -274,11 +312,7 @@ impl<'a> Pass<'a> {
         let source = self.ranked.source(rank, writer);
         let session = self.operations.sessions.session[unit as usize];
         if let Source::Unit(writer) = source {
-            let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
-            self.reader_before[rank as usize] = last;
-            if self.watched.has(session) {
-                self.remember(unit, session, writer, past, meter)?;
-            }
+            self.remember(unit, session, writer, past, meter)?;
         }
         if self.asks(rank, unit) { self.compare(rank, unit, source, past, meter) } else { Ok(()) }
     }
