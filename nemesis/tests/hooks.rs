@@ -105,7 +105,10 @@ impl Machine {
             return;
         }
         self.file(path, "");
-        fs::copy(tree.join(path), self.files.join("upper").join(path)).expect("the package holds it");
+        // Not written by this process: another test's child would hold it open, and nobody can execute it then.
+        let copied =
+            Process::new("cp").arg("-p").arg(tree.join(path)).arg(self.files.join("upper").join(path)).status();
+        assert!(copied.expect("cp starts").success(), "the package holds it");
     }
 
     fn begin(&mut self) {
@@ -199,7 +202,8 @@ const LEFT: &str =
 /// A restart in mid-lease: nothing waits at first, then the hook starts what waits again, the lease ends, and takes the hook
 /// with it.
 async fn restarted(machine: &mut Machine, how: &str, hooks: &[&str], ready: &str) {
-    arm(machine, "t-1", 4).await;
+    // It must last until its machine ends, and that may take.
+    arm(machine, "t-1", 15).await;
     arm(machine, "t-2", 600).await;
     let waits = |name: &str| (format!("{name}-n1"), how.to_owned(), true);
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -210,8 +214,8 @@ async fn restarted(machine: &mut Machine, how: &str, hooks: &[&str], ready: &str
     machine.begin();
     machine.until(ready, Duration::from_secs(60)).await;
     // The whole lease runs again.
-    machine.until("cat /var/lib/t-1 2>/dev/null", Duration::from_secs(40)).await;
-    machine.until("[ -e /var/lib/schism/leases/t-1-n1.undo ] || echo gone", Duration::from_secs(5)).await;
+    machine.until("cat /var/lib/t-1 2>/dev/null", Duration::from_secs(90)).await;
+    machine.until("[ -e /var/lib/schism/leases/t-1-n1.undo ] || echo gone", Duration::from_secs(20)).await;
     assert_eq!(listed(machine).await, [waits("t-2")], "the other goes on");
     let kept = machine.on(LEFT).await;
     hooks.iter().for_each(|hook| assert!(kept.lines().any(|line| line == *hook), "{hook}: {kept}"));
@@ -255,8 +259,9 @@ async fn systemd_goes_on_with_leases_after_a_restart() {
     machine.until(up, Duration::from_secs(60)).await;
     // By a transient unit, out of the reach of whoever ends a login's processes.
     arm(&machine, "t-9", 600).await;
-    let unit =
-        machine.until("systemctl is-active schism-lease-t-9-n1.service | grep -x active", Duration::from_secs(5)).await;
+    let unit = machine
+        .until("systemctl is-active schism-lease-t-9-n1.service | grep -x active", Duration::from_secs(20))
+        .await;
     assert_eq!(unit, "active");
     // systemd's own parser finds nothing wrong with what starts it again (and would: a unit without a program is refused).
     let verified = machine.on("systemd-analyze verify /etc/systemd/system/schism-leases.service 2>&1").await;
@@ -268,7 +273,7 @@ async fn systemd_goes_on_with_leases_after_a_restart() {
     Leases::default().heal(&machine.cluster()).await;
     machine.on("rm -f /var/lib/t-9").await;
     let gone = "systemctl is-active schism-lease-t-9-n1.service | grep -x inactive";
-    machine.until(gone, Duration::from_secs(5)).await;
+    machine.until(gone, Duration::from_secs(20)).await;
     let unit = "/etc/systemd/system/schism-leases.service";
     let link = "/etc/systemd/system/multi-user.target.wants/schism-leases.service";
     restarted(&mut machine, "systemd", &[unit, link], up).await;

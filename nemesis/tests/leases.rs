@@ -73,7 +73,7 @@ impl Bench {
         let begun = Instant::now();
         let mut before = None;
         loop {
-            assert!(begun.elapsed() < Duration::from_secs(5), "nothing waits");
+            assert!(begun.elapsed() < Duration::from_secs(20), "nothing waits");
             let now = match self.watchers()[..] {
                 [one] => Some(one),
                 _ => None,
@@ -104,19 +104,20 @@ async fn until(what: &str, within: Duration, is_so: impl Fn() -> bool) -> Durati
 #[tokio::test]
 async fn a_lease_lasts_as_long_as_signs_of_life_come_and_ends_soon_after() {
     let bench = Bench::new();
-    bench.arm("t-1", 2, &bench.undo("undone")).await;
-    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(2));
+    // Several signs of life fit into it, as some come late on a busy machine.
+    bench.arm("t-1", 6, &bench.undo("undone")).await;
+    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(6));
     let beats = Beats::start(&bench.cluster, &bench.leases, &tag, lease, None, |_| {});
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!bench.path("undone").exists(), "it is renewed");
     let (found, errors) = bench.leases.list(&bench.cluster).await;
     assert!(errors.is_empty() && found.len() == 1 && found[0].run_tag() == "t", "{found:?}");
-    assert!(found[0].left_s.is_some_and(|left_s| (0..=2).contains(&left_s)), "{found:?}");
+    assert!(found[0].left_s.is_some_and(|left_s| (-1..=6).contains(&left_s)), "{found:?}");
     assert_eq!((found[0].restarts_by.is_some(), found[0].controller.as_deref()), (true, Some("here:1:2")));
     beats.end().await;
-    let after = until("the lease runs out", Duration::from_secs(12), || bench.path("undone").exists()).await;
+    let after = until("the lease runs out", Duration::from_secs(30), || bench.path("undone").exists()).await;
     assert!(after > Duration::from_millis(900), "not before its time: {after:?}");
-    until("nothing waits any more", Duration::from_secs(5), || bench.watchers().is_empty()).await;
+    until("nothing waits any more", Duration::from_secs(20), || bench.watchers().is_empty()).await;
     let left = [files(&bench.path("leases")), files(&bench.path("leases.boot"))].concat();
     assert_eq!(left, Vec::<String>::new(), "the last lease takes all with it");
     // Who heals later is told that the node was first.
@@ -146,7 +147,7 @@ async fn the_ledger_learns_which_nodes_had_healed_themselves() {
     open.append(&Entry { fault_id: 2, ..planned.clone() }).expect("a line");
     // The controller dies: nobody renews this lease. Of the other fault there is none.
     bench.arm("t-1", 1, &undo).await;
-    until("nothing waits any more", Duration::from_secs(12), || !bench.path("leases").exists()).await;
+    until("nothing waits any more", Duration::from_secs(30), || !bench.path("leases").exists()).await;
     let report = schism_nemesis::heal_all(&ledger, &bench.cluster, &bench.leases).await.expect("a report");
     assert_eq!(report.trouble(), Vec::<String>::new());
     let lines = read(&ledger).expect("a ledger").entries;
@@ -172,9 +173,9 @@ async fn another_run_renews_nothing_and_an_undo_that_fails_is_tried_again() {
     let (other, lease) = (RunTag::new("other"), Duration::from_secs(2));
     let beats = Beats::start(&bench.cluster, &bench.leases, &other, lease, None, |_| {});
     let tried = bench.path("leases/t-1-n1.out");
-    until("the undo is tried", Duration::from_secs(12), || tried.exists()).await;
+    until("the undo is tried", Duration::from_secs(30), || tried.exists()).await;
     std::fs::write(&gate, "").expect("a file");
-    until("it is tried again", Duration::from_secs(12), || bench.path("undone").exists()).await;
+    until("it is tried again", Duration::from_secs(30), || bench.path("undone").exists()).await;
     beats.end().await;
 }
 
@@ -182,14 +183,15 @@ async fn another_run_renews_nothing_and_an_undo_that_fails_is_tried_again() {
 async fn a_machine_that_was_frozen_does_not_take_that_for_silence() {
     use nix::sys::signal::{Signal, kill};
     let bench = Bench::new();
-    bench.arm("t-1", 4, &bench.undo("undone")).await;
+    // It takes 4 s of any sleep for silence at most: shorter than the lease, which is shorter than the sleep.
+    bench.arm("t-1", 8, &bench.undo("undone")).await;
     let pid = bench.watcher().await;
     // The first tick is seen, so that it waits.
     tokio::time::sleep(Duration::from_millis(500)).await;
     kill(pid, Signal::SIGSTOP).expect("stopped");
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     kill(pid, Signal::SIGCONT).expect("goes on");
-    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(4));
+    let (tag, lease) = (RunTag::new("t"), Duration::from_secs(8));
     let beats = Beats::start(&bench.cluster, &bench.leases, &tag, lease, None, |_| {});
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(!bench.path("undone").exists(), "the controller has its say first");
@@ -199,17 +201,18 @@ async fn a_machine_that_was_frozen_does_not_take_that_for_silence() {
 #[tokio::test]
 async fn a_restart_of_the_node_goes_on_with_its_leases() {
     let bench = Bench::new();
-    bench.arm("t-1", 2, &bench.undo("undone")).await;
+    bench.arm("t-1", 6, &bench.undo("undone")).await;
     // A restart ends everything that runs and empties /run.
     let pid = bench.watcher().await;
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+    until("it is gone", Duration::from_secs(20), || bench.watchers().is_empty()).await;
     std::fs::remove_dir_all(bench.path("leases.run")).expect("removed");
     let (found, _) = bench.leases.list(&bench.cluster).await;
     assert_eq!((found.len(), found[0].left_s), (1, None), "nothing waits, and that is told");
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(!bench.path("undone").exists());
     bench.run(bench.path("leases.boot/schism-leases").display().to_string()).await;
-    until("the lease runs out", Duration::from_secs(12), || bench.path("undone").exists()).await;
+    until("the lease runs out", Duration::from_secs(30), || bench.path("undone").exists()).await;
 }
 
 #[tokio::test]
@@ -229,7 +232,7 @@ async fn the_lock_of_a_heal_is_void_when_its_process_is_gone() {
         bench.arm("t-1", 60, &bench.undo("undone")).await;
         let begun = Instant::now();
         let healed = bench.heal("t-1-n1", &scripts::whole("true")).await;
-        assert!(healed.status == 0 && begun.elapsed() < Duration::from_secs(3), "{gone}: {:?}", begun.elapsed());
+        assert!(healed.status == 0 && begun.elapsed() < Duration::from_secs(15), "{gone}: {:?}", begun.elapsed());
         assert!(!bench.path("leases/t-1-n1.undo").exists() && !lock.exists(), "{gone}");
     }
     // One that lives is waited for, until it dies.
@@ -242,7 +245,7 @@ async fn the_lock_of_a_heal_is_void_when_its_process_is_gone() {
     assert_eq!(bench.heal("t-1-n1", &scripts::whole("true")).await.status, 0);
     let waited = begun.elapsed();
     killer.join().expect("it ends");
-    assert!((1_400..4_000).contains(&waited.as_millis()), "{waited:?}");
+    assert!((1_400..15_000).contains(&waited.as_millis()), "{waited:?}");
     assert_eq!(files(&bench.path("leases.run")).iter().filter(|name| name.contains("lock")).count(), 0);
 }
 
@@ -271,11 +274,11 @@ async fn an_undo_that_was_cut_off_is_neither_run_nor_taken_for_done() {
 async fn what_comes_after_the_end_of_its_lease_harms_no_more() {
     let bench = Bench::new();
     let undo = bench.undo("undone");
-    bench.arm("t-1", 2, &undo).await;
+    bench.arm("t-1", 6, &undo).await;
     let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
     let harm = Command::new(format!("echo harm >>{}", bench.path("harmed").display()));
     leased.nodes[0].remote.run(&harm).await.expect("the lease stands");
-    until("the lease runs out", Duration::from_secs(12), || !bench.path("leases/t-1-n1.undo").exists()).await;
+    until("the lease runs out", Duration::from_secs(30), || !bench.path("leases/t-1-n1.undo").exists()).await;
     let error = leased.nodes[0].remote.run(&harm).await.expect_err("it came too late").to_string();
     assert!(error.contains("the lease of this fault has run out"), "{error}");
     assert_eq!(std::fs::read_to_string(bench.path("harmed")).expect("it was done once"), "harm\n");
@@ -328,12 +331,12 @@ fn keeping(bench: &Bench) -> Vec<Undo> {
 async fn what_is_still_at_work_when_its_lease_runs_out_is_ended_before_the_undo() {
     let bench = Bench::new();
     let undo = keeping(&bench);
-    bench.arm("t-1", 2, &undo).await;
+    bench.arm("t-1", 6, &undo).await;
     let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
     let begun = Instant::now();
     leased.nodes[0].remote.run(&slow_harm(&bench)).await.expect_err("it is ended");
-    assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
-    until("it is undone", Duration::from_secs(5), || !bench.path("leases/t-1-n1.undo").exists()).await;
+    assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
+    until("it is undone", Duration::from_secs(20), || !bench.path("leases/t-1-n1.undo").exists()).await;
     assert_ended_before_its_undo(&bench, &bench.path("undone")).await;
 }
 
@@ -348,7 +351,7 @@ async fn who_heals_ends_what_is_still_at_work() {
         let remote = std::sync::Arc::clone(&leased.nodes[0].remote);
         let harm = slow_harm(&bench);
         let work = tokio::spawn(async move { remote.output(&harm).await });
-        until("it is at work", Duration::from_secs(5), || bench.path("harm").exists()).await;
+        until("it is at work", Duration::from_secs(20), || bench.path("harm").exists()).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         if of_the_lease {
             assert_eq!(bench.leases.heal(&bench.cluster).await.failed, []);
@@ -366,13 +369,13 @@ async fn who_heals_ends_what_is_still_at_work() {
 async fn what_would_begin_when_the_undo_has_begun_does_not() {
     let bench = Bench::new();
     // An undo that takes its time, in the midst of which a late injection comes.
-    let script = format!("echo begun >>{}\nsleep 1\n", bench.path("undone").display());
+    let script = format!("echo begun >>{}\nsleep 5\n", bench.path("undone").display());
     let undo = vec![Undo::OnNode { node: Node::new("n1"), script }];
     bench.arm("t-1", 60, &undo).await;
     let leased = bench.leases.guarding(&bench.cluster, "t-1", &undo);
     let healing = async { bench.leases.undo(&bench.cluster, "t-1", &undo).await };
     let late = async {
-        until("the undo has begun", Duration::from_secs(5), || bench.path("undone").exists()).await;
+        until("the undo has begun", Duration::from_secs(20), || bench.path("undone").exists()).await;
         assert!(bench.path("leases/t-1-n1.undo").exists(), "its lease is still there");
         leased.nodes[0].remote.run(&Command::new("echo harm")).await
     };
@@ -413,10 +416,10 @@ async fn two_controllers_exclude_each_other() {
 #[tokio::test]
 async fn the_claim_of_a_dead_controller_is_taken_over_by_exactly_one() {
     let bench = Bench::new();
-    let dead = Claim::new(&RunTag::new("dead"), 1);
+    let dead = Claim::new(&RunTag::new("dead"), 3);
     dead.take(&bench.cluster, &bench.leases).await.expect("nobody has it");
     assert!(Claim::new(&RunTag::new("x"), 60).take(&bench.cluster, &bench.leases).await.is_err(), "not yet");
-    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
     let (cluster, leases) = (&bench.cluster, &bench.leases);
     let contest = (0..8).map(|number| async move {
         Claim::new(&RunTag::new(&format!("c{number}")), 60).take(cluster, leases).await.is_ok()
@@ -447,9 +450,10 @@ async fn leftovers_are_told_by_their_whole_name_and_what_is_foreign_stays() {
     std::fs::create_dir(&tools).expect("a folder");
     let nft = "#!/bin/sh\ncase $1 in\nlist) cat \"$0.tables\" ;;\n\
                delete) grep -v \" $4\\$\" \"$0.tables\" >\"$0.new\"; mv \"$0.new\" \"$0.tables\" ;;\nesac\n";
-    std::fs::write(tools.join("nft"), nft).expect("a file");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(tools.join("nft"), mode).expect("a mode");
+    // Not written by this process: another test's child would hold it open, and nobody can execute it then.
+    let write = "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"";
+    let written = std::process::Command::new("sh").args(["-c", write, "-", nft]).arg(tools.join("nft")).status();
+    assert!(written.expect("sh starts").success());
     let tables = "table inet schism_k3f9_1\ntable inet filter\ntable ip schism_mine\ntable inet schism_K3_1\n\
                   table ip6 xschism_k3f9_1\ntable inet schism_abcdefghij_22\n";
     std::fs::write(tools.join("nft.tables"), tables).expect("a file");

@@ -44,6 +44,21 @@ impl Bench {
         self.db.state(node)
     }
 
+    /// A signal takes effect a moment after it was sent, and a busy machine takes its time: until its process is in this state.
+    async fn await_state(&self, node: &str, wanted: char) {
+        let begun = std::time::Instant::now();
+        while self.state(node) != Some(wanted) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{node}: {:?}, not {wanted}", self.state(node));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn await_all_sleep(&self) {
+        for node in ["n1", "n2", "n3"] {
+            self.await_state(node, 'S').await;
+        }
+    }
+
     fn lease_files(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder.path().join("leases"));
         files
@@ -105,7 +120,7 @@ async fn a_kill_is_proven_undone_and_leaves_nothing() {
     let (leases, errors) = bench.leases.list(&bench.cluster).await;
     assert!(errors.is_empty());
     assert_eq!(leases[0].info.as_ref().map(|info| info.label.as_str()), Some("kill: n2"));
-    assert!((58..=60).contains(&leases[0].left_s.unwrap()), "{leases:?}");
+    assert!((40..=60).contains(&leases[0].left_s.unwrap()), "{leases:?}");
 
     let answer = heal(&actor, 7).await;
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(true)));
@@ -129,7 +144,7 @@ async fn a_pause_is_proven_and_goes_on() {
     assert_eq!(stopped, 2);
     let answer = heal(&actor, 1).await;
     assert_eq!(answer.value.to_json()["evidence"]["proven"], true);
-    assert!(["n1", "n2", "n3"].iter().all(|node| bench.state(node) == Some('S')));
+    bench.await_all_sleep().await;
 }
 
 #[tokio::test]
@@ -152,9 +167,10 @@ async fn classes_that_overlap_do_not_confuse_each_other() {
     assert_eq!((&answer["nodes"], &answer["evidence"]["proven"]), (&json!(["n2", "n3"]), &json!(true)));
     // Restarted while others are paused: the start finds what runs and leaves it.
     assert_eq!(heal(&kill, 2).await.error, None);
-    assert_eq!([bench.state("n1"), bench.state("n2")], [Some('S'), Some('T')]);
+    bench.await_state("n1", 'S').await;
+    assert_eq!(bench.state("n2"), Some('T'));
     assert_eq!(heal(&pause, 4).await.error, None);
-    assert_eq!(bench.state("n2"), Some('S'));
+    bench.await_state("n2", 'S').await;
     assert_eq!(heal(&pause, 4).await.error, None, "healing nothing is no error");
 }
 
@@ -165,7 +181,7 @@ async fn a_process_that_took_the_number_over_is_left_alone() {
     other[0].start_ticks += 1;
     let script = schism_nemesis::scripts::signal("KILL", &other);
     bench.cluster.nodes[0].remote.run(&schism_cluster::Command::new(script)).await.unwrap();
-    assert_eq!(bench.state("n1"), Some('S'));
+    bench.await_state("n1", 'S').await;
 }
 
 #[tokio::test]
@@ -181,7 +197,7 @@ async fn the_ledger_alone_heals_after_the_controller_died() {
         report.healed,
         ["fault 2 (pause: n2) on n2", "fault 1 (kill: n1 n3) on n1", "fault 1 (kill: n1 n3) on n3"]
     );
-    assert!(["n1", "n2", "n3"].iter().all(|node| bench.state(node).is_some_and(|state| "SRD".contains(state))));
+    bench.await_all_sleep().await;
     assert_eq!(bench.lease_files(), Vec::<String>::new());
     let again = heal_all(&path, &bench.cluster, &bench.leases).await.unwrap();
     assert_eq!(again, schism_nemesis::HealReport::default());
@@ -195,22 +211,23 @@ async fn the_leases_alone_heal_without_a_ledger() {
     assert!(report.failed.is_empty(), "{report:?}");
     // All three nodes share this machine's folder, so each lease is found by whoever looks first.
     assert!(report.healed.iter().any(|what| what.starts_with("lease t-2-n3 on ")), "{report:?}");
-    assert_eq!(bench.state("n3"), Some('S'));
+    bench.await_state("n3", 'S').await;
     assert_eq!(bench.lease_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn the_node_heals_itself_when_nobody_does() {
-    let bench = Bench::new(2).await;
+    let bench = Bench::new(8).await;
     let actor = bench.actor("pause");
+    let begun = std::time::Instant::now();
     assert_eq!(inject(&actor, 1, json!(["n1"])).await.value.to_json()["evidence"]["proven"], true);
     assert_eq!(bench.state("n1"), Some('T'));
-    let begun = std::time::Instant::now();
     while bench.state("n1") == Some('T') {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the lease did not heal");
+        assert!(begun.elapsed() < Duration::from_secs(40), "the lease did not heal");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(begun.elapsed() > Duration::from_secs(1), "it healed before its time");
+    // It counts whole seconds, and not before the injection began.
+    assert!(begun.elapsed() > Duration::from_secs(7), "it healed before its time");
     // The controller comes late, and nothing breaks.
     let answer = heal(&actor, 1).await;
     assert_eq!((answer.error, &answer.value.to_json()["evidence"]["proven"]), (None, &json!(true)));
@@ -227,7 +244,7 @@ async fn nothing_is_harmed_when_the_ledger_cannot_be_written() {
     let error = answer.error.unwrap().to_json();
     assert_eq!(error[0], "ledger");
     assert!(error[1].as_str().unwrap().ends_with("; nothing was harmed"), "{error}");
-    assert!(["n1", "n2", "n3"].iter().all(|node| bench.state(node) == Some('S')));
+    bench.await_all_sleep().await;
     assert_eq!(bench.lease_files(), Vec::<String>::new());
     assert_eq!(nemesis.open_faults().list(), []);
 }
@@ -238,9 +255,9 @@ async fn heal_everything_heals_and_lets_nothing_be_injected_any_more() {
     let actor = bench.actor("pause");
     assert_eq!(inject(&actor, 1, json!("all")).await.error, None);
     assert_eq!(bench.nemesis.heal_everything().await, Vec::<String>::new());
-    assert_eq!(bench.state("n1"), Some('S'));
+    bench.await_state("n1", 'S').await;
     assert_eq!(bench.nemesis.open_faults().list(), []);
     let error = inject(&actor, 2, json!("all")).await.error.unwrap().to_json();
     assert_eq!(error, json!(["intention", "pause: this cannot be done: the nemesis was halted"]));
-    assert_eq!(bench.state("n1"), Some('S'));
+    bench.await_state("n1", 'S').await;
 }

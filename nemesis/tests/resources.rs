@@ -43,6 +43,20 @@ async fn heal(db: &Programs, fault: &dyn Fault, undo: &[Undo]) -> Evidence {
     fault.verify_healed(&db.cluster, db).await.unwrap()
 }
 
+/// Until that is so: a busy machine takes its time to let a process begin, or hear a signal.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}: not within 10 s");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What the program on the first node said.
+fn log(db: &Programs) -> String {
+    std::fs::read_to_string(db.folder.path().join("n1.log")).unwrap()
+}
+
 fn group(controller: &str, name: &str) -> bool {
     Path::new(&format!("/sys/fs/cgroup/{controller}/schism-{name}")).exists()
         || Path::new(&format!("/sys/fs/cgroup/schism-{name}")).exists()
@@ -91,9 +105,10 @@ async fn without_memory_the_kernel_kills_and_counts() {
 
 #[tokio::test]
 async fn a_process_that_does_not_end_is_told_and_killed_when_healed() {
-    let stubborn = "trap '' TERM; while :; do sleep 0.1; done";
+    let stubborn = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
     let db = Programs::new(1, &["sh", "-c", stubborn]).await;
     let first = db.pid("n1");
+    until("it hears no SIGTERM", || log(&db) == "ready\n").await;
     let (fault, undo) = prepared(&db, "terminate", json!({ "target": ["n1"], "grace_ms": 300 }), 3).await;
     let seen = inject(&db, &*fault).await;
     assert!(!seen.proven && seen.measured["processes"][0]["pid"] == first, "{}", seen.measured);
@@ -101,6 +116,7 @@ async fn a_process_that_does_not_end_is_told_and_killed_when_healed() {
     assert!(healed.proven && db.pid("n1") != first, "{}", healed.measured);
     // Restarting it kills it too, after its grace, and the new one runs at once.
     let second = db.pid("n1");
+    until("the new one hears none either", || log(&db) == "ready\nready\n").await;
     let intention = json!({ "target": ["n1"], "signal": "term", "grace_ms": 200 });
     let (fault, undo) = prepared(&db, "restart", intention, 4).await;
     let seen = inject(&db, &*fault).await;
@@ -133,7 +149,8 @@ async fn a_crash_loop_reaches_nobody_else_and_ends() {
 async fn descriptors_run_out_and_the_old_limit_comes_back_with_the_children() {
     // Opens a file each time it is asked to (SIGUSR1), says whether it could, and has a child that began while short.
     let program = "my @f; $SIG{USR1} = sub { if (open(my $f, '<', '/dev/null')) { push @f, $f } else { print STDERR \"$!\\n\" } \
-                   if (@f == 2) { fork or exec 'sleep', '300' } }; while (1) { sleep 1 }";
+                   if (@f == 2) { fork or exec 'sleep', '300' } }; print STDERR \"ready\\n\"; \
+                   while (1) { sleep 1 }";
     let db = Programs::new(1, &["perl", "-e", program]).await;
     let pid = db.pid("n1");
     let limits = |pid: u32| -> String {
@@ -146,25 +163,29 @@ async fn descriptors_run_out_and_the_old_limit_comes_back_with_the_children() {
     };
     let poke = || {
         assert!(std::process::Command::new("kill").args(["-USR1", &pid.to_string()]).status().unwrap().success());
-        std::thread::sleep(Duration::from_millis(150));
     };
-    let log = || std::fs::read_to_string(db.folder.path().join("n1.log")).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
-    let before = limits(pid);
+    let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    until("it hears its signal", || log(&db) == "ready\n").await;
+    let (before, few) = (limits(pid), open());
     let (fault, undo) = prepared(&db, "descriptors", json!({ "target": ["n1"], "spare": 2 }), 6).await;
     let seen = inject(&db, &*fault).await;
     assert!(seen.proven, "{}", seen.measured);
+    // The next signal only when this one was heard: two that wait are one.
     poke();
+    until("one more is open", || open() == few + 1).await;
     poke();
-    assert_eq!(log(), "", "two are spare");
+    until("two more are open", || open() == few + 2 && children().len() == 1).await;
+    assert_eq!(log(&db), "ready\n", "two are spare");
     poke();
-    assert_eq!(log(), "Too many open files\n");
+    until("there is no third", || log(&db) == "ready\nToo many open files\n" && children().len() == 2).await;
+    assert_eq!(open(), few + 2);
     let child = children()[0];
     assert_eq!(limits(child), limits(pid));
     let healed = heal(&db, &*fault, &undo).await;
     assert!(healed.proven, "{}", healed.measured);
     assert_eq!((limits(pid), limits(child)), (before.clone(), before));
     poke();
-    assert_eq!(log(), "Too many open files\n", "it opens again");
+    until("it opens again", || open() == few + 3).await;
+    assert_eq!(log(&db), "ready\nToo many open files\n");
     assert!(std::process::Command::new("kill").arg(child.to_string()).status().unwrap().success());
 }

@@ -164,8 +164,14 @@ mod tests {
             agent.join().unwrap().unwrap();
         });
         let share = f64::from(stopped) / f64::from(samples);
-        assert!((0.6..=0.95).contains(&share), "stopped for {share} of the time instead of 0.8");
-        assert_eq!((disturbed, state(ours)), (0, 'S'));
+        // It wakes up late on a busy machine; confused with the time that it runs, this would be 0.2.
+        assert!((0.4..=0.98).contains(&share), "stopped for {share} of the time instead of 0.8");
+        assert_eq!(disturbed, 0);
+        let begun = Instant::now();
+        while state(ours) != 'S' {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not go on: {}", state(ours));
+            thread::sleep(Duration::from_millis(10));
+        }
         assert!(fs::exists(format!("{prefix}.tidy")).unwrap());
         let listed = fs::read_to_string(format!("{prefix}.stops")).unwrap();
         assert!(listed.contains(&format!("{} {}\n", ours.pid, ours.start_ticks)), "{listed}");

@@ -257,7 +257,7 @@ fn label(intention: &Intention) -> String {
 }
 
 /// How often links are probed before a cut counts as not proven: under load a probe may come late.
-const PROBE_TRIES: u32 = 2;
+const PROBE_TRIES: u32 = 4;
 /// How long a connection may take that is neither refused nor made: it is taken to be cut then.
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(1000);
 /// How soon whoever is rejected is told, in microseconds. A packet that vanishes is sent again after a second.

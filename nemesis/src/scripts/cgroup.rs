@@ -124,13 +124,17 @@ group=$base/{group} kept={GROUPS_DIR}/{group} of={name}
 const GROUPS_DIR: &str = "/run/schism/groups";
 
 /// `note PID` writes down in which group of the tree of the controller `$of` this process is, if nothing stands there yet.
+/// Tried again: who leaves another group takes the folder away where it is empty.
 const NOTE: &str = r#"note() {
-  [ ! -s "$kept" ] && mkdir -p "${kept%/*}" || return 0
-  while IFS=: read -r _id _controllers _path; do
-    case $version,$_controllers, in
-      2,, | 1,*,"$of",* | 1,"$of",*) echo "$_path" >"$kept" ;;
-    esac
-  done <"/proc/$1/cgroup"
+  for _try in 1 2 3 4 5; do
+    [ ! -s "$kept" ] || return 0
+    mkdir -p "${kept%/*}" || continue
+    while IFS=: read -r _id _controllers _path; do
+      case $version,$_controllers, in
+        2,, | 1,*,"$of",* | 1,"$of",*) echo "$_path" >"$kept" ;;
+      esac
+    done <"/proc/$1/cgroup"
+  done
 }
 "#;
 

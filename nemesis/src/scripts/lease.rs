@@ -56,7 +56,8 @@ pub fn whole(undo: &str) -> String {
 /// ours. `cancel NAME`: removes a lease, and, with the last of the node, what waits and what would start it again.
 /// `end_work NAME`: ends what still works under a lease ([`lease_work`]), and lets nothing begin any more: first by SIGTERM, as a
 /// script may have stopped something that must go on, after 2 s by SIGKILL; what hangs in the kernel for 3 s more will do nothing
-/// when it is let go. `run_undo NAME`: undoes, and cancels when that succeeded. They stand on [`PROCESS_FUNCTIONS`].
+/// when it is let go. `run_undo NAME [WORD]`: undoes, and cancels when that succeeded; leaves the file `NAME.WORD` then, before
+/// whoever waits for the lock can miss it. They stand on [`PROCESS_FUNCTIONS`].
 pub(super) const FUNCTIONS: &str = r#"void() {
   { read -r holder since <"$run/$1.lock"; } 2>/dev/null || return 0
   alive "$holder" "$since" || rm -f "$run/$1.lock" "$run/$1.lock.$holder"
@@ -121,6 +122,7 @@ run_undo() {
     end_work "$1"
     sh "$dir/$1.undo" >"$dir/$1.out" 2>&1 </dev/null
     status=$?
+    [ "$status" -ne 0 ] || [ -z "${2-}" ] || true >"$run/$1.$2"
     [ "$status" -ne 0 ] || cancel "$1"
   fi
   unlock "$1"
@@ -165,8 +167,7 @@ while [ "$silent" -lt "$lease" ]; do
 done
 pause=$most
 while [ -e "$dir/$name.undo" ]; do
-  if run_undo "$name"; then
-    : >"$run/$name.expired"
+  if run_undo "$name" expired; then
     exit 0
   fi
   tick "$pause" "$pause"
@@ -358,18 +359,22 @@ unset SCHISM_LEASE
 "#;
 
 /// Lists leases, a line each: name, uptime now, uptime when what waits was last seen, how long it was silent then, and the
-/// line of [`lease_arm`].
+/// line of [`lease_arm`]. What waits writes its file anew each second: one that is empty is read again; and
+/// the uptime is read after it, as nothing is seen before it was written.
 pub fn lease_list(places: &Places) -> String {
     format!(
-        "{places}read -r up rest </proc/uptime
-for undo in \"$dir\"/*.undo; do
+        "{places}for undo in \"$dir\"/*.undo; do
   [ -e \"$undo\" ] || continue
   name=${{undo##*/}}
   name=${{name%.undo}}
-  info='0 - -' tick='0 0'
+  info='0 - -' tick='' tries=0
   [ ! -r \"$dir/$name.info\" ] || read -r info <\"$dir/$name.info\"
-  [ ! -r \"$run/$name.tick\" ] || read -r tick <\"$run/$name.tick\"
-  printf '%s %s %s %s\\n' \"$name\" \"${{up%%.*}}\" \"$tick\" \"$info\"
+  while [ -r \"$run/$name.tick\" ] && ! read -r tick <\"$run/$name.tick\" && [ \"$tries\" -lt 10 ]; do
+    sleep 0.05 2>/dev/null || sleep 1
+    tries=$((tries + 1))
+  done
+  read -r up rest </proc/uptime
+  printf '%s %s %s %s\\n' \"$name\" \"${{up%%.*}}\" \"${{tick:-0 0}}\" \"$info\"
 done
 ",
         places = places.assignments()

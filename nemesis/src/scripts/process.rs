@@ -38,6 +38,17 @@ fn place(mark: &str) -> String {
     quote(&format!("{FAULT_DIR}/{mark}")).into_owned()
 }
 
+/// Makes the file `$mark.on`. Tried again: who ends another fault takes the folder away where it is empty, between our making
+/// it and our first file. (No `:` in place of `true`, as a shell ends where that cannot write.)
+fn hold(mark: &str) -> String {
+    format!(
+        "n=0
+until mkdir -p {FAULT_DIR} && true >{}.on; do n=$((n + 1)); [ \"$n\" -lt 10 ] || exit 1; done
+",
+        place(mark)
+    )
+}
+
 /// As words of a shell: `12:345 13:346`.
 fn list(processes: &[ProcessId]) -> String {
     let each: Vec<String> = processes.iter().map(|one| format!("{}:{}", one.pid, one.start_ticks)).collect();
@@ -72,7 +83,7 @@ if left; then echo \"still there after SIGKILL:$rest\" >&2; exit 1; fi
 pub fn detached_start(mark: &str, command: &str) -> String {
     let command = format!("{LEASE_HOLDS}{command}");
     let begin = detached(&command, &format!("{FAULT_DIR}/{mark}.log"), &format!("{FAULT_DIR}/{mark}.pid"));
-    format!("mkdir -p {FAULT_DIR} && : >{}.on || exit 1\n{begin}", place(mark))
+    hold(mark) + &begin
 }
 
 /// Ends what [`detached_start`] started, and takes its files away: removes `$mark.on`, gives it `grace_ms` to end by
@@ -124,16 +135,16 @@ while [ -e \"$mark.on\" ]; do
   sh \"$mark.start\" >/dev/null 2>&1 || {{ sleep 0.2; sh \"$mark.start\" >/dev/null; }}
   n=0
   while [ \"$n\" -lt {secs} ] && [ -e \"$mark.on\" ]; do sleep 1; n=$((n + 1)); done
-  sleep 0.{rest_ms:03}
+  [ ! -e \"$mark.on\" ] || sleep 0.{rest_ms:03}
 done
 : >\"$mark.tidy\"
 ",
         place = place(mark),
     );
     format!(
-        "mkdir -p {FAULT_DIR} || exit 1
-printf '%s\\n' {find} >{place}.find && printf '%s\\n' {start} >{place}.start || exit 1
+        "{hold}printf '%s\\n' {find} >{place}.find && printf '%s\\n' {start} >{place}.start || exit 1
 {begin}",
+        hold = hold(mark),
         find = quote(find),
         start = quote(start),
         place = place(mark),
@@ -190,16 +201,22 @@ mod tests {
         let (work, file) = (folder.path().join("work"), folder.path().join("done"));
         let begin = detached_start(&mark, &format!("echo ${{SCHISM_LEASE-none}} >>{}", file.display()));
         let lease = format!("export SCHISM_LEASE={}\n", work.display());
-        run(&format!("{lease}{begin}"));
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let until = |what: &str, is_so: &dyn Fn() -> bool| {
+            let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while !is_so() {
+                assert!(std::time::Instant::now() < end, "{what}");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        };
+        let late = run(&format!("{lease}{begin}"));
+        // Not before it looked whether there is such work; a zombie has ended too.
+        let (pid, began) = late.trim().split_once(' ').unwrap();
+        let ended = || run(&format!("{PROCESS_FUNCTIONS}alive {pid} {began} || echo ended\n")) == "ended\n";
+        until("it goes on", &ended);
         assert!(!file.exists(), "there is no such work any more");
         std::fs::write(&work, "7\n").unwrap();
         run(&format!("{lease}{begin}"));
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while std::fs::read_to_string(&file).unwrap_or_default() != "none\n" {
-            assert!(std::time::Instant::now() < end, "it never began");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        until("it never began", &|| std::fs::read_to_string(&file).unwrap_or_default() == "none\n");
         run(&detached_stop(&mark, 50, ""));
     }
 

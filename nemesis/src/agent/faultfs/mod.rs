@@ -17,7 +17,7 @@ pub mod unsynced;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fuser::{Config, MountOption, Session, SessionACL};
@@ -135,8 +135,12 @@ pub fn serve(folder: &Path, state: PathBuf, name: &str, seed: u64) -> Result<Ses
     Ok(session)
 }
 
+/// From reading the rules until they are taken over: who was held up in between would bring back older ones.
+static TAKING: Mutex<()> = Mutex::new(());
+
 /// Takes over the rules where they changed; where one cannot be read those before stay.
 fn take_over(disk: &Disk, state: &Path) {
+    let _one_at_a_time = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(rules) = read_rules(state)
         && rules != *disk.rules()
     {
