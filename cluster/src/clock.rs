@@ -68,7 +68,8 @@ async fn offset(remote: &dyn Remote, node: Node, tries: u32) -> Result<ClockOffs
     let mut best: Option<ClockOffset> = None;
     for _ in 0..tries.max(1) {
         let command = Command::new(ASK).deadline(WITHIN);
-        let (begun_ns, clock) = (now_ns(), std::time::Instant::now());
+        // In this order: time that passes between the two lengthens the round trip, so that the bound covers it.
+        let (clock, begun_ns) = (std::time::Instant::now(), now_ns());
         let said = remote.run(&command).await?.text();
         // Measured by the clock that cannot jump while we wait.
         let round_trip_ns = i64::try_from(clock.elapsed().as_nanos()).unwrap_or(i64::MAX);

@@ -177,7 +177,15 @@ mod tests {
         assert!(first.starts_with("started "), "{first}");
         assert_eq!(text(&start_script(spec)), first.replace("started", "already"));
         assert_eq!(text(&status_script(spec)), first.replace("started", "running"));
-        let family = text(&crate::shell::descendants_script(id.pid));
+        // The shell may start its children after the script has ended.
+        let mut family = String::new();
+        for _ in 0..2000 {
+            family = text(&crate::shell::descendants_script(id.pid));
+            if family.lines().count() == 3 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         assert_eq!(family.lines().count(), 3, "{family}");
         assert_eq!(text(&stop_script(spec, 2000)), format!("stopped {}", id.pid));
         for line in family.lines() {
@@ -220,7 +228,8 @@ mod tests {
     fn one_that_dies_at_once_shows_its_log() {
         for argv in [&["sh", "-c", "echo bad option >&2; exit 3"][..], &["/no/such/program"]] {
             let bench = Bench::new(argv);
-            let output = sh(&start_script(&bench.spec));
+            // Time goes slowly for who looks: it is seen to end, however long that takes.
+            let output = sh(&("sleep() { command sleep 0.5; }\n".to_owned() + &start_script(&bench.spec)));
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{argv:?}");
             assert!(stderr.contains("ended at once"), "{stderr}");

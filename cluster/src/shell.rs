@@ -201,6 +201,8 @@ mod tests {
         let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(id.pid as i32))).unwrap();
         assert_eq!(session.as_raw() as u32, id.pid, "it leads a session of its own");
 
+        // It is known before the command begins.
+        text(&format!("until [ \"$(cat {})\" = \"$(printf 'began\\n/')\" ]; do sleep 0.01; done", quote_path(&log)));
         let other = ProcessId { start_ticks: id.start_ticks + 1, ..id };
         assert_eq!(text(&signal_script("KILL", &[other])), "", "another start time is another process");
         assert_eq!(text(&signal_script("STOP", &[id])), format!("{pid}\n"));
@@ -234,11 +236,12 @@ mod tests {
     fn descendants_are_found_whatever_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let odd = folder.path().join("a) R 1 (b c");
-        std::fs::copy("/bin/sleep", &odd).unwrap();
+        // A link: what was just written cannot be executed while a child of another test still holds it open.
+        std::os::unix::fs::symlink("/bin/sleep", &odd).unwrap();
         let script = format!("{} 30 & sh -c 'sleep 31 & wait' & wait", quote(&odd.display().to_string()));
         let mut parent = Command::new("sh").args(["-c", &script]).spawn().unwrap();
         let mut lines = Vec::new();
-        for _ in 0..200 {
+        for _ in 0..2000 {
             lines = text(&descendants_script(parent.id())).lines().map(str::to_owned).collect();
             if lines.len() == 4 {
                 break;

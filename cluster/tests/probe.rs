@@ -11,12 +11,24 @@ mod support {
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use schism_cluster::Cluster;
 use schism_cluster::probe::{ProbeOptions, all_pairs, reachability, reachability_with};
+use schism_history::Node;
 use support::netns::lab;
 
 fn open_ways(counts: &[schism_cluster::probe::PairCount]) -> Vec<String> {
     let open = counts.iter().filter(|count| count.is_open() == Some(true));
     open.map(|count| format!("{}>{}", count.from, count.to)).collect()
+}
+
+/// Waits until all ways are open: a port of a bridge passes packets a while after it was switched on.
+async fn all_open(cluster: &Cluster, pairs: &[(Node, Node)]) {
+    for _ in 0..50 {
+        if reachability(cluster, pairs).await.is_ok_and(|counts| open_ways(&counts).len() == pairs.len()) {
+            return;
+        }
+    }
+    panic!("not all ways open");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,6 +38,7 @@ async fn cuts_are_seen_as_they_are() {
         return;
     };
     let pairs = all_pairs(&cluster);
+    all_open(&cluster, &pairs).await;
     let begin = Instant::now();
     let counts = reachability(&cluster, &pairs).await.unwrap();
     println!("6 pairs in {:?}", begin.elapsed());
@@ -57,11 +70,14 @@ async fn no_receiver_stays_behind_and_probes_do_not_mix() {
         return;
     };
     let pairs = all_pairs(&cluster);
+    all_open(&cluster, &pairs).await;
     let (one, two) = tokio::join!(reachability(&cluster, &pairs), reachability(&cluster, &pairs));
     for counts in [one.unwrap(), two.unwrap()] {
         assert!(counts.iter().all(|count| count.received == 10), "{counts:?}");
     }
-    assert!(spaces[0].run("! grep -q schism- /proc/net/unix"));
+    // A receiver that was asked to end takes a moment for it.
+    let none = "n=0; while grep -q schism- /proc/net/unix; do n=$((n+1)); [ $n -lt 500 ] || exit 1; sleep 0.02; done";
+    assert!(spaces[0].run(none));
     // A fixed port that is taken is a problem of its node, told with the reason.
     let port = 4321;
     let taken = "exec perl -MSocket=:all -e 'my $u; socket($u, AF_INET6, SOCK_DGRAM, 0) && bind($u, pack_sockaddr_in6(4321, IN6ADDR_ANY)) or die; $| = 1; print 1; sleep 60'";

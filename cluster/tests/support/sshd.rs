@@ -5,7 +5,7 @@
 //! only unpacked (`dpkg-deb -x`) is found together with what was unpacked beside it: its libraries, and `sudo`.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -93,6 +93,27 @@ fn config(folder: &Path, port: u16) -> String {
     )
 }
 
+/// Runs the script in namespaces of its own until its sshd says that it listens. What it said, if it ends instead.
+async fn listening(script: &str, log: &Path) -> Result<Child, String> {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script]);
+    unshare.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(log).unwrap());
+    let mut process = unshare.spawn().unwrap();
+    let said = || fs::read_to_string(log).unwrap();
+    for _ in 0..3000 {
+        if said().contains("Server listening on 127.0.0.1") {
+            return Ok(process);
+        }
+        if process.try_wait().unwrap().is_some() {
+            return Err(said());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    panic!("the sshd neither listens nor ends: {}", said());
+}
+
 /// Starts one, or says why not (and the test is passed over).
 pub async fn start(test: &str) -> Option<Sshd> {
     let binary = match binary() {
@@ -114,8 +135,6 @@ pub async fn start(test: &str) -> Option<Sshd> {
     fs::write(at("authorized_keys"), public.concat()).unwrap();
     // Non-root logins read it too.
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fs::write(at("sshd_config"), config(folder.path(), port)).unwrap();
     let root = binary.ancestors().nth(3).unwrap_or(Path::new("/")).to_owned();
     let usr = root.join("usr");
     let overlay_usr = if root == Path::new("/") {
@@ -130,19 +149,16 @@ pub async fn start(test: &str) -> Option<Sshd> {
         if overlay_usr.is_empty() { binary.display().to_string() } else { "/usr/sbin/sshd".to_owned() },
         at("sshd_config").display(),
     );
-    let log = fs::File::create(at("log")).unwrap();
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script]);
-    unshare.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let mut process = unshare.spawn().unwrap();
-    for waited in 0.. {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            break;
+    // A port that was free may be another's when sshd asks for it: then the next is tried.
+    let mut tries = 0..5;
+    let (port, process) = loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::write(at("sshd_config"), config(folder.path(), port)).unwrap();
+        match listening(&script, &at("log")).await {
+            Ok(process) => break (port, process),
+            Err(said) => assert!(tries.next().is_some(), "no sshd: {said}"),
         }
-        let ended = process.try_wait().unwrap();
-        assert!(ended.is_none() && waited < 250, "no sshd: {}", fs::read_to_string(at("log")).unwrap());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
     let host_key = fs::read_to_string(at("host_ed25519.pub")).unwrap();
     let has_sudo = usr.join("bin/sudo").exists();
     let site = Site {

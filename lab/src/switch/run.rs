@@ -261,29 +261,31 @@ mod tests {
             .collect();
         let frame =
             |to: usize, from: usize, number: u8| [&addresses[to][..], &addresses[from], &[8, 0, number]].concat();
-        let soon = Duration::from_secs(5);
+        let soon = Duration::from_secs(30);
         let send = |from: usize, frame: &[u8]| assert_eq!((&sides[from]).write(frame).unwrap(), frame.len());
         send(1, &frame(2, 1, 1));
         assert_eq!(receive(&sides[2], soon), Some(frame(2, 1, 1)));
-        let shape = LinkShape { delay_us: 60_000, ..LinkShape::default() };
-        let rule = LinkRule { from: Node::new("n1"), to: Node::new("n2"), shape };
-        switch.set("t", &[rule]).unwrap();
+        let delay = |delay_us: u64| {
+            let shape = LinkShape { delay_us, ..LinkShape::default() };
+            switch.set("t", &[LinkRule { from: Node::new("n1"), to: Node::new("n2"), shape }]).unwrap();
+        };
+        // The other way, and to the controller, nothing waits: here it would be for an hour.
+        delay(3_600_000_000);
+        send(2, &frame(1, 2, 2));
+        send(1, &frame(0, 1, 3));
+        assert_eq!(receive(&sides[1], soon), Some(frame(1, 2, 2)));
+        assert_eq!(receive(&sides[0], soon), Some(frame(0, 1, 3)));
+        delay(60_000);
         let start = Instant::now();
-        send(1, &frame(2, 1, 2));
-        // The other way, and to the controller, at once.
-        send(2, &frame(1, 2, 3));
-        send(1, &frame(0, 1, 4));
-        assert_eq!(receive(&sides[1], soon), Some(frame(1, 2, 3)));
-        assert_eq!(receive(&sides[0], soon), Some(frame(0, 1, 4)));
-        assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
-        assert_eq!(receive(&sides[2], soon), Some(frame(2, 1, 2)));
+        send(1, &frame(2, 1, 4));
+        assert_eq!(receive(&sides[2], soon), Some(frame(2, 1, 4)));
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(60) && took < Duration::from_millis(200), "{took:?}");
+        assert!(took >= Duration::from_millis(60), "{took:?}");
         // A port that is off gives and takes nothing; another device goes on in its place.
         switch.detach(2);
         send(1, &frame(2, 1, 5));
         let (ours, theirs) = device();
-        thread::sleep(Duration::from_millis(80));
+        thread::sleep(Duration::from_millis(500));
         switch.attach(2, ours);
         send(1, &frame(2, 1, 6));
         assert_eq!(receive(&theirs, soon), Some(frame(2, 1, 6)));

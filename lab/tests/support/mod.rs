@@ -31,9 +31,16 @@ pub fn tree() -> &'static Result<PathBuf, String> {
     })
 }
 
+/// The lease of labs whose test is not about leases: longer than a test takes, as nobody is attached.
+pub const LEASE: Duration = Duration::from_secs(600);
+
+/// How long is waited at most for what comes at once where nothing else runs.
+#[allow(dead_code)]
+pub const SOON: Duration = Duration::from_secs(30);
+
 /// A wish for a lab of this many nodes, with the packages laid over.
 pub fn spec(nodes: usize) -> LabSpec {
-    LabSpec { trees: vec![tree().clone().unwrap()], ..LabSpec::new(LabSpec::fresh_id(), nodes) }
+    LabSpec { trees: vec![tree().clone().unwrap()], lease: Some(LEASE), ..LabSpec::new(LabSpec::fresh_id(), nodes) }
 }
 
 /// A lab that is taken down at the end of its test, also of a failing one.
