@@ -15,6 +15,8 @@ mod singles;
 mod solve;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_open;
 
 use schism_history::{History, RunFacts};
 use serde_json::json;
@@ -106,13 +108,19 @@ impl Checker for TxnChecker {
         let mut line = boundary(evidence.kinds, settled);
         // With gaps an engine may still refute; what it does not refute stays open.
         let ended = |settled, evidence: &Evidence| if evidence.is_incomplete() { LevelSet::default() } else { settled };
+        // Nor is anything kept by engines that passed over a read, or over what was stated of one.
+        let passes_over = self.states_of_uncertain(&inferred);
+        let kept = |settled, evidence: &Evidence| match passes_over || evidence.passes_over_reads(self.data) {
+            true => LevelSet::default(),
+            false => ended(settled, evidence),
+        };
         if self.wants_axioms(&line, &evidence) {
             let more = evidence.take_axioms(&txns, &inferred, budget);
-            line = boundary(evidence.kinds, settled.union(ended(more, &evidence)));
+            line = boundary(evidence.kinds, settled.union(kept(more, &evidence)));
         }
         if self.wants_unfolded(&line, &inferred, &evidence) {
             let more = evidence.take_unfolded(&txns, &inferred, &ww, budget);
-            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+            line = boundary(evidence.kinds, settled_of(&line).union(kept(more, &evidence)));
         }
         let may_judge = |line: &Boundary, evidence: &Evidence| {
             line.undecided.contains(self.level) && !(evidence.is_timeless && self.level.needs_realtime())
@@ -121,22 +129,28 @@ impl Checker for TxnChecker {
             let more = predicates::decide(self.level, &txns, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(more));
         }
+        // These know nothing of an order of versions: what breaks a model does so whatever is stated, what is kept may be broken by it.
+        let is_stated = self.sources != VersionSources::default();
         if self.data == Data::RwRegister && may_judge(&line, &evidence) {
             let more = singles::judge(self.level, history, budget, &mut evidence);
-            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+            let more = if is_stated { LevelSet::default() } else { ended(more, &evidence) };
+            line = boundary(evidence.kinds, settled_of(&line).union(more));
         }
-        if self.data == Data::RwRegister && self.sources == VersionSources::default() && may_judge(&line, &evidence) {
+        if self.data == Data::RwRegister && !is_stated && may_judge(&line, &evidence) {
             let more = memories::judge(self.level, history, budget, &mut evidence);
             line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
         }
         if may_judge(&line, &evidence) {
             let more = conflicts::decide(self.level, &txns, &inferred, &ww, budget, &mut evidence);
-            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+            line = boundary(evidence.kinds, settled_of(&line).union(kept(more, &evidence)));
         }
-        if may_judge(&line, &evidence) {
+        // A search that is not told the known order is one for what cycles alone would have found.
+        if may_judge(&line, &evidence)
+            && (self.may_need_known_order() || self.data == Data::RwRegister || evidence.cycles_ended)
+        {
             let ww = if self.may_need_known_order() { &ww[..] } else { &[] };
             let more = solve::decide(self.level, &txns, &inferred, ww, budget, &mut evidence);
-            line = boundary(evidence.kinds, settled_of(&line).union(ended(more, &evidence)));
+            line = boundary(evidence.kinds, settled_of(&line).union(kept(more, &evidence)));
         }
         self.told(&txns, Some(&inferred), evidence, &line)
     }
@@ -155,6 +169,11 @@ fn settled_of(line: &Boundary) -> LevelSet {
 
 /// Whether there is anything that could have been wrong.
 fn nothing_to_judge(txns: &Txns<'_>) -> Option<Gap> {
+    if let Some(index) = txns.of_another_key {
+        let reason = "transactions of several independent keys, which may have equal names for what they read and write; check the \
+                      history of each independent key by itself";
+        return Some(Gap::Unsupported { index, reason: reason.to_owned() });
+    }
     if txns.ok_count() == 0 {
         return txns.gaps.is_empty().then_some(Gap::NothingSucceeded);
     }
@@ -169,6 +188,11 @@ impl TxnChecker {
             Data::ListAppend => !self.level.implies(Level::RepeatableRead),
             Data::RwRegister => self.sources != VersionSources::default(),
         }
+    }
+
+    /// Whether an order of versions was stated that follows from reads of which it is not certain what they saw.
+    fn states_of_uncertain(&self, inferred: &Inferred<'_>) -> bool {
+        (self.sources.sequential_keys || self.sources.linearizable_keys) && !inferred.uncertain().is_empty()
     }
 
     /// Whether the weak levels are worth their pass: one was asked for, the model asked for may be refuted by them before a

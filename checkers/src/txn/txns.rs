@@ -22,6 +22,8 @@ pub struct Txns<'h> {
     sessions_count: u32,
     /// Transactions that failed, by their invocations.
     pub failed: Vec<OpIndex>,
+    /// The first transaction of another independent key than those before it.
+    pub of_another_key: Option<OpIndex>,
     /// Clients' calls that are no transactions.
     pub gaps: Vec<Gap>,
 }
@@ -37,10 +39,12 @@ impl<'h> Txns<'h> {
             ok_count: 0,
             sessions_count: 0,
             failed: Vec::new(),
+            of_another_key: None,
             gaps: Vec::new(),
         };
         let mut sessions = vec![u32::MAX; history.processes().len()];
         let mut doubtful = Vec::new();
+        let mut only_key = None;
         for index in 0..history.len() as OpIndex {
             if history.process(index).client().is_none() {
                 continue;
@@ -59,6 +63,10 @@ impl<'h> Txns<'h> {
             if history.txn(carrier).is_none() {
                 all.refuse(carrier);
                 continue;
+            }
+            let key = history.key_id(carrier);
+            if *only_key.get_or_insert(key) != key {
+                all.of_another_key.get_or_insert(carrier);
             }
             let session = &mut sessions[history.process_id(index) as usize];
             if *session == u32::MAX {

@@ -76,6 +76,14 @@ impl<'t> Inferred<'t> {
         }
     }
 
+    /// Whether of some key the order of versions is known, but not of all.
+    fn knows_orders_in_part(&self) -> bool {
+        match self {
+            Inferred::Lists(_) => false,
+            Inferred::Registers(registers) => registers.knows_orders_in_part(),
+        }
+    }
+
     /// The edges between writers of neighbouring versions, before they are taken.
     pub(super) fn ww_edges(&self) -> Vec<Edge> {
         let edges = match self {
@@ -136,6 +144,13 @@ impl Evidence {
     /// Whether something of the history could not be taken into account.
     pub(super) fn is_incomplete(&self) -> bool {
         !self.gaps.is_empty() || self.has_predicates
+    }
+
+    /// Whether some read of a register lies behind a write of its own transaction and saw something else: it breaks models of its own, and
+    /// whom it follows no engine of transactions knows.
+    pub(super) fn passes_over_reads(&self, data: Data) -> bool {
+        let strange = [AnomalyKind::Internal, AnomalyKind::FutureRead];
+        data == Data::RwRegister && strange.into_iter().any(|kind| self.kinds.contains(kind))
     }
 
     fn take(&mut self, anomalies: &mut Vec<Anomaly>, gaps: &mut Vec<Gap>) {
@@ -248,8 +263,24 @@ impl Evidence {
             return LevelSet::default();
         }
         self.ran("axioms", &meter);
-        // What is not certain may have been read from where it breaks an axiom.
-        if inferred.uncertain().is_empty() { LevelSet::of(settle::BY_AXIOMS) } else { LevelSet::default() }
+        // What is not certain may have been read from where it breaks an axiom; and of keys the axioms know whole orders alone.
+        if !inferred.uncertain().is_empty() || inferred.knows_orders_in_part() {
+            return LevelSet::default();
+        }
+        // Of a read that is strange by itself, or of contradicting lists, the axioms know nothing. Other models forbid it; these do not.
+        const STRANGE: [AnomalyKind; 7] = [
+            AnomalyKind::G1a,
+            AnomalyKind::G1b,
+            AnomalyKind::GarbageRead,
+            AnomalyKind::FutureRead,
+            AnomalyKind::Internal,
+            AnomalyKind::IncompatibleOrder,
+            AnomalyKind::DuplicateElements,
+        ];
+        let is_strange = STRANGE.into_iter().any(|kind| self.kinds.contains(kind));
+        let unseen =
+            if is_strange || weak.passes_over { LevelSet::of(settle::BY_OPERATIONS) } else { LevelSet::default() };
+        LevelSet::of(settle::BY_AXIOMS).without(unseen)
     }
 }
 

@@ -23,6 +23,16 @@ pub(super) const BY_AXIOMS: &[Level] = &[
     Level::Causal,
 ];
 
+/// Those of them that ask what single operations returned, and forbid no read that is strange by itself.
+pub(super) const BY_OPERATIONS: &[Level] = &[
+    Level::ReadYourWrites,
+    Level::MonotonicReads,
+    Level::MonotonicWrites,
+    Level::WritesFollowReads,
+    Level::Pram,
+    Level::Causal,
+];
+
 /// Models of which acyclic dependencies are proof whatever is known of the order of versions: any order of the transactions
 /// that the known dependencies allow orders the unknown versions too.
 const BY_WRITES: &[Level] = &[
@@ -33,6 +43,10 @@ const BY_WRITES: &[Level] = &[
     Level::StrongReadUncommitted,
     Level::StrongReadCommitted,
 ];
+
+/// Those of them that say nothing of reads.
+const BY_WRITES_ALONE: &[Level] =
+    &[Level::ReadUncommitted, Level::StrongSessionReadUncommitted, Level::StrongReadUncommitted];
 
 /// Models that forbid every cycle: of lists an order of the transactions that keeps all dependencies orders the appends that
 /// nobody saw as well, as nobody saw them.
@@ -76,7 +90,8 @@ pub(super) fn by_cycles(data: Data, txns: &Txns<'_>, inferred: &Inferred<'_>, ev
     if evidence.is_incomplete() || !evidence.cycles_ended || !inferred.uncertain().is_empty() {
         return settled;
     }
-    settled = settled.union(LevelSet::of(BY_WRITES));
+    let by_writes = if evidence.passes_over_reads(data) { BY_WRITES_ALONE } else { BY_WRITES };
+    settled = settled.union(LevelSet::of(by_writes));
     if data == Data::ListAppend {
         settled = settled.union(LevelSet::of(BY_ALL_CYCLES));
         if has_whole_versions(txns, inferred) {

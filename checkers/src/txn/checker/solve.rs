@@ -103,6 +103,8 @@ fn task(level: Level) -> Task {
         Level::UpdateSerializable => UPDATES,
         Level::RepeatableRead | Level::Serializable | Level::ViewSerializable | Level::OneCopySerializable => SERIAL,
         Level::StrongSessionSerializable | Level::SessionSerializable | Level::Sequential => SERIAL_PROCESS,
+        // Of single operations, where the order of sessions is enough.
+        Level::CausalMemory | Level::PipelinedRam => SERIAL_PROCESS,
         Level::StrictSerializable | Level::Linearizable => SERIAL_REALTIME,
         Level::StrongReadUncommitted | Level::StrongReadCommitted => SNAPSHOT_REALTIME,
         Level::StrongSessionReadUncommitted | Level::StrongSessionReadCommitted => SNAPSHOT_PROCESS,
@@ -117,11 +119,7 @@ fn task(level: Level) -> Task {
 
 /// The search that decides a model, or that of the weakest stronger one, among those in which one order is for all.
 pub(super) fn task_for_all(level: Level) -> Task {
-    let task = match level {
-        // Of single operations, where the order of sessions is enough.
-        Level::CausalMemory | Level::PipelinedRam => SERIAL_PROCESS,
-        level => task(level),
-    };
+    let task = task(level);
     match (task.property, task.keeps) {
         (Property::Serializable | Property::SnapshotIsolation, _) => task,
         (Property::UpdateSerializable, _) => SERIAL,

@@ -197,7 +197,8 @@ impl<'t> Inference<'t> {
                 clashes.extend(out.clashes);
                 crowded.extend(out.crowded);
                 findings.merge(out.findings);
-                if let Err(error) = meter.step(out.last_edges) {
+                let bytes = out.last_edges * size_of::<Edge>() as u64;
+                if let Err(error) = meter.step(out.last_edges).and_then(|()| meter.take_bytes(bytes)) {
                     spent = Some(error);
                 }
                 spent.is_none() || !draws_last

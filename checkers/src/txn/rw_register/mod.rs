@@ -105,9 +105,13 @@ fn infer_with<'t>(
 ) -> Registers<'t> {
     let mut gaps = Vec::new();
     let (writers, last) = Writers::of(txns, &mut gaps);
-    let reads = Reads::of(txns, &writers, &last, mutation);
+    // A quarter, as the search makes more of them.
+    let reads = Reads::of(txns, &writers, &last, meter.bytes_max / 4, mutation);
+    if reads.is_crowded {
+        gaps.push(budget_spent(meter));
+    }
     let (mut anomalies, mut counts) = direct::anomalies(txns, &reads, &last, mutation);
-    let order = order_of(txns, &reads, sources, &mut gaps, mutation);
+    let order = order_of(txns, &reads, sources, &mut gaps, meter, mutation);
     direct::add_cyclic(txns, &reads.accesses, &order, &mut anomalies, &mut counts);
     let mut registers = Registers {
         anomalies,
@@ -132,7 +136,14 @@ fn infer_with<'t>(
 }
 
 /// The order of versions from the sources that are asked for.
-fn order_of(txns: &Txns<'_>, reads: &Reads, wanted: &VersionSources, gaps: &mut Vec<Gap>, mutation: Mutation) -> Order {
+fn order_of(
+    txns: &Txns<'_>,
+    reads: &Reads,
+    wanted: &VersionSources,
+    gaps: &mut Vec<Gap>,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Order {
     let mut steps = Vec::new();
     if let Some(field) = &wanted.explicit {
         explicit::steps(txns, &reads.accesses, field, &mut steps, gaps);
@@ -140,14 +151,25 @@ fn order_of(txns: &Txns<'_>, reads: &Reads, wanted: &VersionSources, gaps: &mut 
     if wanted.writes_follow_reads {
         sources::writes_follow_reads(&reads.updates, &mut steps);
     }
+    // Without times, what the columns say of them is made up.
+    let is_timeless = wanted.linearizable_keys && !txns.history().has_realtime();
+    if is_timeless && !txns.is_empty() {
+        let reason = "the history does not say when anything happened, so that the order of versions of linearizable keys is not known; \
+                      leave linearizable-keys out of --version-order"
+            .to_owned();
+        gaps.push(Gap::Unsupported { index: txns.invoked(0), reason });
+    }
     if wanted.sequential_keys || wanted.linearizable_keys {
         let touches = sources::touches(txns, &reads.accesses);
         if wanted.sequential_keys {
             sources::sequential_keys(&touches, &mut steps, mutation);
         }
-        if wanted.linearizable_keys {
-            let keys = touches.chunk_by(|a, b| a.key == b.key);
-            keys.for_each(|of_key| sources::linearizable_key(txns, of_key, &mut steps, mutation));
+        if wanted.linearizable_keys && !is_timeless {
+            let mut keys = touches.chunk_by(|a, b| a.key == b.key);
+            if keys.try_for_each(|of_key| sources::linearizable_key(txns, of_key, &mut steps, meter, mutation)).is_err()
+            {
+                gaps.push(budget_spent(meter));
+            }
         }
     }
     Order::of(steps, mutation)
@@ -169,7 +191,27 @@ fn known_orders(registers: &Registers<'_>, last: &LastWrites) -> Vec<Vec<TxnId>>
     all
 }
 
+fn budget_spent(meter: &Meter) -> Gap {
+    Gap::BudgetSpent {
+        key: None,
+        steps: meter.steps,
+        steps_max: meter.steps_max,
+        memory_bytes: meter.bytes,
+        memory_bytes_max: meter.bytes_max,
+        prefix_events: 0,
+        configurations_peak: 0,
+        placing: None,
+    }
+}
+
 impl<'t> Registers<'t> {
+    /// Whether of some key the order of versions is known, but not of all: `accesses` has whole orders alone. What reads that were
+    /// overwritten say is no order that anybody could miss there: who wrote has seen what it wrote over.
+    pub fn knows_orders_in_part(&self) -> bool {
+        let is_whole = |key: u32| self.accesses.versions.get(key as usize).is_some_and(|versions| !versions.is_empty());
+        self.order.stated_keys().any(|key| !is_whole(key))
+    }
+
     fn add_edges(&mut self, txns: &Txns<'_>, writers: &Writers, meter: &mut Meter, mutation: Mutation) {
         let mut edges = edges::wr(&self.accesses, txns.ok_count());
         edges.extend(edges::ww(&self.order));
@@ -177,16 +219,7 @@ impl<'t> Registers<'t> {
         // Predicates add edges that are not known here.
         let all = writers.has_predicates;
         if overwrites.add(&mut edges, all, meter, mutation).is_err() {
-            self.gaps.push(Gap::BudgetSpent {
-                key: None,
-                steps: meter.steps,
-                steps_max: meter.steps_max,
-                memory_bytes: meter.bytes,
-                memory_bytes_max: meter.bytes_max,
-                prefix_events: 0,
-                configurations_peak: 0,
-                placing: None,
-            });
+            self.gaps.push(budget_spent(meter));
         }
         self.edges = edges;
     }

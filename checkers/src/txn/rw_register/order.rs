@@ -50,6 +50,12 @@ impl Order {
         &self.steps[first..first + count]
     }
 
+    /// The keys of which something was stated, with repetitions.
+    pub fn stated_keys(&self) -> impl Iterator<Item = u32> + '_ {
+        let is_stated = |step: &&Step| !matches!(step.source, Source::WritesFollowReads | Source::Initial);
+        self.steps.iter().filter(is_stated).map(|step| step.key)
+    }
+
     /// The steps of a key.
     pub fn of_key(&self, key: u32) -> &[Step] {
         let first = self.steps.partition_point(|step| step.key < key);

@@ -52,6 +52,8 @@ pub(super) struct Reads {
     pub accesses: Accesses,
     /// Reads of values that several wrote.
     pub uncertain: Vec<Uncertain>,
+    /// Whether there was no room for the candidates of some reads: nothing is known of these.
+    pub is_crowded: bool,
     /// The first ones of each kind, in order of the readers.
     pub troubles: Vec<Trouble>,
     /// How many there are of each kind.
@@ -61,13 +63,17 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Judges each read.
-    pub fn of(txns: &Txns<'_>, writers: &Writers, last: &LastWrites, mutation: Mutation) -> Reads {
+    /// Judges each read. Candidates of uncertain reads have so many bytes.
+    pub fn of(txns: &Txns<'_>, writers: &Writers, last: &LastWrites, bytes_max: u64, mutation: Mutation) -> Reads {
         let ok_count = txns.ok_count();
+        // A share for each block: what is left out must not depend on which is judged first.
+        let blocks_count = u64::from(ok_count.div_ceil(BLOCK)).max(1);
+        let candidates_max = bytes_max / blocks_count / size_of::<TxnId>() as u64;
         let blocks: Vec<Block> = (0..ok_count.div_ceil(BLOCK))
             .into_par_iter()
             .map(|number| {
-                let mut judge = Judge { txns, writers, mutation, own: Own::default(), block: Block::default() };
+                let (own, block) = (Own::default(), Block::default());
+                let mut judge = Judge { txns, writers, mutation, own, block, candidates_left: candidates_max };
                 for id in number * BLOCK..((number + 1) * BLOCK).min(ok_count) {
                     judge.transaction(id);
                 }
@@ -99,6 +105,7 @@ impl Reads {
                 add(&mut all.counts, kind, count);
             }
             all.uncertain.extend(block.uncertain);
+            all.is_crowded |= block.is_crowded;
             all.accesses.also_for_a_while.extend(block.split);
             all.updates.extend(block.updates);
         }
@@ -125,6 +132,7 @@ struct Block {
     reads: Vec<Read>,
     ends: Vec<u32>,
     uncertain: Vec<Uncertain>,
+    is_crowded: bool,
     troubles: Vec<Trouble>,
     counts: Vec<(AnomalyKind, u64)>,
     updates: Vec<Update>,
@@ -143,6 +151,8 @@ enum Source {
     Several(Vec<TxnId>),
     /// From nowhere good.
     Bad(AnomalyKind, Option<(TxnId, u32)>),
+    /// From one of so many that there is no room for them.
+    Crowd,
 }
 
 struct Judge<'a> {
@@ -151,6 +161,7 @@ struct Judge<'a> {
     mutation: Mutation,
     own: Own,
     block: Block,
+    candidates_left: u64,
 }
 
 impl Judge<'_> {
@@ -218,6 +229,7 @@ impl Judge<'_> {
                 self.trouble(Trouble { kind, reader: id, micro: place, key, write });
                 UNKNOWN
             }
+            Source::Crowd => UNKNOWN,
         };
         self.block.reads.push(Read { key, writer, micro: place });
     }
@@ -239,13 +251,13 @@ impl Judge<'_> {
         match self.source(id, place, key, value) {
             Source::One(writer) => self.see(writer),
             Source::Several(candidates) => candidates.iter().for_each(|&writer| self.see(writer)),
-            Source::Bad(kind @ (AnomalyKind::G1a | AnomalyKind::GarbageRead), write) => {
+            Source::Bad(kind @ (AnomalyKind::G1a | AnomalyKind::G1b | AnomalyKind::GarbageRead), write) => {
                 let wrote_it = self.writers.of_value(key, value).iter().any(|entry| entry.txn == id);
                 if !wrote_it {
                     self.trouble(Trouble { kind, reader: id, micro: place, key, write });
                 }
             }
-            Source::Bad(..) => {}
+            Source::Bad(..) | Source::Crowd => {}
         }
     }
 
@@ -254,6 +266,14 @@ impl Judge<'_> {
         let (writers, mutation) = (self.writers, self.mutation);
         let entries = if value == NOBODYS { &[] } else { writers.of_value(key, value) };
         let all_count = self.txns.len() as TxnId;
+        if entries.len() > 1 {
+            let count = entries.len() as u64;
+            if count > self.candidates_left {
+                self.block.is_crowded = true;
+                return Source::Crowd;
+            }
+            self.candidates_left -= count;
+        }
         let is_good = |entry: &&Entry| {
             entry.txn != id && entry.txn < all_count && (entry.is_last() || mutation.is(Mutant::IntermediateFits))
         };

@@ -6,6 +6,7 @@
 use super::mutant::{Mutant, Mutation};
 use super::reads::Update;
 use crate::txn::accesses::{Accesses, INITIAL, UNKNOWN};
+use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{OPEN, TxnId, Txns};
 use rayon::prelude::*;
 
@@ -133,12 +134,18 @@ struct Zone {
 /// The order of real time of one key (its touches are given): a version came before another if somebody who touched the
 /// one had ended before somebody began who touched the other. Only between nearest ones, O(n log n) but for the steps
 /// themselves; where two versions came each before the other, that alone.
-pub(super) fn linearizable_key(txns: &Txns<'_>, touches: &[Touch], steps: &mut Vec<Step>, mutation: Mutation) {
+pub(super) fn linearizable_key(
+    txns: &Txns<'_>,
+    touches: &[Touch],
+    steps: &mut Vec<Step>,
+    meter: &mut Meter,
+    mutation: Mutation,
+) -> Result<(), Spent> {
     for pair in touches.windows(2).filter(|pair| pair[0].txn == pair[1].txn) {
         let step = between(pair[0], pair[1], Source::LinearizableKeys);
         steps.extend(Some(step).filter(Step::is_news));
     }
-    let Some(key) = touches.first().map(|touch| touch.key) else { return };
+    let Some(key) = touches.first().map(|touch| touch.key) else { return Ok(()) };
     let step = |from: &Zone, to: &Zone| Step {
         key,
         source: Source::LinearizableKeys,
@@ -150,7 +157,7 @@ pub(super) fn linearizable_key(txns: &Txns<'_>, touches: &[Touch], steps: &mut V
     let zones = zones(txns, touches, mutation);
     if let Some((a, b)) = contradiction(&zones) {
         steps.extend([step(&a, &b), step(&b, &a)].iter().filter(|step| step.is_news()));
-        return;
+        return Ok(());
     }
     let mut latest = Latest::default();
     let mut order: Vec<&Zone> = zones.iter().collect();
@@ -161,6 +168,7 @@ pub(super) fn linearizable_key(txns: &Txns<'_>, touches: &[Touch], steps: &mut V
             latest.add(&zones[ended_count]);
             ended_count += 1;
         }
+        let known = steps.len();
         for earlier in zones[..ended_count].iter().rev() {
             if latest.third() > earlier.first_end {
                 break;
@@ -170,7 +178,12 @@ pub(super) fn linearizable_key(txns: &Txns<'_>, touches: &[Touch], steps: &mut V
                 steps.extend(Some(step(earlier, later)).filter(Step::is_news));
             }
         }
+        // They are copied when sources are joined.
+        let more = steps.len() - known;
+        meter.step(more as u64)?;
+        meter.take_bytes((more * size_of::<Step>() * 2) as u64)?;
     }
+    Ok(())
 }
 
 /// The zones of a key in order of their first ends.

@@ -126,7 +126,8 @@ fn read_from(read: &Micro<'_>, write: &Micro<'_>) -> bool {
 
 /// Whether the newest that a read saw was written over by the transaction that had written it.
 fn is_intermediate(read: &Micro<'_>, write: &Micro<'_>) -> bool {
-    let (Some((key, newest)), Some((other, value))) = (read.0.external(read.1), write.0.written(write.1)) else {
+    let seen = read.0.external(read.1).or_else(|| read.0.strange(read.1));
+    let (Some((key, newest)), Some((other, value))) = (seen, write.0.written(write.1)) else {
         return false;
     };
     let later = |place: u32| write.0.written(place).is_some_and(|(written, _)| written == key);
@@ -175,8 +176,9 @@ fn is_dirty_update(micros: &[(Role, Micro<'_>)]) -> bool {
             let (Some((one, old)), Some((two, new))) = (aborted.0.written(aborted.1), over.0.written(over.1)) else {
                 return false;
             };
-            let at = |value| list.iter().position(|&item| item == value);
-            let is_over = at(old).zip(at(new)).is_some_and(|(old, new)| old < new);
+            // What is repeated in the list lies over it by its last place.
+            let (first, last) = (list.iter().position(|&item| item == old), list.iter().rposition(|&item| item == new));
+            let is_over = first.zip(last).is_some_and(|(first, last)| first < last);
             aborted.0.failed && !over.0.failed && (one, two) == (key, key) && is_over
         },
     )

@@ -98,6 +98,15 @@ impl<'h> Txn<'h> {
         Some((key, values[..values.len() - own.len()].last().copied()))
     }
 
+    /// What a read of a register saw that is none of what its own transaction ever wrote to it, though it had written it before.
+    pub fn strange(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
+        let (key, values) = self.read(place)?;
+        let own = self.own(key, self.txn.len() as u32);
+        let value = values.last().copied();
+        let is_strange = !is_list(self.history, key) && value.is_some_and(|value| !own.contains(&value));
+        is_strange.then_some((key, value))
+    }
+
     /// Whether it wrote a value to a key, and where.
     pub fn place_of(&self, key: u32, value: ValueId) -> Option<u32> {
         (0..self.txn.len() as u32).find(|&place| self.written(place) == Some((key, value)))
@@ -119,9 +128,13 @@ impl<'h> Txn<'h> {
     }
 }
 
-/// Whether a key is one of lists: somebody appends to it.
+/// Whether a key is one of lists: somebody appends to it, or a list was read of it and nobody wrote it whole.
 pub fn is_list(history: &History, key: u32) -> bool {
-    all(history).any(|txn| txn.micros().any(|micro| micro.key == key && micro.f == MicroF::Append))
+    let any = |wanted: &dyn Fn(&Micro<'_>) -> bool| {
+        all(history).any(|txn| txn.micros().any(|micro| micro.key == key && wanted(&micro)))
+    };
+    let is_read = |micro: &Micro<'_>| matches!(micro.value, MicroValue::Prefix(_) | MicroValue::Deviant(_));
+    any(&|micro| micro.f == MicroF::Append) || any(&is_read) && !any(&|micro| micro.f == MicroF::Write)
 }
 
 /// Whether a transaction is committed: it ended well, or it is in doubt and one that ended well read what it wrote.

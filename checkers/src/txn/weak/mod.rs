@@ -58,6 +58,9 @@ pub struct Weak {
     pub anomalies: Vec<Anomaly>,
     /// Whether the budget ended first.
     pub spent: bool,
+    /// Whether guarantees of sessions were asked of transactions with operations that are passed over (`operations`): what was not
+    /// found of them may be there.
+    pub passes_over: bool,
 }
 
 /// Judges all weak levels in one pass.
@@ -85,6 +88,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         return weak;
     }
     let suspects = Suspects::of(&ranked, &found, &components, mutation);
+    weak.passes_over = operations::passes_over(txns, &ranked, &suspects.is_near);
     // Neither needs another.
     let (mut own, mut others) = (meter.half(), meter.half());
     let (of_sessions, (without, with)) = rayon::join(

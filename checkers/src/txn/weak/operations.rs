@@ -132,6 +132,19 @@ impl Operations {
     }
 }
 
+/// Whether a transaction that is kept reads a key behind a write of its own, or writes one twice. Of these operations [`Operations`] has the
+/// last write alone.
+pub(super) fn passes_over(txns: &Txns<'_>, ranked: &Ranked<'_>, is_near: &[bool]) -> bool {
+    let mut written: FxHashSet<u32> = FxHashSet::default();
+    ranked.ids.iter().filter(|&&id| is_near[id as usize]).any(|&id| {
+        written.clear();
+        txns.txn(id).micros().any(|micro| match micro.f {
+            MicroF::Append | MicroF::Write => !written.insert(micro.key),
+            _ => written.contains(&micro.key),
+        })
+    })
+}
+
 /// What a read saw of others: the newest value, own appends at the end of a list left out. `None` too where the accesses were not
 /// made of these transactions.
 pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<ValueId> {

@@ -95,8 +95,13 @@ impl Twin {
                 self.troubles.insert(("not-read-your-writes", at.0, at.1));
             }
             let is_mine = self.txns[id].micros.iter().filter(is_own).any(|other| other.value == micro.value);
-            if candidates.is_empty() && !is_mine && !by_others {
-                self.troubles.insert((if by_failed { "G1a" } else { "garbage-read" }, at.0, at.1));
+            if candidates.is_empty() && !is_mine {
+                let kind = match (by_others, by_failed) {
+                    (true, _) => "G1b",
+                    (_, true) => "G1a",
+                    _ => "garbage-read",
+                };
+                self.troubles.insert((kind, at.0, at.1));
             }
             return candidates;
         }

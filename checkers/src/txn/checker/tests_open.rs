@@ -1,0 +1,163 @@
+//! What no engine that ran knows is not said to be kept.
+
+use schism_history::{History, RunFacts, notation, sessions};
+
+use super::*;
+use crate::table::{Options, build_with};
+use crate::verdict::Outcome;
+
+fn lines(line: &str) -> History {
+    notation::parse(&line.replace(":[", ":txn=[")).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn plume(text: &str) -> History {
+    sessions::read(sessions::Format::Plume, text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn judged(data: Data, sources: Option<&str>, level: Level, history: &History, budget: &Budget) -> Finding {
+    let options = Options { model: None, consistency: Some(level.usual_name()), version_order: sources };
+    let checker = build_with(data.as_str(), &options).expect("a checker");
+    checker.check(history, &RunFacts::default(), budget)
+}
+
+fn possible(finding: &Finding) -> Vec<&str> {
+    finding.stats["strongest_possible"].as_array().expect("names").iter().filter_map(|name| name.as_str()).collect()
+}
+
+/// Data, sources of the order of versions, model, history that breaks it. The comment says what hides it.
+#[test]
+fn what_is_broken_is_never_kept() {
+    use Data::{ListAppend as L, RwRegister as R};
+    let cases = [
+        // The order of the versions of x is known but for one of them.
+        (
+            R,
+            Some("linearizable-keys"),
+            Level::ReadAtomic,
+            r#"4:[["w","x",3]]( 0:[["w","x",1]] 1:[["w","x",2],["w","y",2]]( 2:[["r","x",1],["r","y",2]]( 1) 2) 4)"#,
+        ),
+        (
+            R,
+            Some("linearizable-keys"),
+            Level::MonotonicAtomicView,
+            r#"4:[["w","x",3]]( 0:[["w","x",1]] 1:[["w","x",2],["w","y",2]]( 2:[["r","y",2],["r","x",1]]( 1) 2) 4)"#,
+        ),
+        // A read behind an own write: of what another wrote for a while, of what follows from the reader, and of a part of what one wrote.
+        (R, None, Level::ReadCommitted, r#"0:[["w","x",9],["r","x",1]]( 1:[["w","x",1],["w","x",2]] 0)"#),
+        (
+            R,
+            None,
+            Level::ReadCommitted,
+            r#"0:[["w","x",1],["r","x",2],["w","y",1]]( 1:[["r","y",1],["w","x",2]]( 0) 1)"#,
+        ),
+        (
+            R,
+            None,
+            Level::MonotonicAtomicView,
+            r#"0:[["w","x",9],["r","x",1],["r","y",null]]( 1:[["w","x",1],["w","y",1]] 0)"#,
+        ),
+        // An own write that was read, and one that was written over.
+        (
+            R,
+            None,
+            Level::MonotonicReads,
+            r#"1:[["w","x",2]] 0:[["r","x",2]] 0:[["w","x",1],["r","x",1]] 0:[["r","x",2]]"#,
+        ),
+        (R, None, Level::Pram, r#"1:[["w","x",2]] 0:[["r","x",2]] 0:[["w","x",1],["r","x",1]] 0:[["r","x",2]]"#),
+        (R, None, Level::Causal, r#"0:[["w","x",1],["w","y",1],["w","x",2]] 1:[["r","y",1]] 1:[["r","x",null]]"#),
+        // What was written for a while, what failed, and what came later.
+        (R, None, Level::Pram, r#"0:[["w","x",1],["w","x",2]] 1:[["r","x",2]] 1:[["r","x",1]]"#),
+        (R, None, Level::Causal, r#"0:[["w","x",1]]! 1:[["r","x",1]]"#),
+        (R, None, Level::WritesFollowReads, r#"0:[["r","x",1],["w","x",1]]"#),
+        // Lists that end in what failed, that contradict each other, and that end in the middle of a transaction.
+        (
+            L,
+            None,
+            Level::MonotonicReads,
+            r#"0:[["append","x",5]] 2:[["append","x",6]]! 1:[["r","x",[5,6]]] 1:[["r","x",[]]]"#,
+        ),
+        (L, None, Level::ReadYourWrites, r#"0:[["append","x",5]] 1:[["append","x",6]]! 0:[["r","x",[6]]]"#),
+        (
+            L,
+            None,
+            Level::MonotonicReads,
+            r#"0:[["append","x",1]] 0:[["append","x",2]] 2:[["append","x",3]] 9:[["r","x",[1,2]]] 9:[["r","x",[1,3]]]"#,
+        ),
+        (
+            L,
+            None,
+            Level::MonotonicReads,
+            r#"0:[["append","x",1],["append","x",2],["append","x",3]]( 1:[["r","x",[1,2]]] 1:[["r","x",[]]] 0)"#,
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (data, sources, level, line) in cases {
+        let finding = judged(data, sources, level, &lines(line), &Budget::default());
+        if finding.outcome() == Outcome::Valid {
+            wrong.push(format!("{data:?} {level} {line}: {:?}", finding.beyond));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A reader of the first of many appends, of which the others came before it: a cycle alone shows it, and there is no room for it.
+#[test]
+fn memory_that_ends_before_cycles_does_not_keep_what_they_break() {
+    let unread: String = (2..202).map(|number| format!("{number}:[[\"append\",1,{number}]] ")).collect();
+    let readers: String = (202..402).map(|number| format!("{number}:[[\"r\",1,[1]]] ")).collect();
+    let history = lines(&format!("{unread} 1:[[\"append\",1,1]] {readers}"));
+    let budget = |memory_bytes_max| Budget { memory_bytes_max, ..Budget::default() };
+    for kilobytes in (20..400).step_by(20) {
+        let finding = judged(Data::ListAppend, None, Level::StrictSerializable, &history, &budget(kilobytes * 1000));
+        assert_ne!(finding.outcome(), Outcome::Valid, "{kilobytes} kB");
+    }
+    let whole = judged(Data::ListAppend, None, Level::StrictSerializable, &history, &Budget::default());
+    assert_eq!(whole.outcome(), Outcome::Invalid);
+}
+
+/// Everybody wrote what everybody read.
+#[test]
+fn candidates_of_reads_have_their_share_of_memory() {
+    let writers: String = (0..200).map(|number| format!("{number}:[[\"w\",1,1]] ")).collect();
+    let readers: String = (200..400).map(|number| format!("{number}:[[\"r\",1,1]] ")).collect();
+    let history = lines(&(writers + &readers));
+    let of = |memory_bytes_max| {
+        let budget = Budget { memory_bytes_max, ..Budget::default() };
+        judged(Data::RwRegister, None, Level::Serializable, &history, &budget)
+    };
+    assert_eq!(of(Budget::default().memory_bytes_max).outcome(), Outcome::Valid);
+    let crowded = of(400_000);
+    assert_eq!(crowded.outcome(), Outcome::Unknown);
+    assert!(matches!(crowded.gaps[..], [Gap::BudgetSpent { .. }]), "{:?}", crowded.gaps);
+}
+
+/// Files that know sessions only: the order of their lines says nothing.
+#[test]
+fn without_times_nothing_rests_on_them() {
+    let keys = "w(1,1,0,0)\nw(9,1,1,1)\nw(1,2,1,2)\nr(1,2,2,3)\nw(5,1,2,3)\nr(5,1,3,4)\nr(1,1,3,4)\n";
+    let stated =
+        judged(Data::RwRegister, Some("linearizable-keys"), Level::Serializable, &plume(keys), &Budget::default());
+    assert_eq!((stated.outcome(), stated.anomalies.len() + stated.beyond.len()), (Outcome::Unknown, 0));
+    assert!(format!("{:?}", stated.gaps).contains("leave linearizable-keys out"), "{:?}", stated.gaps);
+    let judged = |level, text| judged(Data::RwRegister, None, level, &plume(text), &Budget::default());
+    assert_eq!(judged(Level::Serializable, keys).outcome(), Outcome::Valid);
+    // Values that two wrote; and a read that is stale by the order of lines alone.
+    let twice = judged(Level::CausalMemory, "w(1,1,0,0)\nw(1,1,1,1)\nr(1,1,2,2)\n");
+    assert!(!possible(&twice).contains(&"strict-serializable"), "{:?}", twice.stats);
+    let stale = "w(1,1,0,0)\nw(2,1,0,1)\nw(3,1,1,2)\nr(1,0,1,3)\nw(4,9,2,5)\nw(4,9,3,6)\nr(4,9,4,7)\n";
+    for level in [Level::CausalMemory, Level::PipelinedRam, Level::Sequential] {
+        assert_eq!(judged(level, stale).outcome(), Outcome::Valid, "{level}");
+    }
+}
+
+/// Two histories in one, of keys with equal names.
+#[test]
+fn independent_keys_are_not_thrown_together() {
+    let each = |key: u32| format!("{key}@{key}:txn=[[\"append\",5,{key}]] {key}@{key}:txn=[[\"r\",5,[{key}]]] ");
+    let parse = |line: String| notation::parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let of = |line| judged(Data::ListAppend, None, Level::Serializable, &parse(line), &Budget::default());
+    assert_eq!(of(each(1)).outcome(), Outcome::Valid);
+    let both = of(each(1) + &each(2));
+    assert!(format!("{:?}", both.gaps).contains("independent keys"), "{:?}", both.gaps);
+    assert_ne!(both.outcome(), Outcome::Invalid);
+}
