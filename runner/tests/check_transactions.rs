@@ -391,6 +391,13 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
             65,
             &["zero.txt: line 1 (byte 4 of the file)", "a value that is not 0", "number the values from 1"],
         ),
+        (&["-", "--format", "cobra"], 64, &["standard input cannot be Cobra's logs", "give the folder they are in"]),
+        (&["h.jsonl", "--keyed", "yes"], 64, &["h.jsonl: --keyed is for Jepsen's EDN", "--format edn"]),
+        (&["plume.txt", "--keyed", "no"], 64, &["plume.txt: --keyed is for Jepsen's EDN"]),
+        (&["empty", "--format", "cobra", "--keyed", "yes"], 64, &["empty: --keyed is for Jepsen's EDN"]),
+        (&["plume.txt", "--failed-cas", "observed"], 64, &["plume.txt: --failed-cas", "no compare-and-set"]),
+        (&["empty", "--format", "cobra", "--failed-cas", "observed"], 64, &["empty: --failed-cas"]),
+        (&["-", "--format", "hist", "--failed-cas", "observed"], 64, &["standard input: --failed-cas"]),
         (&["h.jsonl", "--format", "json"], 64, &["invalid value 'json'", "jsonl"]),
         (
             &["h.jsonl", "--consistency", "serialisable"],
