@@ -14,15 +14,17 @@
 //! integers, or texts where the format has names.
 //!
 //! **Initial values.** A read of what nobody wrote is a read of nothing. In these formats 0 is the initial value: a read of 0
-//! is read as one of nothing, unless some transaction wrote 0 to the key (in Plume's format and dbcop's of 2019 nobody may:
-//! that is an error).
+//! is read as one of nothing, unless some transaction wrote 0 to the key. In Plume's format and dbcop's of 2019 nobody may:
+//! that is an error, but for the initial state that other checkers write as a transaction (AWDIT as the last session, PolySI
+//! as the first): one that was committed, alone in its session, and only writes 0, to every key that is read. It is left out.
 //!
 //! **No real time.** These formats know the order within a session only, so [`History::has_realtime`] is false. Events are
 //! put so that little is said beyond that order: each session begins its next transaction right after the last one's end,
 //! and sessions take turns.
 //!
 //! **Cut files.** A history without its end is no smaller history: what is missing may have written what others read. So
-//! a file that ends in the middle of something is an error. A file that ends between two lines cannot be told from a whole one.
+//! a file that ends in the middle of something is an error. A file that ends between two lines cannot be told from a whole
+//! one; nor, in AWDIT's `test` format and VeriStrong's, one that ends within the last number, as their last line needs no end.
 
 mod awdit;
 mod binary;

@@ -365,7 +365,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
     write("h.edn", &edn(Serial, true));
     write("plume.txt", &plume(Serial));
     write("cut.txt", &plume(Serial)[..20]);
-    write("zero.txt", b"w(1,0,0,0)\n");
+    write("zero.txt", b"w(1,0,0,0)\nw(1,1,0,0)");
     write("cut.json", &dbcop(Serial)[..200]);
     write("cut.bincode", &bincode(Serial)[..100]);
     write("cut.hist", b"[x:=1] [y:=2");
@@ -391,6 +391,13 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
             65,
             &["zero.txt: line 1 (byte 4 of the file)", "a value that is not 0", "number the values from 1"],
         ),
+        (&["-", "--format", "cobra"], 64, &["standard input cannot be Cobra's logs", "give the folder they are in"]),
+        (&["h.jsonl", "--keyed", "yes"], 64, &["h.jsonl: --keyed is for Jepsen's EDN", "--format edn"]),
+        (&["plume.txt", "--keyed", "no"], 64, &["plume.txt: --keyed is for Jepsen's EDN"]),
+        (&["empty", "--format", "cobra", "--keyed", "yes"], 64, &["empty: --keyed is for Jepsen's EDN"]),
+        (&["plume.txt", "--failed-cas", "observed"], 64, &["plume.txt: --failed-cas", "no compare-and-set"]),
+        (&["empty", "--format", "cobra", "--failed-cas", "observed"], 64, &["empty: --failed-cas"]),
+        (&["-", "--format", "hist", "--failed-cas", "observed"], 64, &["standard input: --failed-cas"]),
         (&["h.jsonl", "--format", "json"], 64, &["invalid value 'json'", "jsonl"]),
         (
             &["h.jsonl", "--consistency", "serialisable"],
@@ -410,6 +417,26 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         assert!(output.stdout.is_empty(), "{arguments:?}: the result alone goes to standard output: {words}");
         for part in *parts {
             assert!(words.contains(part), "{arguments:?} should say {part}: {words}");
+        }
+    }
+}
+
+/// Files as AWDIT and PolySI write them, with the initial state as a transaction.
+#[test]
+fn initial_states_of_other_checkers_are_understood() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (shows, exit) in [(Serial, 0), (LostUpdate, 1)] {
+        let awdit = [plume(shows).as_slice(), b"w(1,0,2,2)\n"].concat();
+        std::fs::write(folder.path().join("awdit.txt"), awdit).expect("a file");
+        let mut polysi = bincode(shows);
+        // Three sessions, of which the first has one transaction of one event.
+        let (sessions_at, one) = (8 * 8, 1_u64.to_le_bytes());
+        let initial = [&3_u64.to_le_bytes()[..], &one, &one, &[1], &one, &[0; 8], &[1, 1]].concat();
+        polysi.splice(sessions_at..sessions_at + 8, initial);
+        std::fs::write(folder.path().join("polysi.bincode"), polysi).expect("a file");
+        for file in ["awdit.txt", "polysi.bincode"] {
+            let arguments = ["check", file, "--checker", "rw-register", "--consistency", "serializable"];
+            judged(folder.path(), &arguments, exit);
         }
     }
 }

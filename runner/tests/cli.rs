@@ -175,6 +175,37 @@ fn orders_of_valid_histories_are_written() {
     assert_eq!(exit, 0);
 }
 
+/// A run is found by its name among the runs, whoever judges it.
+#[test]
+fn runs_are_judged_by_name_and_by_other_checkers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = schism(folder.path(), &["plan", "etcd/register", "--json"]);
+    assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    let run = folder.path().join("runs/one");
+    std::fs::create_dir_all(&run).expect("a folder");
+    std::fs::write(run.join("plan.json"), &plan.stdout).expect("a plan");
+    std::fs::write(run.join("history.jsonl"), STALE).expect("a history");
+    std::os::unix::fs::symlink("one", folder.path().join("runs/latest")).expect("a link");
+    for target in ["latest", "one", "runs/one"] {
+        for (options, exit, part) in [
+            (&["--checker", "linearizable"][..], 1, ""),
+            (&["--checker", "linearizable", "--model", "register"], 1, ""),
+            (&["--workload", "register"], 1, ""),
+            (&[], 1, ""),
+            (&["--model", "register"], 64, "--model needs --checker"),
+            (&["--workload", "register", "--model", "register"], 64, "--model needs --checker"),
+            (&["--format", "jsonl"], 64, "is the folder of a run"),
+            (&["--format", "cobra", "--checker", "rw-register"], 64, ""),
+            (&["--keyed", "yes", "--checker", "linearizable"], 64, "--keyed are for history files"),
+            (&["--failed-cas", "observed"], 64, "is the folder of a run"),
+        ] {
+            let output = schism(folder.path(), &[&["check", target], options].concat());
+            assert_eq!(code(&output), exit, "{target} {options:?}: {}", stderr(&output));
+            assert!(stderr(&output).contains(part), "{target} {options:?}: {}", stderr(&output));
+        }
+    }
+}
+
 /// Opening a pipe that nobody writes to would never return.
 #[test]
 fn what_is_no_file_is_refused() {
@@ -245,6 +276,8 @@ fn wrong_usage_says_what_to_do_and_ends_with_64() {
         ),
         (&["check", "h.jsonl", "--checker", "linearizable", "--consistency", "PL-2"], &["list-append, rw-register do"]),
         (&["check", "h.jsonl", "--workload", "register", "--consistency", "PL-2"], &["--consistency", "--checker"]),
+        (&["check", "h.jsonl", "--workload", "register", "--model", "mutex"], &["--model needs --checker"]),
+        (&["check", "h.jsonl", "--model", "register"], &["--model needs --checker"]),
         (&["explain", "G-singel"], &["Did you mean `G-single`?"]),
         (&["report", "nowhere"], &["no run there"]),
         (&["heal", "nowhere"], &["no run there"]),

@@ -1,5 +1,7 @@
 //! AWDIT's `test` format: `w KEY VALUE` and `r KEY VALUE`, a line of dashes between transactions, a line of `=` between
-//! sessions. Nothing is there at first but what a transaction wrote.
+//! sessions. A transaction may write 0, often the first of them, as what was there at first; it is read like any other.
+//!
+//! AWDIT's own files end with or without the end of a line, so a number that was cut in two cannot be told from a whole one.
 
 use std::io::Read;
 
@@ -12,8 +14,8 @@ const OPERATION: &str = "an operation, `r KEY VALUE` or `w KEY VALUE`, a line of
 pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> {
     gather.unsigned = true;
     let (mut session, mut txn): (Option<Number>, Option<Number>) = (None, None);
-    lines::each(reader, |line, _| {
-        let text = line.trim();
+    lines::each(reader, |line| {
+        let text = line.text.trim();
         if text.is_empty() {
             return Ok(());
         }
@@ -25,7 +27,7 @@ pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), Session
             txn = None;
             return Ok(());
         }
-        let (does, key, value) = operation(line)?;
+        let (does, key, value) = operation(line.text)?;
         let session = *session.get_or_insert_with(|| gather.next_session());
         let txn = *txn.get_or_insert_with(|| gather.txn(session, End::Committed));
         let key = gather.key_unsigned(key);

@@ -12,7 +12,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use super::SessionsError;
 use super::binary::Bytes;
-use super::gather::{Does, End, Gather, Number};
+use super::gather::{Does, End, Gather, NOT_ZERO, Number};
+use super::lines::Place;
 use crate::json::{self, Cursor, DEPTH_MAX, Trouble};
 use crate::reading::chunks::lines;
 use crate::value::{Key, Value};
@@ -51,7 +52,7 @@ struct Json<'a> {
 }
 
 const SESSIONS: &str = "`data`: a list of sessions, each a list of transactions";
-const TXN: &str = "a transaction: {\"events\":[..],\"committed\":true}";
+const TXN: &str = "a transaction: {\"events\":[..],\"committed\":true}, each of them once";
 const EVENT: &str = "an event: {\"Write\":{\"variable\":..,\"version\":..}}, {\"Read\":..}, [\"w\",..] or [\"r\",..]";
 
 impl Json<'_> {
@@ -125,9 +126,14 @@ impl Json<'_> {
     fn txn(&mut self, session: Number) -> Result<(), Trouble> {
         let start = self.cursor.at;
         let txn = self.gather.txn(session, End::Committed);
-        let counted = self.fields(|json, name| match name {
-            "events" => json.items(b'[', b']', TXN, |json| json.event(txn)).map(|()| true),
+        let (mut events, mut ends) = (0_u32, 0_u32);
+        self.fields(|json, name| match name {
+            "events" => {
+                events += 1;
+                json.items(b'[', b']', TXN, |json| json.event(txn)).map(|()| true)
+            }
             "committed" => {
+                ends += 1;
                 let at = json.cursor.at;
                 match json.cursor.value(DEPTH_MAX, &mut json.scratch)? {
                     Value::Bool(true) => {}
@@ -138,7 +144,7 @@ impl Json<'_> {
             }
             _ => json.cursor.value(DEPTH_MAX, &mut json.scratch).map(|_| false),
         })?;
-        if counted == 2 { Ok(()) } else { Err(Trouble { at: start, expected: TXN, end: false }) }
+        if (events, ends) == (1, 1) { Ok(()) } else { Err(Trouble { at: start, expected: TXN, end: false }) }
     }
 
     fn event(&mut self, txn: Number) -> Result<(), Trouble> {
@@ -202,12 +208,16 @@ fn bincode(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> 
     }
     let offset = bytes.offset;
     match bytes.try_take::<1>("the end of the file")? {
-        None => Ok(()),
+        None => gather.leave_out_initial().map_err(|place| zero(place.offset)),
         Some([byte]) => {
             let found = format!("the byte {byte}");
             Err(SessionsError::Binary { offset, found, expected: "the end of the file after the last session" })
         }
     }
+}
+
+fn zero(offset: u64) -> SessionsError {
+    SessionsError::Binary { offset, found: "a write of 0".to_owned(), expected: NOT_ZERO }
 }
 
 fn bincode_txn(bytes: &mut Bytes<impl Read>, session: Number, gather: &mut Gather) -> Result<(), SessionsError> {
@@ -218,11 +228,12 @@ fn bincode_txn(bytes: &mut Bytes<impl Read>, session: Number, gather: &mut Gathe
         let key = gather.key_unsigned(bytes.little("a variable")?);
         let offset = bytes.offset;
         let value = bytes.little("a value")?;
-        if value == 0 && does == Does::Write {
-            let expected = "a value that is not 0, which is what every variable holds at first";
-            return Err(SessionsError::Binary { offset, found: "a write of 0".to_owned(), expected });
+        let is_zero = value == 0 && does == Does::Write;
+        if is_zero {
+            gather.zero(txn, Place { line: 0, offset });
         }
         match (bytes.flag("whether an event succeeded, 0 or 1")?, does) {
+            (false, _) if is_zero => return Err(zero(offset)),
             (true, _) => gather.step(txn, does, key, value.cast_signed()),
             (false, Does::Write) => unwritten.push((key, value.cast_signed())),
             (false, _) => {}

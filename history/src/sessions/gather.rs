@@ -3,6 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::SessionsError;
+use super::lines::Place;
 use crate::history::{History, HistoryBuilder, HistoryError, MicroF, ValueId};
 use crate::op::{F, Kind, Op, Process};
 use crate::reading::plain::{Names, Plain};
@@ -38,6 +39,9 @@ struct Step {
     does: Does,
 }
 
+/// What is expected of writes in formats where 0 is what every key holds at first.
+pub(super) const NOT_ZERO: &str = "a value that is not 0: in this format 0 is what every key holds at first, so that nobody can tell who reads it; number the values from 1 (only a committed transaction alone in its session, that writes 0 to every key that is read and nothing else, is taken for what was there at first)";
+
 /// A number of a session, of a transaction, of a key: dense, in order of first appearance.
 pub(super) type Number = u32;
 
@@ -52,6 +56,8 @@ pub(super) struct Gather {
     session_numbers: FxHashMap<u32, Number>,
     keys: Vec<Key>,
     key_numbers: FxHashMap<Key, Number>,
+    /// By transaction that writes 0 where 0 is what every key holds at first: where it first does.
+    zeros: FxHashMap<Number, Place>,
     /// Whether values are integers from 0 to 2^64 - 1, kept in 64 bits with a sign.
     pub unsigned: bool,
 }
@@ -106,6 +112,54 @@ impl Gather {
     /// Adds an operation to a transaction.
     pub(super) fn step(&mut self, txn: Number, does: Does, key: Number, value: i64) {
         self.steps.push(Step { value, key, txn, does });
+    }
+
+    /// Notes that a transaction writes 0, for [`Gather::leave_out_initial`].
+    pub(super) fn zero(&mut self, txn: Number, place: Place) {
+        self.zeros.entry(txn).or_insert(place);
+    }
+
+    /// Leaves out the transactions that only say that every key held 0 at first; other checkers write such a one. As a
+    /// write of 0 in the midst of a history would be taken for no write at all, it must look like nothing else: committed,
+    /// of writes of 0 only, to every key that a committed transaction reads, with no other committed one in its session.
+    ///
+    /// # Errors
+    /// The first place at which another transaction writes 0.
+    pub(super) fn leave_out_initial(&mut self) -> Result<(), Place> {
+        if self.zeros.is_empty() {
+            return Ok(());
+        }
+        let is_committed = |txn: Number| self.ends[txn as usize] == End::Committed;
+        let mut initial: FxHashSet<Number> = FxHashSet::default();
+        for (_, txns) in &self.sessions {
+            let mut committed = txns.iter().filter(|&&txn| is_committed(txn));
+            if let (Some(&txn), None) = (committed.next(), committed.next())
+                && self.zeros.contains_key(&txn)
+            {
+                initial.insert(txn);
+            }
+        }
+        let (mut read, mut zeroed) = (FxHashSet::default(), FxHashSet::default());
+        for step in &self.steps {
+            if step.does == Does::Write && step.value == 0 {
+                zeroed.insert((step.txn, step.key));
+                continue;
+            }
+            initial.remove(&step.txn);
+            if step.does != Does::Write && is_committed(step.txn) {
+                read.insert(step.key);
+            }
+        }
+        initial.retain(|&txn| read.iter().all(|&key| zeroed.contains(&(txn, key))));
+        let others = self.zeros.iter().filter(|(txn, _)| !initial.contains(txn));
+        if let Some(&place) = others.map(|(_, place)| place).min() {
+            return Err(place);
+        }
+        self.steps.retain(|step| !initial.contains(&step.txn));
+        for (_, txns) in &mut self.sessions {
+            txns.retain(|txn| !initial.contains(txn));
+        }
+        Ok(())
     }
 
     /// Adds the read of a list.

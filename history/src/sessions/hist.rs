@@ -13,21 +13,20 @@ use crate::value::Key;
 pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> {
     gather.unsigned = true;
     let mut session: Option<Number> = None;
-    lines::each(reader, |line, ended| {
-        let text = line.trim();
+    lines::each(reader, |line| {
+        let text = line.text.trim();
         if text.is_empty() || text.starts_with("//") {
             return Ok(());
         }
-        // A `!` may have been cut off.
-        if !ended {
-            return Err(wrong(line.len(), "the end of the line"));
-        }
-        if text.bytes().all(|byte| byte == b'-') {
+        let taken = if text.bytes().all(|byte| byte == b'-') {
             session = None;
-            return Ok(());
-        }
-        let session = *session.get_or_insert_with(|| gather.next_session());
-        Text { line, at: 0 }.txns(session, gather)
+            Ok(())
+        } else {
+            let session = *session.get_or_insert_with(|| gather.next_session());
+            Text { line: line.text, at: 0 }.txns(session, gather)
+        };
+        // A `!` may have been cut off.
+        if line.ended { taken } else { taken.and(Err(wrong(line.text.len(), "the end of the line"))) }
     })
     .map(|_| ())
 }
@@ -76,7 +75,10 @@ impl<'a> Text<'a> {
         } else if self.eat("==") {
             Does::Read
         } else {
-            return Err(wrong(start, expected));
+            // The rest of a sign may have been cut off.
+            let is_cut = matches!(&self.line[self.at..], "" | ":" | "=");
+            let wrong = if is_cut { lines::unfinished } else { lines::wrong_part };
+            return Err(wrong(self.line, &self.line[start..], expected));
         };
         let value_at = self.at;
         let digits =

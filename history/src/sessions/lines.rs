@@ -10,38 +10,57 @@ use crate::reading::chunks::{CHUNK_BYTES, Chunk, Cut, Splitter, in_order};
 pub(super) struct Wrong {
     /// Byte of the line at which it stands.
     pub at: usize,
-    /// What stands there; if empty, it is shown from the text.
-    pub found: String,
+    /// Byte of the line at which it would have to go on to be right.
+    goes_on: usize,
     pub expected: String,
 }
 
 /// Trouble with what stands at a byte of a line.
 pub(super) fn wrong(at: usize, expected: &str) -> Wrong {
-    Wrong { at, found: String::new(), expected: expected.to_owned() }
+    Wrong { at, goes_on: at, expected: expected.to_owned() }
 }
 
-/// Trouble with a part of a line.
+/// Trouble with a part of a line that is wrong whatever may follow it.
 pub(super) fn wrong_part(line: &str, part: &str, expected: &str) -> Wrong {
-    // Parts are borrowed from their line, so that the addresses tell the place.
-    let at = (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize).min(line.len());
-    Wrong { at, found: String::new(), expected: expected.to_owned() }
+    wrong(place_of(line, part), expected)
 }
 
-/// The place behind the last line: lines that there were, and bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Trouble with a part of a line that is right as far as it goes.
+pub(super) fn unfinished(line: &str, part: &str, expected: &str) -> Wrong {
+    let at = place_of(line, part);
+    Wrong { at, goes_on: at + part.len(), expected: expected.to_owned() }
+}
+
+/// Where a part of a line begins.
+pub(super) fn place_of(line: &str, part: &str) -> usize {
+    // Parts are borrowed from their line, so that the addresses tell the place.
+    (part.as_ptr() as usize).saturating_sub(line.as_ptr() as usize).min(line.len())
+}
+
+/// A place in a file: its line, from 1, and the bytes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub line: u64,
     pub offset: u64,
 }
 
-/// Hands on each line, without its end, and whether it has one.
+/// A line without its end.
+pub(super) struct Line<'a> {
+    pub text: &'a str,
+    /// Whether something ends it.
+    pub ended: bool,
+    /// Where it begins.
+    pub place: Place,
+}
+
+/// Hands on each line; tells the place behind the last.
 ///
 /// # Errors
-/// When the text cannot be read, is no UTF-8, or a line is wrong. If nothing ends the last line and it is wrong, the file
-/// was cut off.
+/// When the text cannot be read, is no UTF-8, or a line is wrong. If nothing ends the last line, and it is only wrong in
+/// that it does not go on, the file was cut off.
 pub(super) fn each(
     reader: impl Read,
-    mut take: impl FnMut(&str, bool) -> Result<(), Wrong>,
+    mut take: impl FnMut(&Line<'_>) -> Result<(), Wrong>,
 ) -> Result<Place, SessionsError> {
     let mut splitter = Splitter::new(reader, Cut::Lines, CHUNK_BYTES);
     let mut place = Place { line: 1, offset: 0 };
@@ -52,12 +71,17 @@ pub(super) fn each(
                 return Ok(());
             }
             let text = if place.offset == 0 { bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes) } else { bytes };
-            let shift = bytes.len() - text.len();
+            let start = Place { offset: place.offset + (bytes.len() - text.len()) as u64, ..place };
             let taken = match std::str::from_utf8(text) {
-                Ok(text) => take(text.trim_end_matches(['\n', '\r']), ended),
-                Err(error) => Err(wrong(error.valid_up_to(), "text in UTF-8")),
+                Ok(text) => take(&Line { text: text.trim_end_matches(['\n', '\r']), ended, place: start }),
+                Err(error) => {
+                    let at = error.valid_up_to();
+                    // A character may have been cut in two.
+                    let goes_on = if error.error_len().is_none() { text.len() } else { at };
+                    Err(Wrong { at, goes_on, expected: "text in UTF-8".to_owned() })
+                }
             };
-            taken.map_err(|wrong| error(text, place, shift, ended, wrong))?;
+            taken.map_err(|wrong| error(text, start, ended, wrong))?;
             place.offset += bytes.len() as u64;
             place.line += u64::from(ended);
         }
@@ -73,21 +97,17 @@ pub(super) fn each(
     Ok(place)
 }
 
-fn error(text: &[u8], place: Place, shift: usize, ended: bool, wrong: Wrong) -> SessionsError {
-    let Place { line, offset } = place;
-    if !ended {
+fn error(text: &[u8], start: Place, ended: bool, wrong: Wrong) -> SessionsError {
+    let Place { line, offset } = start;
+    let length = text.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    if !ended && wrong.goes_on >= length {
         return SessionsError::Cut { line, offset, expected: wrong.expected };
     }
-    let found = if wrong.found.is_empty() {
-        let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len());
-        match json::found(&text[..end], wrong.at) {
-            end if end == "the end" => "the end of the line".to_owned(),
-            found => found,
-        }
-    } else {
-        wrong.found
+    let found = match json::found(&text[..length], wrong.at) {
+        end if end == "the end" => "the end of the line".to_owned(),
+        found => found,
     };
-    SessionsError::Syntax { line, offset: offset + (shift + wrong.at) as u64, found, expected: wrong.expected }
+    SessionsError::Syntax { line, offset: offset + wrong.at as u64, found, expected: wrong.expected }
 }
 
 /// A number of a session, which becomes a process.
@@ -98,4 +118,11 @@ pub(super) fn process(line: &str, text: &str) -> Result<u32, Wrong> {
 /// An integer of 64 bits from 0.
 pub(super) fn unsigned(line: &str, text: &str, expected: &str) -> Result<u64, Wrong> {
     text.parse().map_err(|_| wrong_part(line, text, expected))
+}
+
+/// An integer of 64 bits with a sign.
+pub(super) fn signed(line: &str, text: &str, expected: &str) -> Result<i64, Wrong> {
+    // A sign without digits may have been cut from them.
+    let wrong = if text == "-" { unfinished } else { wrong_part };
+    text.parse().map_err(|_| wrong(line, text, expected))
 }

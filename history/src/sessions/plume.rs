@@ -9,8 +9,8 @@ use std::io::Read;
 use rustc_hash::FxHashMap;
 
 use super::SessionsError;
-use super::gather::{Does, End, Gather, Number};
-use super::lines::{self, Wrong, wrong, wrong_part};
+use super::gather::{Does, End, Gather, NOT_ZERO, Number};
+use super::lines::{self, Line, Place, Wrong, unfinished, wrong, wrong_part};
 
 const OPERATION: &str = "an operation, `r(KEY,VALUE,SESSION,TXN)` or `w(KEY,VALUE,SESSION,TXN)`";
 
@@ -25,11 +25,18 @@ struct Reader<'a> {
 pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> {
     gather.unsigned = true;
     let mut lines = Reader { gather, txns: FxHashMap::default(), aborted: FxHashMap::default() };
-    lines::each(reader, |line, _| lines.take(line)).map(|_| ())
+    lines::each(reader, |line| lines.take(line))?;
+    lines.gather.leave_out_initial().map_err(|Place { line, offset }| SessionsError::Syntax {
+        line,
+        offset,
+        found: "a write of 0".to_owned(),
+        expected: NOT_ZERO.to_owned(),
+    })
 }
 
 impl Reader<'_> {
-    fn take(&mut self, line: &str) -> Result<(), Wrong> {
+    fn take(&mut self, line: &Line<'_>) -> Result<(), Wrong> {
+        let Line { text: line, place, .. } = *line;
         let text = line.trim();
         if text.is_empty() {
             return Ok(());
@@ -37,6 +44,7 @@ impl Reader<'_> {
         let (does, rest) = match text.split_at_checked(2) {
             Some(("r(", rest)) => (Does::Read, rest),
             Some(("w(", rest)) => (Does::Write, rest),
+            _ if matches!(text, "r" | "w") => return Err(unfinished(line, text, OPERATION)),
             _ => return Err(wrong_part(line, text, OPERATION)),
         };
         let mut fields =
@@ -49,12 +57,12 @@ impl Reader<'_> {
         let key = self.gather.key_unsigned(lines::unsigned(line, key, "a key: an integer from 0, below 2^64")?);
         let value_text = value;
         let value = lines::unsigned(line, value, "a value: an integer from 0, below 2^64")?;
-        if value == 0 && does == Does::Write {
-            let expected = "a value that is not 0: in this format 0 is what every key holds at first, so that nobody can tell who reads it; number the values from 1";
-            return Err(wrong_part(line, value_text, expected));
-        }
         let session = lines::process(line, session)?;
         let txn = self.txn(session, txn).map_err(|expected| wrong_part(line, txn, &expected))?;
+        if value == 0 && does == Does::Write {
+            let offset = place.offset + lines::place_of(line, value_text) as u64;
+            self.gather.zero(txn, Place { offset, ..place });
+        }
         self.gather.step(txn, does, key, value.cast_signed());
         Ok(())
     }

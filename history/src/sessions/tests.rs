@@ -137,9 +137,57 @@ fn dbcop_in_bincode() {
     let longer = [bytes.as_slice(), b"x"].concat();
     let error = read(Format::Dbcop, longer.as_slice()).expect_err("longer").to_string();
     assert!(error.ends_with("found the byte 120, expected the end of the file after the last session"), "{error}");
-    let zero = bincode(&[&[(&[(1, 3, 0, 1)], 1)]]);
-    let error = read(Format::Dbcop, zero.as_slice()).expect_err("a write of 0").to_string();
-    assert!(error.contains("found a write of 0"), "{error}");
+}
+
+/// The initial state as PolySI writes it, a session of its own, is left out; what else writes 0 is an error.
+#[test]
+fn initial_states_in_bincode() {
+    let reads: &[BincodeTxn<'_>] = &[(&[(0, 3, 0, 1), (1, 3, 1, 1), (0, 4, 0, 1)], 1)];
+    let initial: &[BincodeTxn<'_>] = &[(&[(1, 3, 0, 1), (1, 4, 0, 1)], 1)];
+    let history = read(Format::Dbcop, bincode(&[initial, reads]).as_slice()).expect("a history");
+    assert_eq!(told(&history), [r#"1: [["r",3,null],["w",3,1],["r",4,null]]"#]);
+    for (session, offset) in [
+        // With another write, unwritten, undone, without key 4, and not the only one of its session.
+        (&[(&[(1, 4, 1, 1), (1, 3, 0, 1)][..], 1)][..], 139),
+        (&[(&[(1, 3, 0, 0), (1, 4, 0, 1)], 1)], 121),
+        (&[(&[(1, 3, 0, 1), (1, 4, 0, 1)], 0)], 121),
+        (&[(&[(1, 3, 0, 1)], 1)], 121),
+        (&[(&[(1, 3, 0, 1), (1, 4, 0, 1)], 1), (&[(1, 3, 2, 1)], 1)], 121),
+    ] {
+        let error = read(Format::Dbcop, bincode(&[session, reads]).as_slice()).expect_err("a write of 0").to_string();
+        let expected = format!("byte {offset} of the file: found a write of 0, expected a value that is not 0");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+/// The initial state as AWDIT writes it, the last session, is left out; what else writes 0 is an error.
+#[test]
+fn initial_states_in_plume() {
+    let reads = "r(1,0,0,0)\nw(1,1,0,0)\nr(2,0,1,1)\n";
+    let expected = [r#"0: [["r",1,null],["w",1,1]]"#, r#"1: [["r",2,null]]"#];
+    for initial in [
+        "w(1,0,2,2)\nw(2,0,2,2)\n",
+        // Of a key that nobody reads, without an end; and twice.
+        "w(3,0,2,2)\nw(2,0,2,2)\nw(1,0,2,2)",
+        "w(2,0,2,2)\nw(1,0,2,2)\nw(1,0,3,3)\nw(2,0,3,3)\n",
+    ] {
+        assert_eq!(texts(Format::Plume, &format!("{reads}{initial}")), expected, "{initial}");
+        assert_eq!(texts(Format::Plume, &format!("{}\n{reads}", initial.trim())).len(), 2, "{initial}");
+    }
+    let aborted = texts(Format::Plume, "w(2,5,0,-1)\nw(1,0,0,0)\nr(1,0,1,1)\n");
+    assert_eq!(aborted, [r#"0: [["w",2,5]]!"#, r#"1: [["r",1,null]]"#]);
+    // With another write, with a read, undone, without key 2, and not the only one of its session.
+    for (zeros, offset) in [
+        ("w(2,1,2,2)\nw(1,0,2,2)\nw(2,0,2,2)\n", 48),
+        ("w(1,0,2,2)\nw(2,0,2,2)\nr(2,0,2,2)\n", 37),
+        ("w(1,0,2,-1)\nw(2,0,2,-1)\n", 37),
+        ("w(1,0,2,2)\n", 37),
+        ("w(1,0,2,2)\nw(2,0,2,2)\nr(1,1,2,3)\n", 37),
+        ("w(1,0,2,2)\nw(2,0,2,2)\nw(1,0,3,3)\n", 59),
+    ] {
+        let error = read(Format::Plume, format!("{reads}{zeros}").as_bytes()).expect_err(zeros).to_string();
+        assert!(error.contains(&format!("(byte {offset} of the file): found a write of 0, expected")), "{error}");
+    }
 }
 
 fn records(records: &[(u8, &[i64])]) -> Vec<u8> {
@@ -213,7 +261,11 @@ fn what_is_wrong_is_named_with_its_line() {
         ),
         (Format::Plume, "w(1,1,0)\n", "line 1 (byte 0 of the file): found `w(1,1,0)`, expected an operation"),
         (Format::Plume, "w(1,1,0,0,0)\n", "found `w(1,1,0,0,0)`, expected an operation"),
-        (Format::Plume, "w(1,0,0,0)\n", "line 1 (byte 4 of the file): found `0,0,0)`, expected a value that is not 0"),
+        (
+            Format::Plume,
+            "w(1,0,0,0)\nw(1,1,0,0)",
+            "line 1 (byte 4 of the file): found a write of 0, expected a value that is not 0",
+        ),
         (Format::Plume, "w(-1,1,0,0)\n", "(byte 2 of the file): found `-1,1,0,0)`, expected a key"),
         (Format::Plume, "w(1,1,4294967296,0)\n", "found `4294967296,0)`, expected a session"),
         (Format::Plume, "w(1,1,0,-2)\n", "found `-2)`, expected a transaction: an integer from 0, or -1"),
@@ -250,6 +302,13 @@ fn what_is_wrong_is_named_with_its_line() {
         ),
         (Format::VeriStrong, "1\n1 1 R 5 3 1 2\n", "found the end of the line, expected as many values as were read"),
         (Format::VeriStrong, "1\n1 1 B 5 3\n", "found `B 5 3`, expected `A` or `R`"),
+        (Format::VeriStrong, "1\n1 1 R 5 -1\n", "line 2 (byte 10 of the file): found `-1`, expected how many values"),
+        (
+            Format::Dbcop,
+            "[[{\"events\":[],\"events\":[]}]]",
+            "line 1 (byte 2 of the file): found `{\"events\":[],\"events\":[]…`, expected a transaction",
+        ),
+        (Format::Dbcop, "[[{\"events\":[],\"committed\":true,\"committed\":false}]]", "each of them once"),
         (Format::Dbcop, "", "line 1 (byte 0 of the file): the file ends where a JSON object"),
         (Format::Dbcop, "{}\n", "expected `data`"),
         (
@@ -270,4 +329,51 @@ fn what_is_wrong_is_named_with_its_line() {
         assert!(error.contains(expected), "{text}\n  {error}\n  {expected}");
         assert!(error.starts_with("line "), "{error}");
     }
+}
+
+/// What nothing ends was cut off only where it is right as far as it goes: else whoever gets the whole file is no wiser.
+#[test]
+fn what_was_cut_off_is_told_from_what_is_wrong() {
+    let cut = [
+        (Format::Plume, "r"),
+        (Format::Plume, "w("),
+        (Format::Plume, "w(1,1,0,0"),
+        (Format::Awdit, "w 1"),
+        (Format::Awdit, "w 1 "),
+        (Format::Hist, "[x"),
+        (Format::Hist, "[x:"),
+        (Format::Hist, "[x:=1"),
+        (Format::Hist, "[x:=1]"),
+        (Format::Hist, "--"),
+        (Format::VeriStrong, "1\n1 1 A"),
+        (Format::VeriStrong, "1\n1 1 A 5 -"),
+        (Format::VeriStrong, "1\n1 1 R 5 2 1"),
+    ];
+    let wrong = [
+        (Format::Plume, "x(1,2,3,4)", "line 1 (byte 0 of the file): found `x(1,2,3,4)`"),
+        (Format::Plume, "w(1,1,0)", "found `w(1,1,0)`, expected an operation"),
+        (Format::Plume, "w(1,1,0,-2)", "line 1 (byte 8 of the file): found `-2)`"),
+        (Format::Awdit, "x", "found `x`, expected an operation"),
+        (Format::Awdit, "w 1 99999999999999999999", "found `99999999999999999999`, expected a value"),
+        (Format::Hist, "hello", "found `hello`, expected a transaction"),
+        (Format::Hist, "[x=1", "line 1 (byte 1 of the file): found `x=1`"),
+        (Format::VeriStrong, "1\n1 1 B", "found `B`, expected `A` or `R`"),
+        (Format::VeriStrong, "1\n1 1 A 5 x", "line 2 (byte 10 of the file): found `x`, expected a value"),
+    ];
+    for (format, text) in cut {
+        let error = read(format, text.as_bytes()).expect_err(text);
+        assert!(matches!(error, SessionsError::Cut { .. }), "{text}: {error}");
+    }
+    for (format, text, expected) in wrong {
+        let error = read(format, text.as_bytes()).expect_err(text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    // A character in two; no character at all.
+    let error = |bytes: &[u8]| read(Format::Hist, bytes).expect_err("no text");
+    assert!(matches!(error(b"[x\xC3"), SessionsError::Cut { line: 1, offset: 0, .. }));
+    assert!(matches!(error(b"[x\xFF"), SessionsError::Syntax { line: 1, offset: 2, .. }));
+    // These formats' last lines need no end.
+    assert_eq!(texts(Format::Plume, "w(1,1,0,0)"), [r#"0: [["w",1,1]]"#]);
+    assert_eq!(texts(Format::Awdit, "w 1 12"), [r#"0: [["w",1,12]]"#]);
+    assert_eq!(texts(Format::VeriStrong, "1\n1 1 A 5 12"), [r#"1: [["append",5,12]]"#]);
 }

@@ -1,8 +1,11 @@
 //! VeriStrong's `elle-list-append`: how many lines follow, then `SESSION TXN A KEY VALUE` or
 //! `SESSION TXN R KEY COUNT VALUE..`. Only committed transactions; the lines of a transaction and those of a session are in
 //! order. A transaction's number is its own within its session.
+//!
+//! VeriStrong reads words, so the last line needs no end: a number in it that was cut in two cannot be told from a whole one.
 
 use std::io::Read;
+use std::str::SplitWhitespace;
 
 use rustc_hash::FxHashMap;
 
@@ -21,7 +24,7 @@ struct Reader<'a> {
 
 pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), SessionsError> {
     let mut lines = Reader { gather, txns: FxHashMap::default(), missing: None, items: Vec::new() };
-    let end = lines::each(reader, |line, _| lines.take(line))?;
+    let end = lines::each(reader, |line| lines.take(line.text))?;
     match lines.missing {
         Some(0) => Ok(()),
         Some(missing) => {
@@ -34,6 +37,16 @@ pub(super) fn read(reader: impl Read, gather: &mut Gather) -> Result<(), Session
 
 const COUNT: &str = "how many operations there are, an integer on the first line";
 const VALUE: &str = "a value: an integer of 64 bits";
+const LENGTH: &str = "how many values were read, an integer from 0";
+
+/// The next word of a line.
+fn word<'a>(line: &str, words: &mut SplitWhitespace<'a>, expected: &str) -> Result<&'a str, Wrong> {
+    words.next().ok_or_else(|| wrong(line.len(), expected))
+}
+
+fn number(line: &str, words: &mut SplitWhitespace<'_>, expected: &str) -> Result<i64, Wrong> {
+    lines::signed(line, word(line, words, expected)?, expected)
+}
 
 impl Reader<'_> {
     fn take(&mut self, line: &str) -> Result<(), Wrong> {
@@ -47,37 +60,26 @@ impl Reader<'_> {
             return Err(wrong_part(line, first, "the end of the file: the first line counts no more operations"));
         };
         *missing = less;
-        let mut number = |expected: &str| {
-            let word = words.next().ok_or_else(|| wrong(line.len(), expected))?;
-            word.parse::<i64>().map_err(|_| wrong_part(line, word, expected))
-        };
         let session = lines::process(line, first)?;
-        let txn = number("a transaction: an integer of 64 bits")?;
-        let does = words.next().ok_or_else(|| wrong(line.len(), "`A` or `R`"))?;
-        let mut number = |expected: &str| {
-            let word = words.next().ok_or_else(|| wrong(line.len(), expected))?;
-            word.parse::<i64>().map_err(|_| wrong_part(line, word, expected))
-        };
-        let key = Key::Int(number("a key: an integer of 64 bits")?);
-        match does {
-            "A" => {
-                let value = number(VALUE)?;
-                let (txn, key) = (self.txn(session, txn), self.gather.key(key));
-                self.gather.step(txn, Does::Append, key, value);
-            }
-            "R" => {
-                let count = number("how many values were read, an integer from 0")?;
-                if count < 0 {
-                    return Err(wrong(line.len(), "how many values were read, an integer from 0"));
-                }
-                self.items.clear();
-                for _ in 0..count {
-                    self.items.push(number("as many values as were read")?);
-                }
-                let (txn, key) = (self.txn(session, txn), self.gather.key(key));
-                self.gather.list(txn, key, &self.items);
-            }
+        let txn = number(line, &mut words, "a transaction: an integer of 64 bits")?;
+        let appends = match word(line, &mut words, "`A` or `R`")? {
+            "A" => true,
+            "R" => false,
             other => return Err(wrong_part(line, other, "`A` or `R`")),
+        };
+        let key = Key::Int(number(line, &mut words, "a key: an integer of 64 bits")?);
+        if appends {
+            let value = number(line, &mut words, VALUE)?;
+            let (txn, key) = (self.txn(session, txn), self.gather.key(key));
+            self.gather.step(txn, Does::Append, key, value);
+        } else {
+            let count = lines::unsigned(line, word(line, &mut words, LENGTH)?, LENGTH)?;
+            self.items.clear();
+            for _ in 0..count {
+                self.items.push(number(line, &mut words, "as many values as were read")?);
+            }
+            let (txn, key) = (self.txn(session, txn), self.gather.key(key));
+            self.gather.list(txn, key, &self.items);
         }
         words.next().map_or(Ok(()), |word| Err(wrong_part(line, word, "the end of the line")))
     }

@@ -6,7 +6,7 @@ use schism_history::{RunFacts, Seed};
 use schism_reports::terminal::{Look, summary};
 use schism_reports::{RunInfo, Story};
 
-use crate::cli::{BudgetArgs, CheckArgs, FailedCasChoice, FormatChoice};
+use crate::cli::{BudgetArgs, CheckArgs, FailedCasChoice, FormatChoice, KeyedChoice};
 use crate::commands::{input, print, witness};
 use crate::error::RunnerError;
 use crate::exit::Exit;
@@ -22,26 +22,44 @@ pub fn check(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     if let Some(jobs) = args.jobs {
         set_jobs(jobs)?;
     }
-    let is_import = args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown;
     witness::allowed(args)?;
     let is_logs = args.format == FormatChoice::Cobra && args.target.is_dir();
-    let is_folder = !is_logs && args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file();
-    if is_folder && is_import {
+    // The latest run, or one by its own name, is a folder too.
+    let is_run = !is_logs && (args.target.is_dir() || args.runs.join(&args.target).join("plan.json").is_file());
+    if is_run && is_import(args) {
         return Err(RunnerError::Usage(format!(
-            "{} is the folder of a run, whose history says all by itself; --format and --failed-cas are for history files",
+            "{} is the folder of a run, whose history says all by itself; --format, --failed-cas and --keyed are for history files",
             args.target.display()
         )));
     }
-    if args.checker.is_none() && (args.consistency.is_some() || args.version_order.is_some()) {
+    if args.checker.is_none() {
+        no_checker_options(args)?;
+        if is_run && args.workload.is_none() {
+            return check_run(args, color);
+        }
+    }
+    check_history(args, is_run, color)
+}
+
+/// Whether something is said that only a history of another's needs.
+fn is_import(args: &CheckArgs) -> bool {
+    args.format != FormatChoice::Auto || args.failed_cas != FailedCasChoice::Unknown || args.keyed != KeyedChoice::Auto
+}
+
+/// Refuses what is said to a checker that nobody named.
+fn no_checker_options(args: &CheckArgs) -> Result<(), RunnerError> {
+    if args.model.is_some() {
+        return Err(RunnerError::Usage(
+            "--model needs --checker (`schism list checkers`): a run and a workload know their own model".to_owned(),
+        ));
+    }
+    if args.consistency.is_some() || args.version_order.is_some() {
         return Err(RunnerError::Usage(
             "--consistency and --version-order need --checker list-append or --checker rw-register: a run and a workload know their own"
                 .to_owned(),
         ));
     }
-    if is_folder && args.checker.is_none() && args.workload.is_none() {
-        return check_run(args, color);
-    }
-    check_history(args, color)
+    Ok(())
 }
 
 fn set_jobs(jobs: usize) -> Result<(), RunnerError> {
@@ -78,8 +96,7 @@ fn check_run(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
     Ok(judge::exit_of(&record, &verdict))
 }
 
-fn check_history(args: &CheckArgs, color: bool) -> Result<Exit, RunnerError> {
-    let is_run = args.target.is_dir() && args.format != FormatChoice::Cobra;
+fn check_history(args: &CheckArgs, is_run: bool, color: bool) -> Result<Exit, RunnerError> {
     let (history, facts, info) = if is_run {
         let Record { history, facts, info, .. } = judge::read(&RunDir::open(&args.runs, &args.target)?)?;
         (history, facts, info)

@@ -27,6 +27,12 @@ const LOOK_BYTES: usize = 1 << 20;
 pub fn read(args: &CheckArgs) -> Result<History, RunnerError> {
     let path = args.target.as_path();
     if path.as_os_str() == STANDARD_INPUT {
+        if args.format == FormatChoice::Cobra {
+            return Err(RunnerError::Usage(
+                "standard input cannot be Cobra's logs, which are a file for each session (T1.log, T2.log, ..): give the folder they are in"
+                    .to_owned(),
+            ));
+        }
         let Some(format) = chosen(args.format) else {
             return Err(RunnerError::Usage(format!(
                 "standard input has no name that tells its format; add --format {FORMATS}"
@@ -39,6 +45,7 @@ pub fn read(args: &CheckArgs) -> Result<History, RunnerError> {
         return Err(RunnerError::Usage(format!("{}: there is no such file, and no run of that name", path.display())));
     }
     if args.format == FormatChoice::Cobra {
+        options_fit(None, args, path)?;
         return read_logs(path);
     }
     // A pipe may never end, and opening one may never return.
@@ -171,7 +178,25 @@ fn is_key_value(map: &str) -> bool {
     map.contains(":key ") && [":f :get", ":f :put", ":f :append"].iter().any(|function| map.contains(function))
 }
 
+/// Refuses options that say something of other formats than this; `None` stands for Cobra's logs.
+fn options_fit(format: Option<Format>, args: &CheckArgs, path: &Path) -> Result<(), RunnerError> {
+    if args.keyed != KeyedChoice::Auto && format != Some(Format::Edn) {
+        return Err(RunnerError::Usage(format!(
+            "{}: --keyed is for Jepsen's EDN, where nothing marks a key, and this is read as another format; leave it out, or add --format edn if it is EDN",
+            path.display()
+        )));
+    }
+    if args.failed_cas == FailedCasChoice::Observed && matches!(format, None | Some(Format::Sessions(_))) {
+        return Err(RunnerError::Usage(format!(
+            "{}: --failed-cas is for histories of single operations, and this is read as sessions of transactions, which have no compare-and-set; leave it out, or say by --format what else it is",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 fn read_as(format: Format, reader: impl BufRead, args: &CheckArgs, path: &Path) -> Result<History, RunnerError> {
+    options_fit(Some(format), args, path)?;
     let failed_cas = match args.failed_cas {
         FailedCasChoice::Unknown => FailedCas::Unknown,
         FailedCasChoice::Observed => FailedCas::Observed,
