@@ -24,7 +24,6 @@ use serde_json::json;
 use crate::anomaly::AnomalyKind;
 use crate::checker::{Budget, Checker};
 use crate::txn::levels::{Boundary, Level, LevelSet, boundary};
-use crate::txn::meter::Meter;
 use crate::txn::rw_register::VersionSources;
 use crate::txn::txns::Txns;
 use crate::verdict::{Finding, Gap};
@@ -285,19 +284,5 @@ impl TxnChecker {
                 "nothing was found that it forbids, but the order of versions is not known, and no stronger model that can be decided without it is kept either"
             }
         }
-    }
-}
-
-/// A budget's gap, of all keys together.
-fn budget_spent(meter: &Meter) -> Gap {
-    Gap::BudgetSpent {
-        key: None,
-        steps: meter.steps,
-        steps_max: meter.steps_max,
-        memory_bytes: meter.bytes,
-        memory_bytes_max: meter.bytes_max,
-        prefix_events: 0,
-        configurations_peak: 0,
-        placing: None,
     }
 }

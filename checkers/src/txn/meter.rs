@@ -1,6 +1,7 @@
 //! What a search of transactions may still cost.
 
 use crate::checker::Budget;
+use crate::verdict::Gap;
 
 /// Counts steps and bytes. Never time.
 #[derive(Debug, Clone)]
@@ -23,6 +24,25 @@ impl Meter {
     /// A full one.
     pub fn new(budget: &Budget) -> Meter {
         Meter { steps: 0, steps_max: budget.steps_max, bytes: 0, bytes_max: budget.memory_bytes_max }
+    }
+
+    /// The gap of a budget that ended, of all keys together, with nothing known of a prefix.
+    pub fn gap(&self) -> Gap {
+        self.gap_after(0)
+    }
+
+    /// The same, where so many events were proven good.
+    pub fn gap_after(&self, prefix_events: u64) -> Gap {
+        Gap::BudgetSpent {
+            key: None,
+            steps: self.steps,
+            steps_max: self.steps_max,
+            memory_bytes: self.bytes,
+            memory_bytes_max: self.bytes_max,
+            prefix_events,
+            configurations_peak: 0,
+            placing: None,
+        }
     }
 
     /// Counts steps.

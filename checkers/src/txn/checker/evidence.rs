@@ -18,7 +18,7 @@ use crate::txn::txns::{TxnId, Txns};
 use crate::txn::weak;
 use crate::verdict::Gap;
 
-use super::{Data, budget_spent, settle};
+use super::{Data, settle};
 
 /// So many anomalies of a kind are told; the others are counted.
 const TOLD_MAX: usize = 8;
@@ -202,7 +202,7 @@ impl Evidence {
 
     /// An engine was stopped by the budget.
     pub(super) fn stopped(&mut self, meter: &Meter) {
-        self.spent.push(budget_spent(meter));
+        self.spent.push(meter.gap());
         self.steps = self.steps.saturating_add(meter.steps);
     }
 

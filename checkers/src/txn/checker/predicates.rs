@@ -15,7 +15,6 @@ use mutant::Mutant;
 use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{Mop, OpIndex, Value};
 
-use super::budget_spent;
 use super::evidence::Evidence;
 use super::solve::{self, Task};
 use crate::anomaly::{Anomaly, AnomalyKind, Witness};
@@ -56,7 +55,7 @@ pub(super) fn decide(level: Level, txns: &Txns<'_>, budget: &Budget, evidence: &
             evidence.ran(task.name, &meter);
             return LevelSet::default();
         }
-        Sought::Open(gap) => evidence.spent.push(gap.unwrap_or_else(|| budget_spent(&meter))),
+        Sought::Open(gap) => evidence.spent.push(gap.unwrap_or_else(|| meter.gap())),
         Sought::None(reason) => {
             evidence.unexplained = Some(format!("nothing was found that it forbids, but {reason}"));
         }

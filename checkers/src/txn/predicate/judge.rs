@@ -32,16 +32,7 @@ pub(super) fn judge<'t>(txns: &'t Txns<'t>, meter: &mut Meter, mutation: Mutatio
     judge.objects();
     for id in 0..txns.ok_count() {
         if judge.transaction(id, meter).is_err() {
-            judge.found.gaps.push(Gap::BudgetSpent {
-                key: None,
-                steps: meter.steps,
-                steps_max: meter.steps_max,
-                memory_bytes: meter.bytes,
-                memory_bytes_max: meter.bytes_max,
-                prefix_events: txns.invoked(id).into(),
-                configurations_peak: 0,
-                placing: None,
-            });
+            judge.found.gaps.push(meter.gap_after(txns.invoked(id).into()));
             break;
         }
     }

@@ -108,7 +108,7 @@ fn infer_with<'t>(
     // A quarter, as the search makes more of them.
     let reads = Reads::of(txns, &writers, &last, meter.bytes_max / 4, mutation);
     if reads.is_crowded {
-        gaps.push(budget_spent(meter));
+        gaps.push(meter.gap());
     }
     let (mut anomalies, mut counts) = direct::anomalies(txns, &reads, &last, mutation);
     let order = order_of(txns, &reads, sources, &mut gaps, meter, mutation);
@@ -168,7 +168,7 @@ fn order_of(
             let mut keys = touches.chunk_by(|a, b| a.key == b.key);
             if keys.try_for_each(|of_key| sources::linearizable_key(txns, of_key, &mut steps, meter, mutation)).is_err()
             {
-                gaps.push(budget_spent(meter));
+                gaps.push(meter.gap());
             }
         }
     }
@@ -191,19 +191,6 @@ fn known_orders(registers: &Registers<'_>, last: &LastWrites) -> Vec<Vec<TxnId>>
     all
 }
 
-fn budget_spent(meter: &Meter) -> Gap {
-    Gap::BudgetSpent {
-        key: None,
-        steps: meter.steps,
-        steps_max: meter.steps_max,
-        memory_bytes: meter.bytes,
-        memory_bytes_max: meter.bytes_max,
-        prefix_events: 0,
-        configurations_peak: 0,
-        placing: None,
-    }
-}
-
 impl<'t> Registers<'t> {
     /// Whether of some key the order of versions is known, but not of all: `accesses` has whole orders alone. What reads that were
     /// overwritten say is no order that anybody could miss there: who wrote has seen what it wrote over.
@@ -219,7 +206,7 @@ impl<'t> Registers<'t> {
         // Predicates add edges that are not known here.
         let all = writers.has_predicates;
         if overwrites.add(&mut edges, all, meter, mutation).is_err() {
-            self.gaps.push(budget_spent(meter));
+            self.gaps.push(meter.gap());
         }
         self.edges = edges;
     }

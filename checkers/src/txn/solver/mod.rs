@@ -122,20 +122,7 @@ pub fn decide(question: &Question<'_>, meter: &mut Meter) -> Decision {
         Ok(Solved::Spent(prefix_events)) => prefix_events,
         Err(Spent) => 0,
     };
-    Decision::Unknown(spent(meter, prefix_events))
-}
-
-fn spent(meter: &Meter, prefix_events: u64) -> Gap {
-    Gap::BudgetSpent {
-        key: None,
-        steps: meter.steps,
-        steps_max: meter.steps_max,
-        memory_bytes: meter.bytes,
-        memory_bytes_max: meter.bytes_max,
-        prefix_events,
-        configurations_peak: 0,
-        placing: None,
-    }
+    Decision::Unknown(meter.gap_after(prefix_events))
 }
 
 /// How a question about some transactions was answered.
@@ -180,7 +167,7 @@ fn solve(
 fn holds(question: &Question<'_>, certificate: Certificate, meter: &mut Meter) -> Decision {
     match replay::replay(question, &certificate, meter) {
         Ok(()) => Decision::Holds(certificate),
-        Err(NotReplayed::Spent) => Decision::Unknown(spent(meter, 0)),
+        Err(NotReplayed::Spent) => Decision::Unknown(meter.gap()),
         Err(NotReplayed::Wrong(reason)) => Decision::Unknown(Gap::Undecided {
             level: kind(question).as_str().trim_start_matches("not-").to_owned(),
             reason: format!(
