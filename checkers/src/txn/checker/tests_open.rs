@@ -161,3 +161,24 @@ fn independent_keys_are_not_thrown_together() {
     assert!(format!("{:?}", both.gaps).contains("independent keys"), "{:?}", both.gaps);
     assert_ne!(both.outcome(), Outcome::Invalid);
 }
+
+/// Of single operations there is an order, but not one that keeps what is stated of the versions.
+#[test]
+fn what_is_stated_is_not_passed_over_by_single_operations() {
+    let event = |process: u32, kind: &str, version: u32| {
+        let value = format!("[[\"w\",\"x\",{version}]]");
+        let rev = format!(",\"rev\":[[\"x\",{version},{}]]", 9 - version);
+        let rev = if kind == "ok" { rev } else { String::new() };
+        format!("\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\"value\":{value}{rev}}}\n")
+    };
+    let events = [(0, "invoke", 1), (0, "ok", 1), (1, "invoke", 2), (1, "ok", 2)];
+    let lines = (0..).zip(events).map(|(index, (process, kind, version))| {
+        format!("{{\"index\":{index},\"time\":{index},{}", event(process, kind, version))
+    });
+    let (history, _) = schism_history::jsonl::read(lines.collect::<String>().as_bytes()).expect("a history");
+    let of = |sources| judged(Data::RwRegister, sources, Level::Linearizable, &history, &Budget::default());
+    assert_eq!(of(None).outcome(), Outcome::Valid);
+    let stated = of(Some("explicit:rev"));
+    assert_ne!(stated.outcome(), Outcome::Valid, "{:?}", stated.beyond);
+    assert!(stated.beyond.iter().any(|anomaly| anomaly.kind == "G0-realtime"), "{:?}", stated.beyond);
+}
