@@ -89,8 +89,6 @@ pub struct Wanted {
     pub writes_per_key: u32,
     /// Micro-operations of a transaction, at least and at most.
     pub micros: (usize, usize),
-    /// Whether nobody reads a key behind a write of his own, or writes it twice: then there may be fewer.
-    pub once: bool,
     /// Of a hundred micro-operations, how many read.
     pub reads_percent: u32,
     /// Of a hundred transactions, how many fail, and how many end in doubt (half of these took effect).
@@ -116,7 +114,6 @@ impl Default for Wanted {
             keys_alive: 10,
             writes_per_key: 32,
             micros: (1, 4),
-            once: false,
             reads_percent: 50,
             fail_percent: 5,
             info_percent: 2,
@@ -279,9 +276,6 @@ impl Maker {
         for _ in 0..count {
             let slot = self.random.random_range(0..self.alive.len());
             let key = self.alive[slot];
-            if wanted.once && micros.iter().any(|micro| micro.key == key && micro.element != 0) {
-                continue;
-            }
             if self.random.random_range(0..100) < wanted.reads_percent {
                 micros.push(Micro { key, element: 0, length: 0 });
                 continue;

@@ -41,7 +41,8 @@ pub struct Accesses {
     /// one in doubt are unknown, and are not listed.
     pub committed: Vec<bool>,
     /// Reads (transaction, micro-operation) of a value that their writer wrote last, or that was there at first, and that
-    /// another transaction wrote for a while: who looks at single operations cannot say which of them was read. In order.
+    /// another transaction wrote for a while; or of an own write of a value that was written more than once: who looks at single
+    /// operations cannot say which of them was read. In order.
     pub also_for_a_while: Vec<(TxnId, u32)>,
     /// By key, where the order of its versions is known: the writers, in that order. Empty where it is not. It is the
     /// whole order, but for the writers in [`Accesses::tails`].
@@ -49,6 +50,13 @@ pub struct Accesses {
     /// Of keys with an order of versions: writers, two or more of a key, who come after all of its `versions`, in an order
     /// that nobody saw. With the key's number, by key.
     pub tails: Vec<(u32, TxnId)>,
+    /// Keys of lists of which some element was appended more than once. In order.
+    pub ambiguous: Vec<u32>,
+    /// Keys of lists in whose order one transaction's appends stand between those of another. In order.
+    pub interleaved: Vec<u32>,
+    /// Writers of a key with an order of versions, where single operations are looked at, that have no place in it: their own
+    /// transaction wrote over it. In order.
+    pub unplaced: Vec<TxnId>,
     /// How many keys there are.
     pub keys_count: u32,
 }

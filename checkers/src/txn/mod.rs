@@ -20,6 +20,7 @@ pub mod levels;
 pub mod list_append;
 pub mod meter;
 mod mutant;
+mod own;
 pub mod predicate;
 pub mod rw_register;
 pub mod solver;

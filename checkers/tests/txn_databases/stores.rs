@@ -100,9 +100,6 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Models of single operations.
-const OF_OPERATIONS: &[Level] = &[Level::MonotonicWrites, Level::WritesFollowReads, Level::Pram];
-
 /// Of lists these may be left open (but not be ruled out): reads behind own appends say nothing of others yet, and an order
 /// that a search finds need not be the known one of the versions.
 const LEFT_OPEN: &[Level] = &[];
@@ -129,12 +126,9 @@ impl Row {
     fn judge(&self, data: Data, wanted: Wanted) -> Vec<String> {
         let name = self.name(data);
         let history = self.history(data, wanted);
-        // What a transaction does with its own writes is not asked of single operations.
-        let history_once = self.history(data, Wanted { once: true, ..wanted });
         let (mut wrong, mut ruled_out) = (Vec::new(), LevelSet::default());
         for &level in self.kept {
-            let history = if OF_OPERATIONS.contains(&level) { &history_once } else { &history };
-            let finding = check(&name, history, data, level);
+            let finding = check(&name, &history, data, level);
             let line = Line::of(&finding);
             let is_open = finding.outcome() == Outcome::Unknown && data == Data::Lists && LEFT_OPEN.contains(&level);
             if !is_open && (finding.outcome() != Outcome::Valid || !line.possible.contains(level)) {

@@ -182,3 +182,79 @@ fn what_is_stated_is_not_passed_over_by_single_operations() {
     assert_ne!(stated.outcome(), Outcome::Valid, "{:?}", stated.beyond);
     assert!(stated.beyond.iter().any(|anomaly| anomaly.kind == "G0-realtime"), "{:?}", stated.beyond);
 }
+
+/// Guarantees of sessions ask what single operations returned, own reads and writes that are written over among them. Causal consistency
+/// is broken in each of these histories. Data, model, what is said, history.
+#[test]
+fn guarantees_of_sessions_know_own_reads_and_what_was_written_over() {
+    use Data::{ListAppend as L, RwRegister as R};
+    use Level::{Causal, MonotonicReads, MonotonicWrites, Pram, ReadYourWrites, WritesFollowReads};
+    use Outcome::{Invalid, Unknown, Valid};
+    // The own write came after what was read, and before it. Nothing but the reads of the process says so.
+    let regress = r#"1:[["w","x",2]] 0:[["r","x",2]] 0:[["w","x",1],["r","x",1]] 0:[["r","x",2]]"#;
+    // What was written before the write that was seen, and written over later.
+    let over = r#"0:[["w","x",1],["w","y",1],["w","x",2]] 1:[["r","y",1]] 1:[["r","x",null]]"#;
+    let over_at_once = r#"0:[["w","x",1],["w","y",1],["w","x",2]] 1:[["r","y",1],["r","x",null]]"#;
+    let over_unseen = r#"0:[["w","y",1],["w","x",1],["w","x",2]] 1:[["r","y",1]] 1:[["r","x",null]]"#;
+    // A write that nobody else has seen yet says nothing of a server.
+    let own = r#"0:[["w","x",1]] 0:[["w","y",1],["r","y",1],["r","x",null]]"#;
+    let list = r#"0:[["append","x",1],["append","x",2],["r","x",[1,2]]] 0:[["r","x",[]]] 1:[["r","x",[1,2]]]"#;
+    // One value that two wrote, once for a while: of one explanation it cannot be said that there is no other.
+    let twice = r#"0:[["w","x",1],["w","x",3]] 1:[["w","x",1],["r","x",1]] 1:[["r","x",3]] 1:[["r","x",1]]"#;
+    let cases = [
+        (R, MonotonicReads, Invalid, regress),
+        (R, ReadYourWrites, Valid, regress),
+        (R, Pram, Invalid, regress),
+        (R, MonotonicWrites, Valid, regress),
+        (R, WritesFollowReads, Valid, regress),
+        (R, Pram, Invalid, over),
+        (R, Causal, Invalid, over),
+        (R, ReadYourWrites, Valid, over),
+        (R, MonotonicReads, Valid, over),
+        (R, MonotonicWrites, Valid, over),
+        (R, MonotonicWrites, Invalid, over_at_once),
+        (R, Causal, Valid, over_unseen),
+        (R, ReadYourWrites, Invalid, own),
+        (R, MonotonicReads, Valid, own),
+        (R, MonotonicWrites, Valid, own),
+        (R, WritesFollowReads, Valid, own),
+        (L, ReadYourWrites, Invalid, list),
+        (L, MonotonicReads, Invalid, list),
+        (L, MonotonicWrites, Valid, list),
+        (L, WritesFollowReads, Valid, list),
+        (R, MonotonicReads, Unknown, twice),
+        // Appends of two transactions between each other: the engines of sessions leave that to cycles.
+        (
+            L,
+            MonotonicWrites,
+            Unknown,
+            r#"0:[["append","x",2]] 0:[["append","x",1],["append","x",3]] 1:[["r","x",[1,2,3]]]"#,
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (data, level, expected, line) in cases {
+        let history = lines(line);
+        let finding = judged(data, None, level, &history, &Budget::default());
+        if finding.outcome() != expected {
+            let told: Vec<&str> = finding.anomalies.iter().chain(&finding.beyond).map(|told| &told.kind[..]).collect();
+            wrong.push(format!("{data:?} {level}, {expected:?}, but {:?}: {line}: {told:?}", finding.outcome()));
+        }
+        for told in finding.anomalies.iter().chain(&finding.beyond) {
+            if let Err(error) = crate::txn::verify::verify(&history, told) {
+                wrong.push(format!("{data:?} {level} {line}: {}: {error}", told.kind));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a transaction wrote over itself is not after all versions whose order is stated.
+#[test]
+fn what_was_written_over_has_no_place_in_a_stated_order() {
+    let line = r#"0:[["w","x",5]] 1:[["w","x",1],["w","x",2],["w","z",1]]( 2:[["r","z",1]] 2:[["r","x",5]] 1)"#;
+    let of = |level| judged(Data::RwRegister, Some("linearizable-keys"), level, &lines(line), &Budget::default());
+    let broken = of(Level::Pram);
+    assert_eq!(broken.outcome(), Outcome::Invalid);
+    assert!(!broken.beyond.iter().any(|told| told.kind == "not-monotonic-writes"), "{:?}", broken.beyond);
+    assert_eq!(of(Level::MonotonicWrites).outcome(), Outcome::Valid);
+}

@@ -22,6 +22,8 @@ pub(super) struct Outcome {
     pub writers: Vec<TxnId>,
     /// By key: the writers in order.
     pub versions: Vec<Vec<TxnId>>,
+    /// Keys in whose order one transaction's appends stand between those of another.
+    pub interleaved: Vec<u32>,
     /// Writers after these.
     pub tails: Vec<(u32, TxnId)>,
     /// By key: so many elements of its order are certain; [`NONE`] where it is not judged.
@@ -139,12 +141,17 @@ impl<'a, 'h> Judge<'a, 'h> {
         let appends = self.context.appends(key);
         let mut versions = Vec::new();
         let mut last = None;
+        let mut before: Option<Append> = None;
         for at in 0..self.view.order.len() {
             let append = appends[self.view.order[at] as usize];
             if let Some(last) = last {
                 self.edge(last, append.owner, EdgeKind::Ww);
             }
             last = Some(append.owner);
+            let is_between = |before: Append| before.owner != append.owner && before.is_overwritten();
+            if before.replace(append).is_some_and(is_between) && self.out.interleaved.last() != Some(&key) {
+                self.out.interleaved.push(key);
+            }
             if self.view.is_clean && !append.is_overwritten() {
                 versions.push(append.owner);
             }

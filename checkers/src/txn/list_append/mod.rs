@@ -102,6 +102,7 @@ fn infer_with<'t>(txns: &'t Txns<'t>, meter: &mut Meter, mutation: Mutation) -> 
     let mut lists = Lists { gaps, accesses, ..Lists::default() };
     inference.commit_doubt(&mut lists.accesses.committed);
     let apart = inference.judge(&mut lists, meter);
+    lists.accesses.ambiguous = inference.clashes.iter().map(|&(key, ..)| key).collect();
     lists.ambiguous_keys_count = inference.clashes.len() as u64;
     inference.tell_clashes(&mut lists.gaps);
     lists.counts = inference.findings.counts();
@@ -192,6 +193,7 @@ impl<'t> Inference<'t> {
                 }
                 lists.accesses.versions.extend(out.versions);
                 lists.accesses.tails.extend(out.tails);
+                lists.accesses.interleaved.extend(out.interleaved);
                 certain.extend(out.certain);
                 apart.extend(out.apart);
                 clashes.extend(out.clashes);

@@ -15,7 +15,6 @@ mod edges;
 mod explicit;
 mod mutant;
 mod order;
-mod own;
 mod reads;
 mod reasons;
 mod sources;

@@ -5,10 +5,10 @@ use schism_history::{MicroF, ValueId};
 
 use super::Uncertain;
 use super::mutant::{Mutant, Mutation};
-use super::own::Own;
 use super::writers::{Entry, LastWrites, NOBODYS, Writers};
 use crate::anomaly::AnomalyKind;
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
+use crate::txn::own::Own;
 use crate::txn::txns::{TxnId, Txns};
 
 /// So many of each kind of anomaly are told; the others are counted.
@@ -187,6 +187,11 @@ impl Judge<'_> {
                     Some(own) if !self.mutation.is(Mutant::OwnIsExternal) => {
                         if own.value != value && !self.mutation.is(Mutant::InternalIdle) {
                             self.internal(id, place, micro.key, value, own.micro);
+                        } else {
+                            // Who looks at single operations cannot say whose it was, if others wrote it too.
+                            let entries = self.writers.of_value(micro.key, value);
+                            let is_alone = value != ValueId::NIL.number() && matches!(entries, [_]);
+                            self.split(!is_alone, id, place);
                         }
                     }
                     _ => self.external(id, place, micro.key, value),

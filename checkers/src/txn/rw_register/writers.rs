@@ -4,8 +4,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use schism_history::{History, MicroF, MicroValue, TxnRef, Value, ValueId};
 
-use super::own::Own;
 use crate::txn::accesses::Write;
+use crate::txn::own::Own;
 use crate::txn::txns::{TxnId, Txns};
 use crate::verdict::Gap;
 

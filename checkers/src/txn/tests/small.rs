@@ -21,7 +21,6 @@ pub fn small(random: &mut ChaCha8Rng, data: Data, transactions_max: usize) -> Hi
         keys_alive: random.random_range(1..=3),
         writes_per_key: 100,
         micros: (1, random.random_range(2..=3)),
-        once: false,
         reads_percent: [35, 50, 65][random.random_range(0..3)],
         fail_percent: [0, 0, 8][doubt],
         info_percent: [0, 10, 12][doubt],

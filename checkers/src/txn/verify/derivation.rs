@@ -138,7 +138,18 @@ impl<'h> Proof<'h> {
         };
         let all = (0..reader.micros().len() as u32)
             .filter_map(|place| reader.external(place).map(|(key, newest)| (key, newest, place)));
-        all.filter(from).map(|(key, _, place)| (key, place)).collect()
+        let mut found: Vec<(u32, u32)> = all.filter(from).map(|(key, _, place)| (key, place)).collect();
+        // Of guarantees of sessions reads of own writes are operations too.
+        if self.visible == Visible::Session && writer.is_some_and(|writer| writer.invoked == reader.invoked) {
+            let own = |place: u32| {
+                let (read, values) = reader.read(place)?;
+                let named = key.is_none_or(|key| key == self.history.txn_keys()[read as usize].to_string());
+                let is_own = values.last().is_some_and(|value| reader.own(read, place).last() == Some(value));
+                (named && is_own).then_some((read, place))
+            };
+            found.extend((0..reader.micros().len() as u32).filter_map(own));
+        }
+        found
     }
 
     /// Whether a writer is visible to a read.

@@ -92,6 +92,17 @@ impl<'h> Order<'h> {
             None => self.is_late(second, b),
         }
     }
+
+    /// Whether some append of the second comes after some of the first.
+    pub fn is_any_later(&self, first: &Txn<'_>, second: &Txn<'_>) -> bool {
+        let places = |txn: &Txn<'_>| -> Vec<usize> {
+            let own = txn.own(self.key, txn.micros().len() as u32);
+            let of_txn = |place: &usize| self.placed[*place].0 == txn.invoked;
+            own.into_iter().filter_map(|value| self.place(value)).filter(of_txn).collect()
+        };
+        let overlaps = || places(first).iter().min().is_some_and(|a| places(second).iter().any(|b| a < b));
+        self.is_later(first, second) || overlaps()
+    }
 }
 
 /// Whether the second appended to a list after the first, by the key's name; `any`: whether some append of it comes after some of the
@@ -99,11 +110,5 @@ impl<'h> Order<'h> {
 pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str, any: bool) -> bool {
     let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
     let order = Order::of(history, key as u32);
-    let places = |txn: &Txn<'_>| -> Vec<usize> {
-        let own = txn.own(key as u32, txn.micros().len() as u32);
-        let of_txn = |place: &usize| order.placed[*place].0 == txn.invoked;
-        own.into_iter().filter_map(|value| order.place(value)).filter(of_txn).collect()
-    };
-    let overlaps = || places(first).iter().min().is_some_and(|a| places(second).iter().any(|b| a < b));
-    order.is_later(first, second) || any && overlaps()
+    if any { order.is_any_later(first, second) } else { order.is_later(first, second) }
 }

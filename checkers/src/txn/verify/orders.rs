@@ -190,7 +190,7 @@ impl Orders {
         let order = Order::of(history, key);
         for (b, later) in txns.iter().enumerate().filter(|(b, _)| self.writes[*b].contains(&key)) {
             for (a, earlier) in txns.iter().enumerate().filter(|(a, _)| *a != b && self.writes[*a].contains(&key)) {
-                self.before[b] |= u32::from(order.is_later(earlier, later)) << a;
+                self.before[b] |= u32::from(order.is_any_later(earlier, later)) << a;
             }
         }
     }

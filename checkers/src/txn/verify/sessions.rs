@@ -1,8 +1,9 @@
 //! Guarantees of sessions by their definition, among the operations of a few transactions: for some observer no order of the
 //! writes explains what it read.
 //!
-//! Operations are the last write of a key in a transaction, and reads of what another transaction wrote last. Operations of
-//! transactions that are not named are left out, which only makes it easier.
+//! Operations are all writes, and all reads of which it is certain who wrote what they saw; a read of a list behind own appends is
+//! two: of the last of these, and of what others had appended before. Operations of transactions that are not named are left out,
+//! which only makes it easier.
 
 use std::collections::BTreeSet;
 
@@ -110,16 +111,18 @@ impl<'h> Operations<'h> {
         for (at, txn) in operations.txns.iter().enumerate() {
             for place in places(txn) {
                 let Some((key, value)) = txn.written(place) else { continue };
-                let is_last =
-                    !(place + 1..places(txn).end).any(|later| txn.written(later).is_some_and(|(k, _)| k == key));
                 // Of one in doubt, what nobody saw may never have happened.
-                if is_last && (txn.ended.is_some() || is_seen(history, key, value)) {
+                if txn.ended.is_some() || is_seen(history, key, value) {
                     operations.writes.push(Operation { at, place, key, value: Some(value) });
                 }
             }
         }
         for (at, txn) in operations.txns.iter().enumerate() {
             for place in places(txn) {
+                if let Some((key, write)) = operations.own(history, at, place) {
+                    let value = operations.writes[write].value;
+                    operations.reads.push((Operation { at, place, key, value }, Some(write)));
+                }
                 let Some((key, newest)) = txn.external(place) else { continue };
                 let returned = match newest {
                     None => None,
@@ -139,6 +142,21 @@ impl<'h> Operations<'h> {
             }
         }
         operations
+    }
+
+    /// The own write that a read saw: its key, and which.
+    fn own(&self, history: &History, at: usize, place: u32) -> Option<(u32, usize)> {
+        let txn = &self.txns[at];
+        let (key, values) = txn.read(place)?;
+        let newest = values.last().filter(|value| txn.own(key, place).last() == Some(value))?;
+        let writes = |other: &Txn<'_>| {
+            let all = other.own(key, other.micros().len() as u32);
+            all.iter().filter(|value| *value == newest).count()
+        };
+        let count: usize = all(history).filter(|other| !other.failed).map(|other| writes(&other)).sum();
+        let is_it = |write: &Operation| write.at == at && write.key == key && write.value == Some(*newest);
+        let write = self.writes.iter().position(is_it).filter(|_| count == 1)?;
+        Some((key, write))
     }
 
     /// Whether one comes before another in their session.
@@ -165,20 +183,31 @@ impl<'h> Operations<'h> {
             let order = Order::of(history, key);
             let of_key = || (0..self.writes.len()).filter(|&write| self.writes[write].key == key);
             for first in of_key() {
-                let txn = |write: usize| &self.txns[self.writes[write].at];
-                kept[first].extend(of_key().filter(|&second| order.is_later(txn(first), txn(second))));
+                kept[first].extend(of_key().filter(|&second| self.is_later(&order, first, second)));
             }
         }
     }
 
-    /// The writes of its key that a read saw and did not return; what its own transaction appended before it ends a list.
+    /// Whether one append to a list is known to come after another: of one transaction in its order, else as the last ones of both do.
+    fn is_later(&self, order: &Order<'_>, first: usize, second: usize) -> bool {
+        let (first, second) = (&self.writes[first], &self.writes[second]);
+        if first.at == second.at {
+            return first.place < second.place;
+        }
+        let place = |write: &Operation| write.value.and_then(|value| order.place(value));
+        let agrees = place(second).is_none_or(|later| place(first).is_some_and(|place| place < later));
+        agrees && order.is_later(&self.txns[first.at], &self.txns[second.at])
+    }
+
+    /// The writes of its key that a read saw and did not return; what its own transaction appended before it ends a list, of which others'
+    /// lie under that.
     fn hidden(&self, read: usize) -> Vec<usize> {
         let (operation, returned) = self.reads[read];
+        let is_of_others = returned.is_none_or(|write| self.writes[write].at != operation.at);
         let is_hidden = |&write: &usize| {
             let other = &self.writes[write];
-            other.key == operation.key
-                && Some(write) != returned
-                && !(other.at == operation.at && other.place < operation.place)
+            let is_under = is_of_others && other.at == operation.at && other.place < operation.place;
+            other.key == operation.key && Some(write) != returned && !is_under
         };
         self.seen(read).into_iter().filter(is_hidden).collect()
     }
@@ -186,13 +215,16 @@ impl<'h> Operations<'h> {
     /// The writes that a read saw.
     fn seen(&self, read: usize) -> BTreeSet<usize> {
         let (operation, returned) = self.reads[read];
-        let mut seen: BTreeSet<usize> = returned.into_iter().collect();
+        // What a transaction wrote itself is at no server yet.
+        let is_of_others = |write: &usize| self.writes[*write].at != operation.at;
+        let of_visit = matches!(self.guarantee, Writes | WritesFollowReads);
+        let mut seen: BTreeSet<usize> = returned.into_iter().filter(|write| !of_visit || is_of_others(write)).collect();
         for (other, returned) in &self.reads {
-            let here = other.at == operation.at && other.place <= operation.place;
+            let here = other.at == operation.at
+                && other.place <= operation.place
+                && returned.as_ref().is_none_or(is_of_others);
             let earlier = self.is_before(other, &operation);
-            if matches!(self.guarantee, Reads | Pram | Causal) && earlier
-                || matches!(self.guarantee, Writes | WritesFollowReads) && here
-            {
+            if matches!(self.guarantee, Reads | Pram | Causal) && earlier || of_visit && here {
                 seen.extend(*returned);
             }
         }

@@ -29,6 +29,7 @@ mod derive;
 pub(crate) mod mutant;
 mod needed;
 mod operations;
+mod parts;
 mod past;
 mod sessions;
 #[cfg(test)]
@@ -58,8 +59,8 @@ pub struct Weak {
     pub anomalies: Vec<Anomaly>,
     /// Whether the budget ended first.
     pub spent: bool,
-    /// Whether guarantees of sessions were asked of transactions with operations that are passed over (`operations`): what was not
-    /// found of them may be there.
+    /// Whether guarantees of sessions were asked of reads of which it cannot be said which operation wrote what they saw, or of lists in
+    /// which appends of transactions stand between each other: what was not found of them may be there.
     pub passes_over: bool,
 }
 
@@ -69,7 +70,7 @@ pub fn judge(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter) -> Weak {
 }
 
 fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, mutation: Mutation) -> Weak {
-    let mut weak = Weak::default();
+    let mut weak = Weak { passes_over: !accesses.interleaved.is_empty(), ..Weak::default() };
     if accesses.is_empty() || accesses.len() > txns.len() {
         return weak;
     }
@@ -88,7 +89,6 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         return weak;
     }
     let suspects = Suspects::of(&ranked, &found, &components, mutation);
-    weak.passes_over = operations::passes_over(txns, &ranked, &suspects.is_near);
     // Neither needs another.
     let (mut own, mut others) = (meter.half(), meter.half());
     let (of_sessions, (without, with)) = rayon::join(
@@ -100,8 +100,8 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
     );
     meter.join(&[own, others]);
     found.forces.close(meter);
-    let (of_sessions, is_spent) = of_sessions;
-    weak.spent |= is_spent;
+    weak.spent |= of_sessions.spent;
+    weak.passes_over |= of_sessions.passes_over;
     weak.spent |= without.as_ref().map_or(true, |(_, spent)| *spent);
     let without = without.map(|(witnesses, _)| witnesses).unwrap_or_default();
     for ((axiom, with), without) in Axiom::ALL.into_iter().zip(with).zip(without) {
@@ -109,7 +109,7 @@ fn judge_as(txns: &Txns<'_>, accesses: &Accesses, meter: &mut Meter, near: u32, 
         let (kind, found) = if without.is_empty() { (process, with) } else { (kind, without) };
         weak.anomalies.extend(found.into_iter().map(|witness| Anomaly::new(kind, None, witness)));
     }
-    weak.anomalies.extend(of_sessions);
+    weak.anomalies.extend(of_sessions.anomalies);
     weak
 }
 

@@ -46,6 +46,10 @@ pub(crate) enum Mutant {
     AloneNotJoined,
     /// Without sessions whatever points back with them does so.
     AloneBackAssumed,
+    /// Guarantees of sessions: reads of own writes are left out.
+    OwnReadsPassed,
+    /// Guarantees of sessions: writes that their own transaction wrote over are left out.
+    OverwrittenPassed,
     /// Read your writes: nothing is seen of what the session wrote.
     OwnUnseen,
     /// Monotonic reads: only reads of the same transaction count.

@@ -8,28 +8,32 @@
 //! |---|---|---|
 //! | read your writes | what its session wrote before | |
 //! | monotonic reads | what its session's earlier reads returned | |
-//! | monotonic writes | what was written by the same session before anything that its transaction's reads returned so far | sessions' writes |
-//! | writes follow reads | what a session had read before it wrote something that is seen, from what its transaction's reads returned so far | each write after what its session had read |
+//! | monotonic writes | what was written by the same session before anything that its transaction's reads returned of others so far | sessions' writes |
+//! | writes follow reads | what a session had read before it wrote something that is seen, from what its transaction's reads returned of others so far | each write after what its session had read |
 //! | PRAM | all of the first three, where reads of the whole session count as those of its transaction | sessions' writes |
 //! | causal | all that it causally depends on | causality |
 //!
 //! A transaction is one visit of one server, a session may move between them; so monotonic writes and writes follow reads
-//! alone show only within a transaction, as with Terry. PRAM is the first three together, causal all four (Brzezinski,
+//! alone show only within a transaction, as with Terry. What it has written itself is at no server yet: there a read of an own write
+//! has seen nothing more. PRAM is the first three together, causal all four (Brzezinski,
 //! Sobaniec, Wawrzyniak, "From session causality to causal consistency", 2004; the same in Jepsen's list of models). What
 //! is broken here is also broken for PRAM of Lipton and Sandberg and for causal memory of Ahamad et al., which ask
 //! besides that what was seen late lies behind what was read before; that is not looked for. Causal+ of Lloyd et al. is
-//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each. Of a list that
-//! was read behind appends of the same transaction, the read returned the last of what came before these.
+//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each: of lists, that of
+//! all appends. A list that was read behind appends of the same transaction returned the last of these, and the last of what came
+//! before them.
 //!
-//! Each of these is broken only where the axiom of causal consistency is, and by writes of transactions of one of its
-//! cycles, so nothing is done where there are none, only writes of one cycle's component are compared, and only ranks are
-//! looked at that lie between those of a component (or of a read of the initial state and what it had seen).
+//! Writes that their own transaction wrote over count, and reads of own writes. As long as reads see nothing that is strange by
+//! itself (what failed, what nobody wrote, what was written over, another's value behind an own write), and no list has one
+//! transaction's appends between those of another, what single operations see of each other transactions do too. So each of these
+//! is broken only where the axiom of causal consistency is, and by writes of transactions of one of its cycles: nothing is done
+//! where there are none, only writes of one cycle's component are compared, and only ranks are looked at that lie between those of
+//! a component (or of a read of the initial state and what it had seen).
 
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
-use super::Suspects;
 use super::bases::Bases;
 use super::derive::{Forces, merged};
 use super::mutant::{Mutant, Mutation};
@@ -37,6 +41,7 @@ use super::operations::Operations;
 use super::units::{NONE, Ranked, Sessions};
 use super::views::{Pass, Views, Watched};
 use super::witness::Prover;
+use super::{Suspects, Weak};
 use crate::anomaly::{Anomaly, AnomalyKind};
 use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
@@ -68,7 +73,7 @@ impl Guarantee {
 }
 
 /// Judges them. `suspects` says where the axiom of causal consistency is broken; nothing else is looked at. `of_txns`
-/// and `known`: what that axiom forces among transactions. And whether the budget ended first.
+/// and `known`: what that axiom forces among transactions.
 pub(super) fn judge(
     txns: &Txns<'_>,
     of_txns: &Ranked<'_>,
@@ -77,9 +82,9 @@ pub(super) fn judge(
     suspects: &Suspects,
     meter: &mut Meter,
     mutation: Mutation,
-) -> (Vec<Anomaly>, bool) {
+) -> Weak {
     let Ok(operations) = Operations::of(txns, of_txns, among, &suspects.is_near, meter, mutation) else {
-        return (Vec::new(), true);
+        return Weak { spent: true, ..Weak::default() };
     };
     let is_ordered = of_txns.is_ordered(mutation);
     let ranked = &match is_ordered {
@@ -93,9 +98,10 @@ pub(super) fn judge(
     };
     let component_of = &suspects.component_of[..];
     let setting = Setting { txns, operations: &operations, ranked, component_of, watched: &watched, mutation };
-    let found = setting.judge(meter);
+    let (anomalies, spent) = setting.judge(meter);
+    let passes_over = operations.passes_over;
     operations.close(meter);
-    found
+    Weak { anomalies, spent, passes_over }
 }
 
 /// What is judged.

@@ -278,7 +278,9 @@ impl<'a> Ranked<'a> {
             }
             // Whoever wrote the key and is not among its versions came after all of them: else a read had shown it.
             if last != NONE && !mutation.is(Mutant::LateForgotten) {
+                let is_placed = |rank: u32| self.accesses.unplaced.binary_search(&self.ids[rank as usize]).is_err();
                 let late = self.writers(key as u32).iter().filter(|&&rank| listed[rank as usize] != key as u32);
+                let late = late.filter(|&&rank| self.accesses.unplaced.is_empty() || is_placed(rank));
                 edges.extend(late.map(|&rank| (last, rank, key as u32)));
             }
         }

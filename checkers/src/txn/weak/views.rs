@@ -335,7 +335,8 @@ impl<'a> Pass<'a> {
         let process = self.operations.process[other as usize];
         let furthest = self.furthest.entry((session, process)).or_insert(other);
         *furthest = other.max(*furthest);
-        if !self.is_asking(unit, owner) {
+        // An own write is at no server yet.
+        if self.operations.owners[other as usize] == owner || !self.is_asking(unit, owner) {
             return Ok(());
         }
         let visit = self.open.entry(owner).or_default();
@@ -402,11 +403,14 @@ impl<'a> Pass<'a> {
         // Only in a circle can what was seen have a higher rank.
         let end = self.ranked.circle(rank).end.min(span.end);
         let mut found = Vec::new();
+        let owner = |unit: u32| self.operations.owners[unit as usize];
+        let is_of_others = to == NONE || owner(self.ranked.ids[to as usize]) != owner(unit);
         let writers = self.ranked.writers(key);
         let first = writers.partition_point(|&other| other < span.start);
         for &other in writers[first..].iter().take_while(|other| **other < end) {
             meter.step(1)?;
-            if other == to || (to != NONE && component(other) != within) || self.is_under(unit, other) {
+            let is_apart = to != NONE && component(other) != within;
+            if other == to || is_apart || is_of_others && self.is_under(unit, other) {
                 continue;
             }
             let by = self.guarantees(rank, other, past, meter)?;
@@ -464,7 +468,8 @@ impl<'a> Pass<'a> {
             meter.step(1)?;
             let id = self.ranked.ids[reader as usize];
             // What this very transaction read is seen as well.
-            here |= id <= unit && all.owners[id as usize] == all.owners[unit as usize];
+            let owner = all.owners[unit as usize];
+            here |= id <= unit && all.owners[id as usize] == owner && all.owners[write as usize] != owner;
             if let Some(visit) = visit.filter(|_| !is_visited) {
                 is_visited = past.is_visited(visit, reader, meter)?;
             }

@@ -202,13 +202,19 @@ impl Prover<'_> {
         self.txns.invoked(self.owner(rank))
     }
 
-    /// Steps between transactions: those within one left out, those along one session joined.
+    /// Steps between transactions: those within one left out but for what is forced, those along one session joined.
     fn steps(&self, arrows: &[Arrow]) -> Vec<Arrow> {
         let mut steps: Vec<Arrow> = Vec::new();
-        for arrow in arrows {
+        let is_within = |arrow: &Arrow| self.owner(arrow.from) == self.owner(arrow.to);
+        let plain = arrows.iter().map(|arrow| match arrow.why {
+            // Of its own writes and reads a transaction keeps the order of the program.
+            Why::Reads | Why::Versions(_) if is_within(arrow) => Arrow { why: Why::Session, ..*arrow },
+            _ => *arrow,
+        });
+        for arrow in plain {
             match steps.last_mut() {
                 Some(last) if last.why == Why::Session && arrow.why == Why::Session => last.to = arrow.to,
-                _ => steps.push(*arrow),
+                _ => steps.push(arrow),
             }
         }
         steps.retain(|step| step.why != Why::Session || self.owner(step.from) != self.owner(step.to));
@@ -239,7 +245,10 @@ impl Prover<'_> {
             };
             let forced = &self.forces.orders[place as usize];
             let rests_on = self.steps(&self.path(forced)).iter().map(|step| lines.add(self.line(step))).collect();
-            last.push(self.overwritten(forced, rests_on));
+            // Of a transaction's own writes the later one comes later; who saw both is named by the way to it.
+            if self.owner(forced.from) != self.owner(forced.to) {
+                last.push(self.overwritten(forced, rests_on));
+            }
         }
         lines.all.extend(last);
         lines.witness()
@@ -297,7 +306,9 @@ impl Prover<'_> {
             Why::Versions(key) => Some((key, wrote(from, key)?, wrote(to, key)?)),
             Why::Reads => {
                 let read = accesses.reads(to).iter().find(|read| read.writer == from)?;
-                let origin = self.origin(self.owner(arrow.from), self.owner(arrow.to), read);
+                // A single operation is the one.
+                let of_txns = self.owners.is_none();
+                let origin = of_txns.then(|| self.origin(self.owner(arrow.from), self.owner(arrow.to), read)).flatten();
                 Some((read.key, origin.or_else(|| wrote(from, read.key))?, read.micro))
             }
             _ => None,
@@ -411,7 +422,10 @@ impl Prover<'_> {
     fn may_step(&self, reader: u32, state: &State, next: &State) -> bool {
         let is_read = !next.in_session;
         let within = || self.owner(next.rank) == self.owner(reader);
+        // What the reader's transaction wrote itself is at no server yet.
+        let is_own = || is_read && state.reads == 0 && within();
         match self.guarantee {
+            Some(Guarantee::Writes | Guarantee::WritesFollowReads) if is_own() => false,
             None | Some(Guarantee::Causal) => true,
             Some(Guarantee::OwnWrites) => !is_read,
             Some(Guarantee::Reads) => state.reads == 0,

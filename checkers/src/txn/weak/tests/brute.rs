@@ -159,7 +159,7 @@ fn is_any_order(must: &[Vec<bool>]) -> bool {
     next(must, &mut vec![false; must.len()])
 }
 
-/// A single operation that counts: a read of another transaction's write, or the last write of a key in a transaction.
+/// A single operation: a read or a write.
 #[derive(Debug, Clone, Copy)]
 struct Operation {
     at: usize,
@@ -169,14 +169,27 @@ struct Operation {
     read: Option<Option<usize>>,
 }
 
+/// What is known of the order of a list's appends, whose transactions and values these are: those of a transaction come in its order,
+/// and before or after those of another as its last one does.
+fn appends(writes: &[(usize, u32)], order: &[u32]) -> Vec<(usize, usize)> {
+    let last = |at: usize| writes.iter().rev().find(|write| write.0 == at).map_or(0, |write| write.1);
+    let place = |value: u32| order.iter().position(|&other| other == value).unwrap_or(usize::MAX);
+    let is_before = |a: usize, b: usize| {
+        let (first, second) = (writes[a], writes[b]);
+        if first.0 == second.0 { a < b } else { place(last(first.0)) < place(last(second.0)) }
+    };
+    let pairs = (0..writes.len()).flat_map(|a| (0..writes.len()).map(move |b| (a, b)));
+    pairs.filter(|&(a, b)| is_before(a, b)).collect()
+}
+
 /// Whether a guarantee of sessions holds, by the table in `sessions`.
 pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee) -> bool {
     let kept = committed(all, orders);
     let mut operations: Vec<Operation> = Vec::new();
-    let seen: Vec<(usize, u32)> = (0..kept.len())
-        .flat_map(|at| saws(all, orders, &kept, at))
-        .filter_map(|saw| Some((saw.whose?, saw.key)))
-        .collect();
+    let read = |key: u32, value: u32| {
+        let is_it = |micro: &Micro| *micro == Micro::R(key, value);
+        kept.iter().any(|&at| !all[at].doubt && all[at].micros.iter().any(is_it))
+    };
     let listed = |key: u32, value: u32| orders.get(key as usize).is_some_and(|order| order.contains(&value));
     let mut values: Vec<u32> = Vec::new();
     for at in 0..kept.len() {
@@ -184,8 +197,7 @@ pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee)
         for (place, micro) in micros.iter().enumerate() {
             // Of a transaction in doubt each operation is in doubt: what nobody saw may never have happened.
             if let Micro::W(key, value) = *micro
-                && (!all[kept[at]].doubt || seen.contains(&(at, key)) || listed(key, value))
-                && !micros[place + 1..].iter().any(|later| matches!(later, Micro::W(other, _) if *other == key))
+                && (!all[kept[at]].doubt || read(key, value) || listed(key, value))
             {
                 operations.push(Operation { at, place, key, read: None });
                 values.push(value);
@@ -193,11 +205,20 @@ pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee)
         }
     }
     let writes = operations.len();
-    for at in 0..kept.len() {
-        for saw in saws(all, orders, &kept, at) {
-            let write =
-                |whose| (0..writes).find(|&w| operations[w].at == whose && operations[w].key == saw.key).unwrap();
-            operations.push(Operation { at, place: saw.place, key: saw.key, read: Some(saw.whose.map(write)) });
+    for at in (0..kept.len()).filter(|&at| !all[kept[at]].doubt) {
+        for (place, micro) in all[kept[at]].micros.iter().enumerate() {
+            let Micro::R(key, value) = *micro else { continue };
+            let is_own =
+                |w: &usize| operations[*w].at == at && operations[*w].place < place && operations[*w].key == key;
+            let own = (0..writes).rfind(is_own);
+            if let Some(own) = own {
+                operations.push(Operation { at, place, key, read: Some(Some(own)) });
+            }
+            // A list has what was there before own appends too.
+            if own.is_none() || !orders.is_empty() {
+                let returned = (value != 0).then(|| (0..writes).find(|&w| values[w] == value).unwrap());
+                operations.push(Operation { at, place, key, read: Some(returned) });
+            }
         }
     }
     let before = |a: usize, b: usize| {
@@ -218,15 +239,23 @@ pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee)
         }
     }
     for (key, order) in orders.iter().enumerate() {
-        let of_key = (0..writes).filter(|&w| operations[w].key == key as u32).map(|w| (w, values[w])).collect();
-        versions(of_key, order).into_iter().for_each(|(earlier, later)| kept_order[earlier][later] = true);
+        let of_key: Vec<usize> = (0..writes).filter(|&w| operations[w].key == key as u32).collect();
+        let writes: Vec<(usize, u32)> = of_key.iter().map(|&w| (operations[w].at, values[w])).collect();
+        appends(&writes, order).into_iter().for_each(|(a, b)| kept_order[of_key[a]][of_key[b]] = true);
     }
     // What a read sees.
     let sees = |read: usize| {
         let mut seen = vec![false; writes];
-        returned(read).into_iter().for_each(|w| seen[w] = true);
+        let mut seen_here = returned(read);
+        if matches!(guarantee, Writes | WritesFollowReads) {
+            // What it wrote itself is at no server yet.
+            seen_here = seen_here.filter(|&w| operations[w].at != operations[read].at);
+        }
+        seen_here.into_iter().for_each(|w| seen[w] = true);
         for other in reads.clone() {
+            let is_of_others = returned(other).is_none_or(|w| operations[w].at != operations[read].at);
             let here = operations[other].at == operations[read].at && operations[other].place <= operations[read].place;
+            let here = here && is_of_others;
             if matches!(guarantee, Reads | Pram | Causal) && before(other, read)
                 || matches!(guarantee, Writes | WritesFollowReads) && here
             {
@@ -258,7 +287,8 @@ pub fn guarantee_holds(all: &[Small], orders: &[Vec<u32>], guarantee: Guarantee)
         for read in reads.clone().filter(|&read| all[kept[operations[read].at]].session == observer) {
             let seen = sees(read);
             // What its own transaction appended before ends the list.
-            let is_under = |w: usize| operations[w].at == operations[read].at && before(w, read);
+            let is_of_others = returned(read).is_none_or(|w| operations[w].at != operations[read].at);
+            let is_under = |w: usize| is_of_others && operations[w].at == operations[read].at && before(w, read);
             let others = (0..writes).filter(|&w| seen[w] && operations[w].key == operations[read].key && !is_under(w));
             for other in others {
                 match returned(read) {

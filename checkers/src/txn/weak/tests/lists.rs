@@ -222,6 +222,8 @@ fn every_mutant_of_known_versions_is_noticed() {
         VersionsForgotten,
         LateForgotten,
         OwnAppendsSeen,
+        OwnReadsPassed,
+        OverwrittenPassed,
         LastHappened,
         NewerIgnored,
         NotJoined,

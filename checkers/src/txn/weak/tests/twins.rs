@@ -240,6 +240,8 @@ fn every_mutant_of_the_guarantees_is_noticed() {
     all.push((backwards, 0));
     let expected: Vec<Column> = all.iter().map(|(small, _)| promised(small)).collect();
     let mutants = [
+        OwnReadsPassed,
+        OverwrittenPassed,
         OwnUnseen,
         ReadsOfTransactionOnly,
         WritesUnordered,

@@ -7,7 +7,7 @@ const FEW: usize = 24;
 
 /// The last write of a key so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OwnWrite {
+pub(in crate::txn) struct OwnWrite {
     /// The key's number.
     pub key: u32,
     /// The micro-operation's place.
@@ -18,7 +18,7 @@ pub(super) struct OwnWrite {
 
 /// Keeps its memory from one transaction to the next.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(in crate::txn) struct Own {
     writes: Vec<OwnWrite>,
     places: FxHashMap<u32, u32>,
 }
