@@ -97,7 +97,7 @@ impl<'a, 'h> Parts<'a, 'h> {
             let whole = ranked.accesses;
             let (reads, writes) = (whole.reads(id), whole.writes(id));
             // Of registers that is all, where nothing is written twice or read behind an own write.
-            if txns.is_ok(id) && !parts.is_of_lists && reads.len() + writes.len() == txns.txn(id).len() {
+            if txns.is_ok(id) && !parts.is_of_lists && reads.len() + writes.len() >= txns.txn(id).len() {
                 parts.all.extend(reads.iter().copied().map(Part::Read));
                 parts.all.extend(writes.iter().copied().map(Part::Write));
                 parts.all[start..].sort_by_key(Part::micro);
