@@ -223,6 +223,32 @@ fn guarantees_of_sessions_know_own_reads_and_what_was_written_over() {
         (L, MonotonicWrites, Valid, list),
         (L, WritesFollowReads, Valid, list),
         (R, MonotonicReads, Unknown, twice),
+        (R, Pram, Unknown, r#"0:[["w","x",1],["w","x",3]] 1:[["w","x",1]] 1:[["r","x",3]] 1:[["r","x",1]]"#),
+        (R, ReadYourWrites, Unknown, r#"0:[["w","x",null],["w","x",1]] 0:[["r","x",null]]"#),
+        // What is in doubt may have happened in part, and a part that was seen is not where the whole would be.
+        (
+            L,
+            MonotonicReads,
+            Unknown,
+            r#"0:[["append","x",1],["append","x",2]]? 1:[["append","x",3]] 2:[["r","x",[1]]] 2:[["r","x",[1,3]]]"#,
+        ),
+        (
+            L,
+            MonotonicReads,
+            Unknown,
+            r#"0:[["append","x",1],["append","x",2],["append","x",3]]? 1:[["append","x",9]] 2:[["r","x",[1,2]]] 2:[["r","x",[1,2,9]]]"#,
+        ),
+        (
+            L,
+            MonotonicReads,
+            Unknown,
+            r#"0:[["append","x",1],["append","x",2]]? 1:[["append","x",8]] 3:[["append","x",9]] 2:[["r","x",[1]]] 2:[["r","x",[1,8]]]"#,
+        ),
+        // The proof goes through what is in doubt.
+        (R, MonotonicWrites, Invalid, r#"0:[["w","x",1]] 0:[["w","y",1]]? 1:[["r","y",1],["r","x",null]]"#),
+        (R, Pram, Invalid, r#"0:[["w","x",1]] 0:[["w","y",1]]? 1:[["r","y",1]] 1:[["r","x",null]]"#),
+        // An order that only the appends of a transaction that went on have.
+        (L, MonotonicWrites, Valid, r#"0:[["append","x",3]] 0:[["append","x",1],["r","x",[1]],["append","x",2]]"#),
         // Appends of two transactions between each other: the engines of sessions leave that to cycles.
         (
             L,

@@ -96,6 +96,8 @@ pub(crate) enum Mutant {
     AgreementAssumed,
     /// Guarantees of sessions: orders of transactions that point back say nothing about where to look.
     BackUnwatched,
+    /// Guarantees of sessions: the last read of what an order that points back spans is not looked at.
+    WindowsEndEarly,
     /// Windows that share a unit are not joined.
     WindowsApart,
     /// One in doubt follows nobody in its session.

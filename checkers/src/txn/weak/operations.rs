@@ -10,7 +10,7 @@ use crate::txn::meter::{Meter, Spent};
 use crate::txn::txns::{TxnId, Txns};
 
 /// Bytes of one.
-pub(super) const OPERATION_BYTES: u64 = 64;
+pub(super) const OPERATION_BYTES: u64 = 96;
 
 /// The single operations of committed transactions. Of what others wrote nothing is known here.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Operations {
 
 impl Operations {
     /// Takes them apart, those of transactions that are near, in the order of ranks. Linear, but for reads of lists behind
-    /// many appends of their own, and of what their writer appended before its last. Bytes are about 64 for each, given
+    /// many appends of their own, and of what their writer appended before its last. Bytes are about 96 for each, given
     /// back by [`Operations::close`].
     pub fn of(
         txns: &Txns<'_>,
@@ -70,8 +70,14 @@ impl Operations {
                         let writer = parts.write_at(rank, write).unwrap_or(UNKNOWN);
                         all.accesses.push(&[Read { writer, ..read }], &[], true);
                     }
-                    Part::Read(read) => {
-                        let writer = parts.writer(id, &read, meter)?;
+                    Part::Read { read, is_behind_own } => {
+                        let writer = match whole.also_for_a_while.binary_search(&(id, read.micro)) {
+                            Ok(_) => {
+                                all.passes_over = true;
+                                UNKNOWN
+                            }
+                            Err(_) => parts.writer(id, &read, is_behind_own, meter)?,
+                        };
                         all.accesses.push(&[Read { writer, ..read }], &[], true);
                     }
                 }
@@ -106,9 +112,15 @@ impl Operations {
 /// What a read saw of others: the newest value, own appends at the end of a list left out. `None` too where the accesses were not
 /// made of these transactions.
 pub(super) fn newest(txns: &Txns<'_>, reader: TxnId, read: &Read) -> Option<ValueId> {
+    newest_of(txns, reader, read, true)
+}
+
+/// The same, where it may be known that the read lies behind no own append.
+pub(super) fn newest_of(txns: &Txns<'_>, reader: TxnId, read: &Read, is_behind_own: bool) -> Option<ValueId> {
     let txn = txns.txn(reader);
     let is_own = |micro: &Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
-    let own = || txn.micros().take(read.micro as usize).filter(is_own).count();
+    let count = || txn.micros().take(read.micro as usize).filter(is_own).count();
+    let own = || if is_behind_own { count() } else { 0 };
     if read.micro as usize >= txn.len() {
         return None;
     }

@@ -6,10 +6,10 @@
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
-use schism_history::{MicroF, MicroValue};
+use schism_history::{MicroF, MicroValue, ValueId};
 
 use super::mutant::{Mutant, Mutation};
-use super::operations::{OPERATION_BYTES, newest};
+use super::operations::{OPERATION_BYTES, newest, newest_of};
 use super::units::{NONE, Ranked};
 use crate::txn::accesses::{Accesses, INITIAL, Read, UNKNOWN, Write};
 use crate::txn::meter::{Meter, Spent};
@@ -22,8 +22,8 @@ const MANY: usize = 32;
 /// An operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part {
-    /// A read of what others wrote.
-    Read(Read),
+    /// A read of what others wrote; behind an append of its own transaction.
+    Read { read: Read, is_behind_own: bool },
     /// A read of an own write, by the write's place.
     Own { read: Read, write: u32 },
     /// A write.
@@ -33,7 +33,7 @@ pub(super) enum Part {
 impl Part {
     fn micro(&self) -> u32 {
         match self {
-            Part::Read(read) | Part::Own { read, .. } => read.micro,
+            Part::Read { read, .. } | Part::Own { read, .. } => read.micro,
             Part::Write(write) => write.micro,
         }
     }
@@ -58,9 +58,9 @@ pub(super) struct Parts<'a, 'h> {
     pub passes_over: bool,
     /// Whether keys are lists.
     is_of_lists: bool,
-    /// By rank of a transaction of many operations, and key: its writes.
-    of_many: FxHashMap<(u32, u32), Vec<u32>>,
-    /// By rank: whether some key was written twice.
+    /// Writes of transactions of many operations: rank, key, operation; in order.
+    of_many: Vec<(u32, u32, u32)>,
+    /// By rank: whether some key was written twice, or its last write may not have happened.
     is_twice: Vec<bool>,
     mutation: Mutation,
 }
@@ -81,7 +81,7 @@ impl<'a, 'h> Parts<'a, 'h> {
             first: Vec::with_capacity(ranked.ids.len() + 1),
             passes_over: false,
             is_of_lists: is_of_lists(txns, ranked),
-            of_many: FxHashMap::default(),
+            of_many: Vec::new(),
             is_twice: vec![false; ranked.ids.len()],
             mutation,
         };
@@ -98,7 +98,7 @@ impl<'a, 'h> Parts<'a, 'h> {
             let (reads, writes) = (whole.reads(id), whole.writes(id));
             // Of registers that is all, where nothing is written twice or read behind an own write.
             if txns.is_ok(id) && !parts.is_of_lists && reads.len() + writes.len() >= txns.txn(id).len() {
-                parts.all.extend(reads.iter().copied().map(Part::Read));
+                parts.all.extend(reads.iter().map(|&read| Part::Read { read, is_behind_own: false }));
                 parts.all.extend(writes.iter().copied().map(Part::Write));
                 parts.all[start..].sort_by_key(Part::micro);
             } else {
@@ -149,7 +149,8 @@ impl<'a, 'h> Parts<'a, 'h> {
                     if let Some(write) = own.of(key).filter(|_| !self.mutation.is(Mutant::OwnReadsPassed)) {
                         self.own(id, place, key, write.micro, write.value);
                     }
-                    self.all.extend(external.copied().map(Part::Read));
+                    let is_behind_own = own.of(key).is_some();
+                    self.all.extend(external.map(|&read| Part::Read { read, is_behind_own }));
                 }
                 _ => {}
             }
@@ -186,15 +187,12 @@ impl<'a, 'h> Parts<'a, 'h> {
         let of_rank = &self.all[start..];
         let writes_count = of_rank.iter().filter(|part| part.written().is_some()).count();
         let id = self.ranked.ids[rank as usize];
-        // Of one in doubt some may not have happened.
-        let keys_count = if self.txns.is_ok(id) { self.ranked.accesses.writes(id).len() } else { 1 };
-        self.is_twice[rank as usize] = writes_count > keys_count;
+        self.is_twice[rank as usize] = !self.txns.is_ok(id) || writes_count > self.ranked.accesses.writes(id).len();
         if of_rank.len() > MANY {
-            for (unit, part) in (start as u32..).zip(of_rank) {
-                if let Some(key) = part.written() {
-                    self.of_many.entry((rank, key)).or_default().push(unit);
-                }
-            }
+            let first = self.of_many.len();
+            let writes = (start as u32..).zip(of_rank).filter_map(|(unit, part)| Some((rank, part.written()?, unit)));
+            self.of_many.extend(writes);
+            self.of_many[first..].sort_unstable();
         }
     }
 
@@ -216,17 +214,25 @@ impl<'a, 'h> Parts<'a, 'h> {
     fn writes(&self, rank: u32, key: u32) -> impl DoubleEndedIterator<Item = u32> + '_ {
         let units = self.of_rank(rank);
         let is_many = units.len() > MANY;
-        let many = if is_many { self.of_many.get(&(rank, key)).map_or(&[][..], |units| &units[..]) } else { &[] };
+        let start = self.of_many.partition_point(|&(of, other, _)| is_many && (of, other) < (rank, key));
+        let count = self.of_many[start..].partition_point(|&(of, other, _)| is_many && (of, other) == (rank, key));
         let few = if is_many { 0..0 } else { units };
-        few.filter(move |&unit| self.all[unit as usize].written() == Some(key)).chain(many.iter().copied())
+        let many = self.of_many[start..start + count].iter().map(|&(.., unit)| unit);
+        few.filter(move |&unit| self.all[unit as usize].written() == Some(key)).chain(many)
+    }
+
+    /// A transaction's last write of a key, if it happened.
+    fn last_write(&self, rank: u32, key: u32) -> Option<u32> {
+        let writes = self.ranked.accesses.writes(self.ranked.ids[rank as usize]);
+        let last = self.writes(rank, key).next_back()?;
+        // Only one in doubt may have done an earlier one alone.
+        let is_last = |write: &Write| write.key == key && write.micro == self.all[last as usize].micro();
+        (!self.is_twice[rank as usize] || writes.iter().any(is_last)).then_some(last)
     }
 
     /// Which operation wrote what a read saw of others, or [`INITIAL`]; [`UNKNOWN`] if it cannot be said.
-    pub fn writer(&self, reader: TxnId, read: &Read, meter: &mut Meter) -> Result<u32, Spent> {
+    pub fn writer(&self, reader: TxnId, read: &Read, is_behind_own: bool, meter: &mut Meter) -> Result<u32, Spent> {
         let whole = self.ranked.accesses;
-        if whole.also_for_a_while.binary_search(&(reader, read.micro)).is_ok() {
-            return Ok(UNKNOWN);
-        }
         if read.writer == INITIAL {
             return Ok(INITIAL);
         }
@@ -239,7 +245,8 @@ impl<'a, 'h> Parts<'a, 'h> {
         if !self.is_of_lists {
             return Ok(last.unwrap_or(UNKNOWN));
         }
-        let (writer, seen) = (self.txns.txn(read.writer), newest(self.txns, reader, read).map(MicroValue::One));
+        let seen = newest_of(self.txns, reader, read, is_behind_own).map(MicroValue::One);
+        let writer = self.txns.txn(read.writer);
         let is_it = |&unit: &u32| {
             let micro = self.all[unit as usize].micro() as usize;
             micro < writer.len() && Some(writer.micro(micro).value) == seen
@@ -257,21 +264,13 @@ impl<'a, 'h> Parts<'a, 'h> {
     pub fn order_versions(&self, accesses: &mut Accesses) {
         let whole = self.ranked.accesses;
         let is_whole = |key: u32| self.is_of_lists && whole.interleaved.binary_search(&key).is_err();
-        let units = |rank: u32, key: u32| {
-            let is_all = is_whole(key) && self.is_twice[rank as usize];
-            let all = self.writes(rank, key).rev().take(if is_all { usize::MAX } else { 1 });
-            let mut all: Vec<u32> = all.collect();
-            all.reverse();
-            all
-        };
         let order = |(key, versions): (u32, &Vec<TxnId>)| -> Vec<u32> {
             let mut order = Vec::with_capacity(versions.len());
             for &id in versions.iter().filter(|&&id| whole.committed.get(id as usize) == Some(&true)) {
                 let rank = self.ranked.ranks[id as usize];
-                // Most write a key once.
-                match self.is_twice[rank as usize] {
-                    true => order.extend(units(rank, key)),
-                    false => order.extend(self.writes(rank, key).next_back()),
+                match is_whole(key) {
+                    true => order.extend(self.writes(rank, key)),
+                    false => order.extend(self.last_write(rank, key)),
                 }
             }
             order
@@ -281,9 +280,7 @@ impl<'a, 'h> Parts<'a, 'h> {
         for rank in (0..self.ranked.len()).filter(|&rank| self.is_twice[rank as usize]) {
             let open = |unit: &u32| {
                 let key = self.all[*unit as usize].written();
-                key.is_some_and(|key| {
-                    is_ordered(key) && !is_whole(key) && self.writes(rank, key).next_back() != Some(*unit)
-                })
+                key.is_some_and(|key| is_ordered(key) && !is_whole(key) && self.last_write(rank, key) != Some(*unit))
             };
             accesses.unplaced.extend(self.of_rank(rank).filter(open));
         }
@@ -300,37 +297,44 @@ fn is_of_lists(txns: &Txns<'_>, ranked: &Ranked<'_>) -> bool {
 }
 
 /// Writes of transactions in doubt that somebody saw: by transaction and key the place of the last of them. What has a version after
-/// it was seen; the last version only if somebody read it, as it may be there because nothing else is left to be the last.
+/// it was seen; the last version only if somebody read it, as it may be there because nothing else is left to be the last. Linear in the
+/// history, but for reads of lists behind appends of their own.
 fn seen_in_doubt(
     txns: &Txns<'_>,
     whole: &Accesses,
     is_of_lists: bool,
     mutation: Mutation,
 ) -> FxHashMap<(TxnId, u32), u32> {
-    let mut seen: FxHashMap<(TxnId, u32), u32> = FxHashMap::default();
     let is_doubtful = |id: TxnId| (id as usize) < whole.len() && !txns.is_ok(id);
-    let last = |id: TxnId, key: u32| whole.writes(id).iter().find(|write| write.key == key).map(|write| write.micro);
-    let mut add = |id: TxnId, key: u32, place: Option<u32>| {
-        if let Some(place) = place {
+    let doubtful = || (0..whole.len() as TxnId).filter(|&id| whole.committed[id as usize] && is_doubtful(id));
+    let mut last: FxHashMap<(TxnId, u32), u32> = FxHashMap::default();
+    let mut appends: FxHashMap<(TxnId, u32, ValueId), u32> = FxHashMap::default();
+    for id in doubtful() {
+        last.extend(whole.writes(id).iter().map(|write| ((id, write.key), write.micro)));
+        for (place, micro) in (0..).zip(txns.txn(id).micros().filter(|_| is_of_lists)) {
+            if let (MicroF::Append, MicroValue::One(value)) = (micro.f, micro.value) {
+                appends.insert((id, micro.key, value), place);
+            }
+        }
+    }
+    let mut seen: FxHashMap<(TxnId, u32), u32> = FxHashMap::default();
+    let mut add = |id: TxnId, key: u32, place: Option<&u32>| {
+        if let Some(&place) = place {
             let known = seen.entry((id, key)).or_insert(place);
             *known = place.max(*known);
         }
     };
-    for reader in 0..whole.len() as TxnId {
+    for reader in (0..whole.len() as TxnId).filter(|_| !last.is_empty()) {
         for read in whole.reads(reader).iter().filter(|read| is_doubtful(read.writer)) {
-            let newest = if is_of_lists { newest(txns, reader, read).map(MicroValue::One) } else { None };
-            let written = newest.and_then(|newest| {
-                let mut micros = (0..).zip(txns.txn(read.writer).micros());
-                let is_it = |micro: &schism_history::Micro<'_>| micro.f == MicroF::Append && micro.key == read.key;
-                micros.find(|(_, micro)| is_it(micro) && micro.value == newest).map(|(place, _)| place)
-            });
-            add(read.writer, read.key, written.or_else(|| last(read.writer, read.key)));
+            let newest = if is_of_lists { newest(txns, reader, read) } else { None };
+            let written = newest.and_then(|newest| appends.get(&(read.writer, read.key, newest)));
+            add(read.writer, read.key, written.or_else(|| last.get(&(read.writer, read.key))));
         }
     }
     let last_count = usize::from(!mutation.is(Mutant::LastHappened));
     for (key, ids) in (0..).zip(&whole.versions) {
         let followed = &ids[..ids.len().saturating_sub(last_count)];
-        followed.iter().filter(|&&id| is_doubtful(id)).for_each(|&id| add(id, key, last(id, key)));
+        followed.iter().filter(|&&id| is_doubtful(id)).for_each(|&id| add(id, key, last.get(&(id, key))));
     }
     seen
 }

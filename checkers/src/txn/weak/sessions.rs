@@ -19,8 +19,8 @@
 //! Sobaniec, Wawrzyniak, "From session causality to causal consistency", 2004; the same in Jepsen's list of models). What
 //! is broken here is also broken for PRAM of Lipton and Sandberg and for causal memory of Ahamad et al., which ask
 //! besides that what was seen late lies behind what was read before; that is not looked for. Causal+ of Lloyd et al. is
-//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each: of lists, that of
-//! all appends. A list that was read behind appends of the same transaction returned the last of these, and the last of what came
+//! the axiom of causal consistency, with one order for all observers. Known orders of versions are kept by each: that of the
+//! transactions by their last writes of a key, and of lists with all that each appended before. A list that was read behind appends of the same transaction returned the last of these, and the last of what came
 //! before them.
 //!
 //! Writes that their own transaction wrote over count, and reads of own writes. As long as reads see nothing that is strange by

@@ -50,7 +50,10 @@ pub(super) struct Watched {
     /// Whether everything matters, for all.
     is_whole: bool,
     /// By session: what orders that point back span, as ranks of operations; disjoint and rising.
-    spans: FxHashMap<u32, Vec<Range<u32>>>,
+    spans: Vec<Vec<Range<u32>>>,
+    /// By session: from the beginning of such a span to the last read of what was written in it; disjoint and rising. Before, nothing of
+    /// it can have been read, and behind nothing is asked about it.
+    windows: Vec<Vec<Range<u32>>>,
     /// Sessions that read the initial state of what they had seen written; and in which transactions.
     initial_sessions: FxHashSet<u32>,
     initial: FxHashSet<TxnId>,
@@ -76,11 +79,16 @@ impl Watched {
         let back = known.orders.iter().filter(|forced| forced.from > forced.to);
         for forced in back.filter(|_| !mutation.is(Mutant::BackUnwatched)) {
             let (start, end) = (operations.first[forced.to as usize], operations.first[forced.from as usize + 1]);
-            watched.spans.entry(of_txns.session[forced.reader as usize]).or_default().push(start..end);
+            let session = of_txns.session[forced.reader as usize] as usize;
+            if session < NONE as usize {
+                watched.spans.resize(watched.spans.len().max(session + 1), Vec::new());
+                watched.spans[session].push(start..end);
+            }
         }
-        for spans in watched.spans.values_mut() {
+        for spans in &mut watched.spans {
             *spans = merged(std::mem::take(spans));
         }
+        watched.windows = watched.windows(operations, mutation);
         for &(_, reader) in initial.unwrap_or_default() {
             watched.initial.insert(reader);
             watched.initial_sessions.insert(of_txns.session[of_txns.ranks[reader as usize] as usize]);
@@ -88,12 +96,33 @@ impl Watched {
         watched
     }
 
+    /// By session: when it matters what it reads. Operations have the order of their ranks.
+    fn windows(&self, operations: &Operations, mutation: Mutation) -> Vec<Vec<Range<u32>>> {
+        let mut windows: Vec<Vec<Range<u32>>> = vec![Vec::new(); self.spans.len()];
+        let mut last: Vec<Vec<u32>> = self.spans.iter().map(|spans| vec![0; spans.len()]).collect();
+        for (unit, &session) in (0..).zip(&operations.sessions.session) {
+            let Some(spans) = self.spans.get(session as usize).filter(|spans| !spans.is_empty()) else { continue };
+            let Some(read) = operations.accesses.reads(unit).first() else { continue };
+            let place = spans.partition_point(|span| span.end <= read.writer);
+            if spans.get(place).is_some_and(|span| span.contains(&read.writer)) {
+                last[session as usize][place] = unit;
+            }
+        }
+        for ((windows, spans), last) in windows.iter_mut().zip(&self.spans).zip(last) {
+            let is_early = mutation.is(Mutant::WindowsEndEarly);
+            let asked = spans.iter().zip(last).filter(|(_, last)| *last > 0);
+            let window = |(span, last): (&Range<u32>, u32)| span.start..if is_early { last } else { last + 1 };
+            *windows = merged(asked.map(window).filter(|window| !window.is_empty()).collect());
+        }
+        windows
+    }
+
     /// Where everything is that matters about a write that a session read; `None` if nothing is.
     fn span(&self, session: u32, write: u32) -> Option<Range<u32>> {
         if self.is_whole {
             return Some(0..NONE);
         }
-        let spans = self.spans.get(&session)?;
+        let spans = self.spans.get(session as usize)?;
         let span = spans.get(spans.partition_point(|span| span.end <= write))?;
         span.contains(&write).then(|| span.clone())
     }
@@ -103,9 +132,13 @@ impl Watched {
         self.is_whole || self.is_all_initial || self.initial.contains(&owner)
     }
 
-    /// Whether anything may be asked about what a session read.
-    fn has(&self, session: u32) -> bool {
-        self.all_of(session) || self.spans.contains_key(&session)
+    /// Whether it may matter what a session reads at a rank.
+    fn has(&self, session: u32, rank: u32) -> bool {
+        if self.all_of(session) {
+            return true;
+        }
+        let Some(windows) = self.windows.get(session as usize) else { return false };
+        windows.get(windows.partition_point(|window| window.end <= rank)).is_some_and(|window| window.contains(&rank))
     }
 
     /// Whether all that a session read may be asked about.
@@ -141,8 +174,8 @@ pub(super) struct Pass<'a> {
     component_of: &'a [u32],
     mutation: Mutation,
     watched: &'a Watched,
-    /// By key: whether anybody asks who read it. Empty if it is not asked of any.
-    asked_keys: Vec<bool>,
+    /// By key, a bit each: whether anybody asks who read it. Empty if it is not asked of any.
+    asked_keys: Vec<u64>,
     /// By write of such a key: who read it last so far; and by read, who did before. Or [`NONE`].
     last_reader: Vec<u32>,
     reader_before: Vec<u32>,
@@ -183,10 +216,11 @@ impl<'a> Pass<'a> {
     /// From here on it is known who read what anybody asks about.
     fn note_readers(&mut self) {
         let count = self.ranked.ids.len();
-        self.asked_keys = vec![false; self.operations.accesses.keys_count as usize];
+        self.asked_keys = vec![0; (self.operations.accesses.keys_count as usize).div_ceil(64)];
         for (rank, &unit) in (0..).zip(&self.ranked.ids) {
-            if self.watched.has(self.operations.sessions.session[unit as usize]) && self.asks(rank, unit) {
-                self.asked_keys[self.operations.accesses.reads(unit)[0].key as usize] = true;
+            if self.watched.has(self.operations.sessions.session[unit as usize], rank) && self.asks(rank, unit) {
+                let key = self.operations.accesses.reads(unit)[0].key;
+                self.asked_keys[key as usize / 64] |= 1 << (key % 64);
             }
         }
         self.last_reader = vec![NONE; count];
@@ -281,24 +315,23 @@ impl<'a> Pass<'a> {
             let last = std::mem::replace(&mut self.last_reader[writer as usize], rank);
             self.reader_before[rank as usize] = last;
         }
-        // Of most sessions nothing is asked.
-        if !self.watched.has(session) {
-            return Ok(());
-        }
-        if let Some(read) = read {
+        // Mostly nothing is asked.
+        if let Some(read) = read.filter(|_| self.watched.has(session, rank)) {
             self.read(rank, unit, read.writer, past, meter)?;
         }
-        let owner = self.operations.owners[unit as usize];
-        // The next operation in the session begins another visit.
-        if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
-            self.open.remove(&owner);
+        if !self.open.is_empty() {
+            let owner = self.operations.owners[unit as usize];
+            // The next operation in the session begins another visit.
+            if self.operations.owners.get(unit as usize + 1) != Some(&owner) {
+                self.open.remove(&owner);
+            }
         }
         Ok(())
     }
 
     /// Whether anybody asks who read a key.
     fn is_key_asked(&self, key: u32) -> bool {
-        self.asked_keys.get(key as usize).is_some_and(|&is_asked| is_asked)
+        self.asked_keys.get(key as usize / 64).is_some_and(|bits| bits >> (key % 64) & 1 == 1)
     }
 
     fn read(
@@ -404,13 +437,15 @@ impl<'a> Pass<'a> {
         let end = self.ranked.circle(rank).end.min(span.end);
         let mut found = Vec::new();
         let owner = |unit: u32| self.operations.owners[unit as usize];
-        let is_of_others = to == NONE || owner(self.ranked.ids[to as usize]) != owner(unit);
+        // Whatever comes before an own write comes before the later one that was read as well, unless that was seen before it was written.
+        let is_own = to != NONE && owner(self.ranked.ids[to as usize]) == owner(unit);
+        let is_over_own = !is_own || self.ranked.circle(to).len() == 1;
         let writers = self.ranked.writers(key);
         let first = writers.partition_point(|&other| other < span.start);
         for &other in writers[first..].iter().take_while(|other| **other < end) {
             meter.step(1)?;
             let is_apart = to != NONE && component(other) != within;
-            if other == to || is_apart || is_of_others && self.is_under(unit, other) {
+            if other == to || is_apart || is_over_own && self.is_under(unit, other) {
                 continue;
             }
             let by = self.guarantees(rank, other, past, meter)?;

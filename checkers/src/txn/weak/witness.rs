@@ -443,8 +443,9 @@ impl Prover<'_> {
 
     /// Whether what a read leads to may lie on a path from there, where no other read may come before it on the path.
     fn may_lead(&self, from: u32, next: &State) -> bool {
-        let session = &self.ranked.session;
-        let is_of_session = || session[from as usize] != NONE && session[from as usize] == session[next.rank as usize];
+        // One in doubt has no place in its session, but is of its process.
+        let process = |rank: u32| self.txns.session(self.owner(rank));
+        let is_of_session = || process(from) == process(next.rank);
         match self.guarantee {
             _ if next.in_session => true,
             Some(Guarantee::Reads) => next.rank == from,

@@ -255,6 +255,7 @@ fn every_mutant_of_the_guarantees_is_noticed() {
         CircleUnseen,
         BackSpansNothing,
         BackUnwatched,
+        WindowsEndEarly,
         AgreementAssumed,
         DoubtFirst,
     ];
