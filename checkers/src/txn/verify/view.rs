@@ -84,18 +84,23 @@ impl<'h> Txn<'h> {
             .collect()
     }
 
-    /// What a read saw of others: key, and the newest value (`None`: nothing). No answer where it saw its own write, or
+    /// What a read saw of others: key and values, of a list without own appends at its end. No answer where it saw its own write, or
     /// contradicts it.
-    pub fn external(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
-        let (key, values) = self.read(place)?;
+    pub fn seen(&self, place: u32) -> Option<(u32, Vec<ValueId>)> {
+        let (key, mut values) = self.read(place)?;
         let own = self.own(key, place);
-        if own.is_empty() {
-            return Some((key, values.last().copied()));
+        if !own.is_empty() {
+            if !is_list(self.history, key) || !values.ends_with(&own) {
+                return None;
+            }
+            values.truncate(values.len() - own.len());
         }
-        if !is_list(self.history, key) || !values.ends_with(&own) {
-            return None;
-        }
-        Some((key, values[..values.len() - own.len()].last().copied()))
+        Some((key, values))
+    }
+
+    /// The newest value of that (`None`: nothing), with the key.
+    pub fn external(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
+        self.seen(place).map(|(key, values)| (key, values.last().copied()))
     }
 
     /// What a read of a register saw that is none of what its own transaction ever wrote to it, though it had written it before.
