@@ -70,6 +70,7 @@ fn every_mutant_is_noticed() {
         OwnOrderIdle,
         LostUpdateAlone,
         FirstWriterTaken,
+        TailsHide,
         LastReadersForgotten,
         InitialForgotten,
         OrderGoesOn,

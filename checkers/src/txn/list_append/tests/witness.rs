@@ -122,7 +122,8 @@ fn is_cause(history: &History, txns: &Txns<'_>, edge: Edge, reason: &crate::anom
     };
     let names = match edge.kind {
         EdgeKind::Ww => &*from.f == "append" && &*to.f == "append",
-        EdgeKind::Wr => &*from.f == "append" && items(&to.value).last() == Some(&from.value),
+        // Behind it there may be elements of which nobody can say whose they are, or the reader's own.
+        EdgeKind::Wr => &*from.f == "append" && items(&to.value).contains(&from.value),
         _ => &*from.f == "r" && &*to.f == "append" && !items(&from.value).contains(&to.value),
     };
     let is_told = (reason.before.as_ref(), reason.after.as_ref()) == (Some(&text(&from)), Some(&text(&to)));
