@@ -272,6 +272,18 @@ fn what_is_told_where_elements_and_keys_are_written_alike_is_verified() {
             r#"0:txn=[["r",1,null],["append","1",1]]( 1:txn=[["r","1",null],["append",1,1]]( 0) 1)"#,
         ),
         (
+            "rw-register",
+            "lost-update",
+            r#"2:txn=[["w",1,[5,6]]] 0:txn=[["r",1,null],["w",1,[5]]]( 1:txn=[["r",1,null],["w",1,[6,7,8]]](
+               0)[["r",1,[5,6]],["w",1,[5]]] 1)[["r",1,[5,6]],["w",1,[6,7,8]]]"#,
+        ),
+        (
+            "rw-register",
+            "G1c",
+            r#"0:txn=[["w",1,[5,6]],["r",2,null]]( 1:txn=[["w",2,[]],["r",1,null]](
+               0)[["w",1,[5,6]],["r",2,[]]] 1)[["w",2,[]],["r",1,[5,6]]]"#,
+        ),
+        (
             "list-append",
             "G0",
             r#"7:txn=[["append",1,1]] 0:txn=[["append","1",1],["append",2,2]]( 1:txn=[["append","1",2],["append",2,1]](
