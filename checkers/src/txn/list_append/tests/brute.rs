@@ -151,8 +151,8 @@ impl OfKey<'_> {
         for read in &self.reads {
             // Whose the newest are may not be known; what is under them was seen all the same.
             let others = |seen: &[Value]| {
-                let writers = seen.iter().filter_map(|element| self.writer(element));
-                writers.filter(|&writer| writer != read.txn).next_back()
+                let mut writers = seen.iter().filter_map(|element| self.writer(element));
+                writers.rfind(|&writer| writer != read.txn)
             };
             let is_certain = self.certain.starts_with(&read.list);
             let is_said = is_certain && read.own.iter().any(|own| self.writer(own).is_some());
