@@ -16,6 +16,7 @@ mod sessions;
 mod singles;
 mod unfolded;
 mod view;
+mod writers;
 
 #[cfg(test)]
 pub(super) use predicates::is_there;

@@ -6,6 +6,7 @@ use super::columns::{Append, DEVIANT, NONE, Reading};
 use super::findings::{Candidate, Findings, Part, Shown};
 use super::key::{Context, Deviant, KeyView, Scan};
 use super::mutant::Mutant;
+use super::tails::Tails;
 use crate::anomaly::AnomalyKind;
 use crate::txn::accesses::{INITIAL, UNKNOWN};
 use crate::txn::edge::{Edge, EdgeKind};
@@ -54,6 +55,8 @@ pub(super) struct Judge<'a, 'h> {
     tail: Vec<u32>,
     /// Their transactions, each once.
     tail_writers: Vec<TxnId>,
+    /// Whose the last elements of the key's list are, where the very last one says nothing.
+    tails: Tails,
     /// By kind of [`CONTENTS`].
     shortest: [Shortest; CONTENTS.len()],
 }
@@ -78,6 +81,7 @@ impl<'a, 'h> Judge<'a, 'h> {
             out: Outcome::default(),
             tail: Vec::new(),
             tail_writers: Vec::new(),
+            tails: Tails::default(),
             shortest: [None; CONTENTS.len()],
         }
     }
@@ -176,6 +180,7 @@ impl<'a, 'h> Judge<'a, 'h> {
     /// Dependencies of readers, and what is wrong with what they read.
     fn readings(&mut self, key: u32) {
         self.shortest = [None; CONTENTS.len()];
+        self.tails.clear();
         let readings = self.context.readings(key);
         let mut deviants = 0;
         let mut last_readers: Vec<TxnId> = Vec::new();
@@ -184,9 +189,13 @@ impl<'a, 'h> Judge<'a, 'h> {
             if common < list.len() || scan.is_bad(list.len()) {
                 self.contents(at, list, scan, common);
             }
-            let writer = self.foreign(key, reading, list).map_or(UNKNOWN, |seen| self.writer(key, at, reading, seen));
+            let is_certain = common == list.len() && list.len() <= self.view.certain;
+            let writer = self.foreign(key, reading, list).map_or(UNKNOWN, |seen| {
+                let is_said = is_certain && list[seen.len()..].iter().any(|own| self.is_placed(own));
+                self.writer(key, at, reading, seen, is_said)
+            });
             self.out.writers.push(writer);
-            if reading.is_behind_own() || common < list.len() || list.len() > self.view.certain {
+            if reading.is_behind_own() || !is_certain {
                 continue;
             }
             let rank = self.view.ranks[list.len()] as usize;
@@ -234,25 +243,54 @@ impl<'a, 'h> Judge<'a, 'h> {
         (fits || self.context.mutation.is(Mutant::OwnUncompared)).then_some(seen)
     }
 
-    /// Who wrote what a reading saw of others, with the dependency on that; behind own appends that is said by the order of
-    /// versions.
-    fn writer(&mut self, key: u32, at: usize, reading: &Reading, list: &[ValueId]) -> TxnId {
-        let Some(last) = list.last() else { return INITIAL };
-        let place = self.view.table.get(last.number());
-        let Some(append) = self.context.appends(key).get(place as usize) else { return UNKNOWN };
+    /// Whether an element has a place in the order of versions, with a transaction.
+    fn is_placed(&self, element: &ValueId) -> bool {
+        let place = self.view.table.get(element.number());
+        self.view.is_ordered.get(place as usize).copied().unwrap_or_default()
+    }
+
+    /// The append of an element, if it did not fail and nobody else made it.
+    fn named(&self, key: u32, element: ValueId) -> Option<Append> {
+        let place = self.view.table.get(element.number());
+        let append = *self.context.appends(key).get(place as usize)?;
         let is_certain = !self.view.table.is_ambiguous(place) || self.context.mutation.is(Mutant::FirstWriterTaken);
-        let is_own = append.owner == reading.reader;
-        if append.owner >= self.context.failed_from() || !is_certain || is_own {
+        (append.owner < self.context.failed_from() && is_certain).then_some(append)
+    }
+
+    /// Who wrote what a reading saw of others, with the dependency on that; behind own appends that may be said by the order
+    /// of versions.
+    fn writer(&mut self, key: u32, at: usize, reading: &Reading, list: &[ValueId], is_said: bool) -> TxnId {
+        let Some(&last) = list.last() else { return INITIAL };
+        let Some(append) = self.named(key, last).filter(|append| append.owner != reading.reader) else {
+            // Whose the newest is cannot be said; but the list has what was appended before it.
+            let before = self.last_of_others(key, reading, list).filter(|_| !is_said);
+            if let Some(before) = before.filter(|_| !self.context.mutation.is(Mutant::TailsHide)) {
+                self.edge(before, reading.reader, EdgeKind::Wr);
+            }
             return UNKNOWN;
-        }
+        };
         if append.is_overwritten() && !self.context.mutation.is(Mutant::IntermediateFits) {
             self.shorter(AnomalyKind::G1b, list.len(), at);
             self.out.findings.count(AnomalyKind::G1b, 1);
         }
-        if !reading.is_behind_own() {
+        if !is_said {
             self.edge(append.owner, reading.reader, EdgeKind::Wr);
         }
         append.owner
+    }
+
+    /// Who appended the last element in what a reading saw of which it is certain that another transaction did.
+    fn last_of_others(&mut self, key: u32, reading: &Reading, list: &[ValueId]) -> Option<TxnId> {
+        if reading.length == DEVIANT {
+            let owners = list.iter().rev().filter_map(|&element| self.named(key, element));
+            return owners.map(|append| append.owner).find(|&owner| owner != reading.reader);
+        }
+        if !self.tails.is_filled() {
+            let mut tails = std::mem::take(&mut self.tails);
+            tails.fill(self.view.list.iter().map(|&element| self.named(key, element).map(|append| append.owner)));
+            self.tails = tails;
+        }
+        self.tails.last(list.len(), reading.reader)
     }
 
     /// Edges from those who read all that has a place to those who appended more.

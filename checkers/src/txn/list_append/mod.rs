@@ -10,11 +10,15 @@
 //! its appends count, also those that nobody read. The reads of what is in doubt are unknown.
 //!
 //! **Edges**: ww between the transactions of neighbouring elements, and from the last one to whoever comes after all;
-//! wr from the transaction of the last element of a list to its reader; rw from a reader to the transaction of the
-//! next element, or to all who come after the last. Only external reads make edges: a list that was read after an own
-//! append of the key says nothing that the ww edges do not say; but it is among the accesses, with the transaction of the
-//! last element before the own ones. Nothing and an empty list are the same. A read that contradicts the order makes its
-//! wr edge alone. No edge is implied by less than what was read, so what follows from them holds.
+//! wr from the transaction of the last element of a list to its reader, or, where it cannot be said whose that is (it is
+//! garbage, of one that failed, of several, or the reader's own before its time), from that of the last element before it
+//! of which it can: the list has it, so the reader comes after it; the accesses do not name a writer then. rw from a
+//! reader to the transaction of the next element, or to all who come after the last. A list that was read after an own
+//! append of the key makes no edge where the ww edges say the same, which is where its order is certain and an own append
+//! has its place in it; else it makes its wr edge, by what is before the own ones at its end. It is among the accesses,
+//! with the transaction of the last element before the own ones. Nothing and an empty list are the same. A read that
+//! contradicts the order makes its wr edge alone. No edge is implied by less than what was read, so what follows from them
+//! holds.
 //!
 //! **Anomalies** that need no cycle, each with [`Witness::Micros`](crate::anomaly::Witness::Micros); of each kind at
 //! most eight are shown, the shortest ones, and at most one a key; [`Lists::counts`] has the numbers:
@@ -48,11 +52,13 @@ mod mutant;
 mod own;
 mod reasons;
 mod table;
+mod tails;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -84,7 +90,7 @@ pub struct Lists<'t> {
     pub gaps: Vec<Gap>,
     /// Keys with an element that several transactions appended.
     pub ambiguous_keys_count: u64,
-    /// Dependencies: ww and rw between neighbouring versions, wr to the readers of the last element.
+    /// Dependencies: ww and rw between neighbouring versions, wr to the readers of the last element that names one.
     pub edges: Vec<Edge>,
     /// Who read what from whom, with the order of versions.
     pub accesses: Accesses,
@@ -108,7 +114,8 @@ fn infer_with<'t>(txns: &'t Txns<'t>, meter: &mut Meter, mutation: Mutation) -> 
     lists.counts = inference.findings.counts();
     lists.anomalies = inference.findings.anomalies(txns);
     let Columns { append_starts, appends, .. } = inference.columns;
-    lists.ground = Some(Ground { txns, append_starts, appends, certain: inference.certain, apart });
+    lists.ground =
+        Some(Ground { txns, append_starts, appends, certain: inference.certain, apart, kept: Mutex::default() });
     lists
 }
 

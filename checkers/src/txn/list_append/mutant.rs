@@ -50,6 +50,8 @@ pub(super) enum Mutant {
     LostUpdateAlone,
     /// Of several who appended an element the first is taken.
     FirstWriterTaken,
+    /// What ends in an element of which nobody can say whose it is was read from nobody.
+    TailsHide,
     /// Readers of the longest list are before nobody.
     LastReadersForgotten,
     /// Readers of nothing are before nobody.

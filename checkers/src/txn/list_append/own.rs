@@ -125,6 +125,7 @@ impl Judge<'_, '_> {
         let appends = self.context.appends(key);
         let mut best: Option<Candidate> = None;
         let mut seen = vec![false; appends.len()];
+        let mut lists: Option<Vec<(u32, Reading)>> = None;
         for (position, element) in self.view.longest[..self.view.certain].iter().enumerate() {
             let place = self.view.table.get(element.number());
             let Some(append) = appends.get(place as usize).filter(|_| self.view.is_ordered[place as usize]) else {
@@ -138,7 +139,9 @@ impl Judge<'_, '_> {
             }
             let position = position as u32;
             self.out.findings.count(AnomalyKind::IncompatibleOrder, 1);
-            let Some((length, reading)) = self.shortest_beyond(key, position) else { continue };
+            let lists = lists.get_or_insert_with(|| self.by_length(key));
+            let beyond = lists.partition_point(|(length, _)| *length <= position);
+            let Some(&(length, reading)) = lists.get(beyond) else { continue };
             let places = vec![
                 (reading.reader, reading.micro(), Part::Read),
                 (earlier.owner, earlier.micro(), Part::Write),
@@ -155,14 +158,16 @@ impl Judge<'_, '_> {
         }
     }
 
-    /// The shortest list that was read and has more than so many elements, and who read it.
-    fn shortest_beyond(&self, key: u32, position: u32) -> Option<(u32, Reading)> {
+    /// The lengths of all lists that were read, the shortest first, and who read them.
+    fn by_length(&self, key: u32) -> Vec<(u32, Reading)> {
         let mut deviants = 0;
         let lists = self.context.readings(key).iter().map(|reading| {
             let (list, _, _) = self.list_of(reading, &mut deviants);
             (list.len() as u32, *reading)
         });
-        lists.filter(|(length, _)| *length > position).min_by_key(|(length, _)| *length)
+        let mut all: Vec<(u32, Reading)> = lists.collect();
+        all.sort_by_key(|(length, _)| *length);
+        all
     }
 
     /// Versions that several transactions read before they appended.

@@ -1,14 +1,20 @@
 //! Why an edge of lists is there, found again from the appends of the keys that both transactions touch.
 
-use rustc_hash::FxHashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{MicroF, MicroValue, ValueId};
 
 use super::Lists;
 use super::columns::{Append, NONE};
 use super::findings::{list_read, list_text};
 use crate::anomaly::Dependency;
+use crate::txn::accesses::{Accesses, Read, UNKNOWN};
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::txns::{TxnId, Txns};
+
+/// So many elements and appends of keys are kept in order from one edge to the next, or one key alone.
+const KEPT_MAX: usize = 1 << 20;
 
 /// What reasons are found in.
 #[derive(Debug)]
@@ -20,15 +26,37 @@ pub(super) struct Ground<'t> {
     pub certain: Vec<u32>,
     /// Orders that are no part of the history's lists, by key.
     pub apart: Vec<(u32, Vec<ValueId>)>,
+    /// Orders that were made: a long cycle goes through the same few keys again and again.
+    pub kept: Mutex<Kept>,
+}
+
+/// The orders of some keys.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    orders: FxHashMap<u32, Arc<Order>>,
+    size: usize,
+}
+
+/// Who appended an element, of those that did not fail.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    append: Append,
+    /// Nobody else did, nor it again.
+    is_alone: bool,
+    /// Its place among those with a place, or [`NONE`].
+    rank: u32,
 }
 
 /// The order of a key: who is where.
+#[derive(Debug, Default)]
 struct Order {
+    /// By element.
+    owners: FxHashMap<u32, Owner>,
     /// Appends of committed transactions with a place, in order.
     placed: Vec<Append>,
     /// By length of a certain list: how many of `placed` it has.
-    ranks: Vec<usize>,
-    /// Appends after these, in no order.
+    ranks: Vec<u32>,
+    /// Appends after these, in no order but that of the transactions' numbers.
     tail: Vec<Append>,
 }
 
@@ -45,34 +73,48 @@ impl<'t> Ground<'t> {
         }
     }
 
-    fn order(&self, key: u32, committed: &[bool]) -> Option<Order> {
+    fn order(&self, key: u32, committed: &[bool]) -> Option<Arc<Order>> {
         let certain = self.certain(key)?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(order) = kept.orders.get(&key) {
+            return Some(order.clone());
+        }
         let starts = &self.append_starts;
         let appends = &self.appends[starts[key as usize] as usize..starts[key as usize + 1] as usize];
-        let committed = |append: &&Append| committed.get(append.owner as usize).copied().unwrap_or_default();
-        let did_not_fail = |append: &&Append| (append.owner as usize) < self.txns.len();
-        // `None`: appended more than once.
-        let mut by_element: FxHashMap<u32, Option<Append>> = FxHashMap::default();
-        for append in appends.iter().filter(did_not_fail) {
-            by_element.entry(append.element).and_modify(|known| *known = None).or_insert(Some(*append));
+        let did_not_fail = appends.partition_point(|append| (append.owner as usize) < self.txns.len());
+        let order = Arc::new(Order::of(certain, &appends[..did_not_fail], committed));
+        let size = certain.len() + appends.len();
+        if kept.size + size > KEPT_MAX {
+            *kept = Kept::default();
         }
-        let mut order = Order { placed: Vec::new(), ranks: Vec::new(), tail: Vec::new() };
-        for element in certain {
-            order.ranks.push(order.placed.len());
-            if let Some(append) = by_element.insert(element.number(), None).flatten() {
-                order.placed.push(append);
-            }
-        }
-        order.ranks.push(order.placed.len());
-        let is_left = |append: &&Append| by_element.get(&append.element).is_some_and(Option::is_some);
-        order.tail = appends.iter().filter(committed).filter(is_left).copied().collect();
+        kept.size += size;
+        kept.orders.insert(key, order.clone());
         Some(order)
     }
 
     /// How much of a list that was read is certain; `None` if it goes on beyond that.
     fn certain_length(&self, key: u32, list: &[ValueId]) -> Option<usize> {
-        let certain = self.certain(key)?;
-        (certain.get(..list.len()) == Some(list)).then_some(list.len())
+        let certain = self.certain(key)?.get(..list.len())?;
+        // Most of both are of the history's list.
+        (certain.as_ptr() == list.as_ptr() || certain == list).then_some(list.len())
+    }
+
+    /// The reads of a transaction, and what each saw of others, which is its list without own appends at its end; `None`
+    /// where these are not there as they should be. With the number of own appends before.
+    fn seen(&self, accesses: &Accesses, id: TxnId) -> Vec<(Read, Option<&'t [ValueId]>, usize)> {
+        let mut own: FxHashMap<u32, Vec<ValueId>> = FxHashMap::default();
+        let mut micros = self.txns.txn(id).micros().enumerate();
+        let mut all = Vec::new();
+        for read in accesses.reads(id) {
+            for (_, micro) in micros.by_ref().take_while(|(place, _)| *place < read.micro as usize) {
+                if let (MicroF::Append, MicroValue::One(element)) = (micro.f, micro.value) {
+                    own.entry(micro.key).or_default().push(element);
+                }
+            }
+            let own = own.get(&read.key).map_or(&[] as &[ValueId], Vec::as_slice);
+            all.push((*read, list_read(self.txns, id, read.micro).strip_suffix(own), own.len()));
+        }
+        all
     }
 
     fn dependency(&self, edge: Edge, key: u32, from: u32, to: u32) -> Dependency {
@@ -99,28 +141,70 @@ impl<'t> Ground<'t> {
 }
 
 impl Order {
-    /// The first append of a transaction among those that come next after so many placed ones.
-    fn next_of(&self, rank: usize, id: TxnId) -> Option<Append> {
-        match self.placed.get(rank) {
-            Some(next) => (next.owner == id).then_some(*next),
-            None => self.tail.iter().find(|append| append.owner == id).copied(),
+    /// From a key's certain order and its appends that did not fail, which are in the order of their transactions.
+    fn of(certain: &[ValueId], appends: &[Append], committed: &[bool]) -> Order {
+        let mut order = Order::default();
+        for append in appends {
+            let owner = Owner { append: *append, is_alone: true, rank: NONE };
+            order.owners.entry(append.element).and_modify(|known| known.is_alone = false).or_insert(owner);
         }
+        for element in certain {
+            order.ranks.push(order.placed.len() as u32);
+            let owner = order.owners.get_mut(&element.number());
+            if let Some(owner) = owner.filter(|owner| owner.is_alone && owner.rank == NONE) {
+                owner.rank = order.placed.len() as u32;
+                order.placed.push(owner.append);
+            }
+        }
+        order.ranks.push(order.placed.len() as u32);
+        let is_left = |append: &&Append| {
+            let is_committed = committed.get(append.owner as usize).copied().unwrap_or_default();
+            is_committed && order.alone(append.element).is_some_and(|owner| owner.rank == NONE)
+        };
+        order.tail = appends.iter().filter(is_left).copied().collect();
+        order
+    }
+
+    /// The only append of an element.
+    fn alone(&self, element: u32) -> Option<Owner> {
+        self.owners.get(&element).copied().filter(|owner| owner.is_alone)
+    }
+
+    /// The first append of a transaction among those that come next after so many placed ones.
+    fn next_of(&self, rank: u32, id: TxnId) -> Option<Append> {
+        match self.placed.get(rank as usize) {
+            Some(next) => (next.owner == id).then_some(*next),
+            None => {
+                let first = self.tail.partition_point(|append| append.owner < id);
+                self.tail.get(first).filter(|append| append.owner == id).copied()
+            }
+        }
+    }
+
+    /// The append of the last element in a list of which it is certain that another transaction appended it.
+    fn last_of_others(&self, list: &[ValueId], reader: TxnId) -> Option<Append> {
+        let mut owners = list.iter().rev().filter_map(|element| self.alone(element.number()));
+        owners.find(|owner| owner.append.owner != reader).map(|owner| owner.append)
     }
 }
 
 impl Lists<'_> {
+    fn written(&self, id: TxnId) -> FxHashSet<u32> {
+        self.accesses.writes(id).iter().map(|write| write.key).collect()
+    }
+
     fn ww(&self, ground: &Ground<'_>, edge: Edge) -> Option<Dependency> {
+        let shared = self.written(edge.to);
         let txn = ground.txns.txn(edge.from);
         for (place, micro) in txn.micros().enumerate() {
-            let place = place as u32;
-            let is_shared = || self.accesses.writes(edge.to).iter().any(|write| write.key == micro.key);
-            if micro.f != MicroF::Append || !is_shared() {
+            let (MicroF::Append, MicroValue::One(element)) = (micro.f, micro.value) else { continue };
+            if !shared.contains(&micro.key) {
                 continue;
             }
+            let place = place as u32;
             let Some(order) = ground.order(micro.key, &self.accesses.committed) else { continue };
-            let is_here = |append: &Append| append.owner == edge.from && append.micro() == place;
-            let Some(rank) = order.placed.iter().position(is_here) else { continue };
-            if let Some(next) = order.next_of(rank + 1, edge.to) {
+            let Some(owner) = order.alone(element.number()).filter(|owner| owner.rank != NONE) else { continue };
+            if let Some(next) = order.next_of(owner.rank + 1, edge.to) {
                 return Some(ground.dependency(edge, micro.key, place, next.micro()));
             }
         }
@@ -128,13 +212,10 @@ impl Lists<'_> {
     }
 
     fn rw(&self, ground: &Ground<'_>, edge: Edge) -> Option<Dependency> {
-        for read in self.accesses.reads(edge.from) {
+        let shared = self.written(edge.to);
+        for (read, _, own_count) in ground.seen(&self.accesses, edge.from) {
             // Behind own appends a read says nothing that these do not.
-            let before = ground.txns.txn(edge.from).micros().take(read.micro as usize);
-            if before.into_iter().any(|micro| micro.f == MicroF::Append && micro.key == read.key) {
-                continue;
-            }
-            if !self.accesses.writes(edge.to).iter().any(|write| write.key == read.key) {
+            if own_count > 0 || !shared.contains(&read.key) {
                 continue;
             }
             let list = list_read(ground.txns, edge.from, read.micro);
@@ -148,16 +229,21 @@ impl Lists<'_> {
     }
 
     fn wr(&self, ground: &Ground<'_>, edge: Edge) -> Option<Dependency> {
-        let reads = self.accesses.reads(edge.to).iter().filter(|read| read.writer == edge.from);
-        let written = |read: &crate::txn::accesses::Read| {
-            let last = *list_read(ground.txns, edge.to, read.micro).last()?;
-            let is_it = |micro: schism_history::Micro<'_>| {
-                micro.f == MicroF::Append && micro.key == read.key && micro.value == MicroValue::One(last)
-            };
-            let place = ground.txns.txn(edge.from).micros().position(is_it)?;
-            Some((place as u32, read.micro, read.key))
+        let shared = self.written(edge.from);
+        let told = |(read, seen, own_count): (Read, Option<&[ValueId]>, usize)| {
+            let is_other = read.writer != edge.from && read.writer != UNKNOWN;
+            let seen = seen.filter(|_| !is_other && shared.contains(&read.key))?;
+            let order = ground.order(read.key, &self.accesses.committed)?;
+            let append = order.last_of_others(seen, edge.to).filter(|append| append.owner == edge.from)?;
+            let list = list_read(ground.txns, edge.to, read.micro);
+            let is_placed = |own: &ValueId| order.alone(own.number()).is_some_and(|owner| owner.rank != NONE);
+            // The order of versions says it.
+            let is_said = own_count > 0
+                && ground.certain_length(read.key, list).is_some()
+                && list[seen.len()..].iter().any(is_placed);
+            (!is_said).then_some((append.micro(), read.micro, read.key))
         };
-        let (from, to, key) = reads.filter_map(written).min()?;
+        let (from, to, key) = ground.seen(&self.accesses, edge.to).into_iter().filter_map(told).min()?;
         Some(ground.dependency(edge, key, from, to))
     }
 }

@@ -9,7 +9,6 @@ use rustc_hash::FxHashMap;
 use schism_history::{History, Key, MicroF, OpIndex, Value};
 
 use super::direct::value_text;
-use super::reads::write_of;
 use super::sources::{Source, Step};
 use crate::txn::accesses::{Accesses, UNKNOWN};
 use crate::txn::txns::{OPEN, TxnId, Txns};
@@ -50,7 +49,8 @@ struct Report {
 
 /// The steps between neighbouring versions. A key whose reports make no sense is left out, and told.
 pub(super) fn steps(txns: &Txns<'_>, accesses: &Accesses, field: &str, steps: &mut Vec<Step>, gaps: &mut Vec<Gap>) {
-    let mut reader = Reader { txns, accesses, field, keys: FxHashMap::default(), reports: Vec::new(), wrong: None };
+    let (meant, reports) = (FxHashMap::default(), Vec::new());
+    let mut reader = Reader { txns, accesses, field, keys: FxHashMap::default(), meant, reports, wrong: None };
     reader.keys = txns.history().txn_keys().iter().zip(0..).collect();
     let mut is_there = false;
     for id in 0..txns.len() as TxnId {
@@ -136,6 +136,8 @@ struct Reader<'a> {
     accesses: &'a Accesses,
     field: &'a str,
     keys: FxHashMap<&'a Key, u32>,
+    /// Of the transaction at hand, by key and value: which version it means.
+    meant: FxHashMap<(u32, String), TxnId>,
     reports: Vec<Report>,
     /// One says enough.
     wrong: Option<Gap>,
@@ -149,6 +151,9 @@ impl Reader<'_> {
         };
         if items.is_empty() && !matches!(value, Value::List(_) | Value::Nil) {
             self.refuse(end, "is no list of [key, value, version]".to_owned());
+        }
+        if !items.is_empty() {
+            self.take(id);
         }
         for item in items {
             if let Err(why) = self.report(id, item) {
@@ -172,7 +177,9 @@ impl Reader<'_> {
         let key = Key::from_value(key).and_then(|key| self.keys.get(&key).copied());
         let key = key.ok_or_else(|| format!("has {item}, whose key no transaction touches"))?;
         let version = self
-            .version(id, key, &value.to_string())
+            .meant
+            .get(&(key, value.to_string()))
+            .copied()
             .ok_or_else(|| format!("has {item}, but the transaction did not read or write that value last"))?;
         if version != UNKNOWN {
             self.reports.push(Report { key, rank, version, by: id });
@@ -180,19 +187,19 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Which version of a key a transaction means by a value: the one that it wrote, or read from others. What it wrote
-    /// over itself, and reads whose writer is not known, are no version: [`UNKNOWN`].
-    fn version(&self, id: TxnId, key: u32, value: &str) -> Option<TxnId> {
-        let is_meant = |micro: u32| value_text(self.txns, id, micro).as_deref() == Some(value);
-        if write_of(self.accesses.writes(id), key).is_some_and(is_meant) {
-            return Some(id);
+    /// Which versions a transaction means by its values: of a key the one that it wrote, or read from others, of several reads
+    /// the first. What it wrote over itself, and reads whose writer is not known, are no version: [`UNKNOWN`].
+    fn take(&mut self, id: TxnId) {
+        self.meant.clear();
+        let text = |micro: u32| value_text(self.txns, id, micro);
+        for (micro, place) in self.txns.txn(id).micros().zip(0..).filter(|(micro, _)| micro.f != MicroF::Other) {
+            self.meant.extend(text(place).map(|text| ((micro.key, text), UNKNOWN)));
         }
-        let reads = self.accesses.reads(id).iter();
-        if let Some(read) = reads.filter(|read| read.key == key).find(|read| is_meant(read.micro)) {
-            return Some(read.writer);
+        for read in self.accesses.reads(id).iter().rev() {
+            self.meant.extend(text(read.micro).map(|text| ((read.key, text), read.writer)));
         }
-        let txn = self.txns.txn(id);
-        let own = txn.micros().zip(0..).filter(|(micro, _)| micro.key == key && micro.f != MicroF::Other);
-        own.into_iter().any(|(_, place)| is_meant(place)).then_some(UNKNOWN)
+        for write in self.accesses.writes(id) {
+            self.meant.extend(text(write.micro).map(|text| ((write.key, text), id)));
+        }
     }
 }

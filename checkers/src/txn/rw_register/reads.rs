@@ -1,6 +1,7 @@
 //! Who read what from whom, transaction by transaction.
 
 use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schism_history::{MicroF, ValueId};
 
 use super::Uncertain;
@@ -13,6 +14,9 @@ use crate::txn::txns::{TxnId, Txns};
 
 /// So many of each kind of anomaly are told; the others are counted.
 pub(super) const FEW: usize = 8;
+
+/// Behind more reads of its transaction those of a key are found by hash.
+const FEW_READS: usize = 24;
 
 /// Transactions that a thread takes at once.
 const BLOCK: u32 = 1 << 13;
@@ -72,8 +76,15 @@ impl Reads {
         let blocks: Vec<Block> = (0..ok_count.div_ceil(BLOCK))
             .into_par_iter()
             .map(|number| {
-                let (own, block) = (Own::default(), Block::default());
-                let mut judge = Judge { txns, writers, mutation, own, block, candidates_left: candidates_max };
+                let mut judge = Judge {
+                    txns,
+                    writers,
+                    mutation,
+                    own: Own::default(),
+                    by_key: ByKey::default(),
+                    block: Block::default(),
+                    candidates_left: candidates_max,
+                };
                 for id in number * BLOCK..((number + 1) * BLOCK).min(ok_count) {
                     judge.transaction(id);
                 }
@@ -155,11 +166,36 @@ enum Source {
     Crowd,
 }
 
+/// The reads of a transaction by key, as far as they were looked at.
+#[derive(Debug, Default)]
+struct ByKey {
+    places: FxHashMap<u32, Vec<u32>>,
+    count: usize,
+}
+
+impl ByKey {
+    /// For the next transaction.
+    fn clear(&mut self) {
+        self.places.clear();
+        self.count = 0;
+    }
+
+    /// The places of a key's reads among those of the transaction so far.
+    fn of(&mut self, key: u32, reads: &[Read]) -> &[u32] {
+        for (place, read) in (self.count as u32..).zip(&reads[self.count..]) {
+            self.places.entry(read.key).or_default().push(place);
+        }
+        self.count = reads.len();
+        self.places.get(&key).map_or(&[], Vec::as_slice)
+    }
+}
+
 struct Judge<'a> {
     txns: &'a Txns<'a>,
     writers: &'a Writers,
     mutation: Mutation,
     own: Own,
+    by_key: ByKey,
     block: Block,
     candidates_left: u64,
 }
@@ -167,6 +203,7 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn transaction(&mut self, id: TxnId) {
         self.own.clear();
+        self.by_key.clear();
         let txn = self.txns.txn(id);
         let first = self.block.reads.len();
         for (place, micro) in txn.micros().enumerate() {
@@ -204,14 +241,21 @@ impl Judge<'_> {
 
     /// The transaction writes a key for the first time: it updates each version that it had read of it.
     fn update(&mut self, id: TxnId, key: u32, first: usize) {
-        let known = self.block.updates.len();
-        for place in first..self.block.reads.len() {
-            let read = self.block.reads[place];
-            let is_known = |known: &[Update]| known.iter().any(|update| update.of == read.writer);
-            if read.key == key && read.writer != UNKNOWN && !is_known(&self.block.updates[known..]) {
-                self.block.updates.push(Update { key, of: read.writer, by: id, micro: read.micro });
+        let Block { reads, updates, .. } = &mut self.block;
+        let reads = &reads[first..];
+        let update = |read: &Read| Update { key, of: read.writer, by: id, micro: read.micro };
+        if reads.len() <= FEW_READS {
+            let known = updates.len();
+            for read in reads.iter().filter(|read| read.key == key && read.writer != UNKNOWN) {
+                if !updates[known..].iter().any(|update| update.of == read.writer) {
+                    updates.push(update(read));
+                }
             }
+            return;
         }
+        let of_key = self.by_key.of(key, reads).iter().map(|&place| &reads[place as usize]);
+        let mut known: FxHashSet<TxnId> = FxHashSet::default();
+        updates.extend(of_key.filter(|read| read.writer != UNKNOWN && known.insert(read.writer)).map(update));
     }
 
     /// A read of a key that its transaction had not written.

@@ -8,6 +8,7 @@ mod generate;
 mod lattice;
 mod literature;
 mod memories;
+mod named;
 mod orders;
 mod plain;
 mod singles;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use schism_history::{History, OpIndex};
+use schism_history::{History, OpIndex, ValueId};
 
 use super::lists::is_later;
 use super::sessions::Guarantee;
 use super::view::{Txn, txn};
+use super::writers;
 use crate::anomaly::{Derived, Rule};
 
 /// What makes a transaction visible to another at a level, and which orders all levels of its kind keep.
@@ -129,12 +130,7 @@ impl<'h> Proof<'h> {
     fn reads(&self, reader: &Txn<'_>, writer: Option<&Txn<'_>>, key: Option<&str>) -> Vec<(u32, u32)> {
         let from = |&(read, newest, _): &(u32, _, u32)| {
             let named = key.is_none_or(|key| key == self.history.txn_keys()[read as usize].to_string());
-            named
-                && match (writer, newest) {
-                    (None, None) => true,
-                    (Some(writer), Some(value)) => writer.place_of(read, value).is_some(),
-                    _ => false,
-                }
+            named && self.is_from(reader, writer, read, newest)
         };
         let all = (0..reader.micros().len() as u32)
             .filter_map(|place| reader.external(place).map(|(key, newest)| (key, newest, place)));
@@ -150,6 +146,18 @@ impl<'h> Proof<'h> {
             found.extend((0..reader.micros().len() as u32).filter_map(own));
         }
         found
+    }
+
+    /// Whether it was that one, and nobody else, who wrote what a transaction read.
+    fn is_from(&self, reader: &Txn<'_>, writer: Option<&Txn<'_>>, key: u32, newest: Option<ValueId>) -> bool {
+        let named = writer.map(|writer| writer.invoked);
+        match newest {
+            // Of single operations also a write that its transaction wrote over.
+            Some(value) if self.visible == Visible::Session => {
+                named.is_some() && writers::of_operation(self.history, key, value, reader) == named
+            }
+            _ => writers::of_read(self.history, key, newest, reader) == Some(named),
+        }
     }
 
     /// Whether a writer is visible to a read.

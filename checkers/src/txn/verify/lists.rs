@@ -1,10 +1,9 @@
 //! The order of a list's elements, as the lists show it that were read.
 
-use std::collections::BTreeMap;
-
 use schism_history::{History, OpIndex, ValueId};
 
 use super::view::{Txn, all, is_committed};
+use super::writers::{Appends, alone, appends};
 
 /// What is known of one key.
 pub struct Order<'h> {
@@ -17,23 +16,17 @@ pub struct Order<'h> {
     ranks: Vec<usize>,
     /// These elements, with the transaction.
     placed: Vec<(OpIndex, ValueId)>,
-    /// By element: who appended it, without those that failed; twice who did so twice.
-    writers: BTreeMap<ValueId, Vec<OpIndex>>,
+    writers: Appends,
 }
 
 impl<'h> Order<'h> {
     /// Cost: some passes over the history.
     pub fn of(history: &'h History, key: u32) -> Order<'h> {
-        let mut writers: BTreeMap<ValueId, Vec<OpIndex>> = BTreeMap::new();
+        let writers = appends(history, key);
         let mut lists: Vec<Vec<ValueId>> = Vec::new();
-        for txn in all(history).filter(|txn| !txn.failed) {
-            for place in 0..txn.micros().len() as u32 {
-                match (txn.written(place), txn.read(place)) {
-                    (Some((other, value)), _) if other == key => writers.entry(value).or_default().push(txn.invoked),
-                    (_, Some((other, list))) if other == key => lists.push(list),
-                    _ => {}
-                }
-            }
+        for txn in all(history) {
+            let reads = (0..txn.micros().len() as u32).filter_map(|place| txn.read(place));
+            lists.extend(reads.filter(|(other, _)| *other == key).map(|(_, list)| list));
         }
         let mut certain = lists.iter().max_by_key(|list| list.len()).cloned().unwrap_or_default();
         for list in &lists {
@@ -43,16 +36,13 @@ impl<'h> Order<'h> {
                 certain.truncate(common);
             }
         }
-        let one_writer = |value: &ValueId| writers.get(value).is_some_and(|all| all.len() == 1);
         let repeated = (0..certain.len()).find(|&at| {
             certain[..at].contains(&certain[at]) && writers.get(&certain[at]).is_none_or(|all| all.len() < 2)
         });
         certain.truncate(repeated.unwrap_or(certain.len()));
         let (mut placed, mut ranks) = (Vec::new(), vec![0]);
         for value in &certain {
-            if one_writer(value) {
-                placed.push((writers[value][0], *value));
-            }
+            placed.extend(alone(&writers, *value).map(|writer| (writer, *value)));
             ranks.push(placed.len());
         }
         Order { history, key, certain, ranks, placed, writers }
@@ -78,7 +68,7 @@ impl<'h> Order<'h> {
 
     /// Whether a committed transaction appended an element, and no certain list has it: it comes after all of them.
     fn is_late(&self, txn: &Txn<'_>, value: ValueId) -> bool {
-        let is_its = self.writers.get(&value).is_some_and(|all| *all == [txn.invoked]);
+        let is_its = alone(&self.writers, value) == Some(txn.invoked);
         is_its && self.place(value).is_none() && is_committed(self.history, txn)
     }
 
@@ -105,10 +95,12 @@ impl<'h> Order<'h> {
     }
 }
 
-/// Whether the second appended to a list after the first, by the key's name; `any`: whether some append of it comes after some of the
-/// first, which says enough where transactions have one order and do not overlap.
+/// Whether the second appended to a list after the first, by the key's name, which a number and a text may share; `any`: whether some
+/// append of it comes after some of the first, which says enough where transactions have one order and do not overlap.
 pub fn is_later(history: &History, first: &Txn<'_>, second: &Txn<'_>, key: &str, any: bool) -> bool {
-    let Some(key) = history.txn_keys().iter().position(|known| known.to_string() == *key) else { return false };
-    let order = Order::of(history, key as u32);
-    if any { order.is_any_later(first, second) } else { order.is_later(first, second) }
+    let mut keys = (0u32..).zip(history.txn_keys()).filter(|(_, known)| known.to_string() == *key);
+    keys.any(|(key, _)| {
+        let order = Order::of(history, key);
+        if any { order.is_any_later(first, second) } else { order.is_later(first, second) }
+    })
 }

@@ -11,6 +11,7 @@ use schism_history::{History, OpIndex, ValueId};
 
 use super::lists::Order;
 use super::view::{Txn, all, is_committed, is_list, txn};
+use super::writers;
 
 /// A guarantee.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,8 +133,10 @@ impl<'h> Operations<'h> {
                         };
                         let is_it =
                             |write: &Operation| write.key == key && write.value == Some(value) && write.at != at;
+                        // Who appended an element twice cannot say which of the two it was.
+                        let appended_once = !is_list(history, key) || writers::count(history, key, value) == 1;
                         match operations.writes.iter().position(is_it) {
-                            Some(write) if all(history).filter(wrote).count() == 1 => Some(write),
+                            Some(write) if all(history).filter(wrote).count() == 1 && appended_once => Some(write),
                             _ => continue,
                         }
                     }

@@ -1,17 +1,19 @@
 //! Cycles that look inside of transactions: by which micro-operation they come and go, and of which key they are.
 
+use super::cycle::{Keys, common};
 use crate::anomaly::Step;
 
 /// The kinds that look inside.
 pub const KINDS: &[&str] = &["G-cursor", "G-monotonic", "G-MSR", "not-update-atomic"];
 
-/// Verifies that a cycle, whose dependencies are there, is of a kind that says more than which dependencies it has.
-pub fn verify(kind: &str, steps: &[Step]) -> Result<(), String> {
+/// Verifies that a cycle, whose dependencies are there, is of a kind that says more than which dependencies it has. By step: the keys
+/// of which its dependency holds.
+pub fn verify(kind: &str, steps: &[Step], keys: &[Keys]) -> Result<(), String> {
     let is_so = match kind {
-        "G-cursor" => is_cursor(steps),
+        "G-cursor" => is_cursor(steps, keys),
         "G-monotonic" => count(steps, "rw") == 1 && comes_before_it_goes(steps, &["wr", "ww"]),
         "G-MSR" => count(steps, "rw") >= 2 && comes_before_it_goes(steps, &["wr"]),
-        "not-update-atomic" => is_missed(steps),
+        "not-update-atomic" => is_missed(steps, keys),
         _ => true,
     };
     if is_so { Ok(()) } else { Err(format!("a cycle of other dependencies, keys or places than those of {kind}")) }
@@ -22,9 +24,8 @@ fn count(steps: &[Step], kind: &str) -> usize {
 }
 
 /// One rw and else ww, all of one key.
-fn is_cursor(steps: &[Step]) -> bool {
-    let key = steps.first().and_then(|step| step.because.key.as_deref());
-    let is_of_key = steps.iter().all(|step| key.is_some() && step.because.key.as_deref() == key);
+fn is_cursor(steps: &[Step], keys: &[Keys]) -> bool {
+    let is_of_key = steps.iter().all(|step| step.because.key.is_some()) && !common(keys).is_empty();
     is_of_key && count(steps, "rw") == 1 && count(steps, "ww") + 1 == steps.len()
 }
 
@@ -42,16 +43,18 @@ fn comes_before_it_goes(steps: &[Step], kinds: &[&str]) -> bool {
 
 /// A read, versions after it, and one step to the reader: it read from the writer of the last of them, or wrote over another
 /// of its versions.
-fn is_missed(steps: &[Step]) -> bool {
+fn is_missed(steps: &[Step], keys: &[Keys]) -> bool {
     let Some(start) = steps.iter().position(|step| step.because.kind == "rw") else { return false };
-    let turned: Vec<&Step> = steps[start..].iter().chain(&steps[..start]).collect();
-    let key = &turned[0].because.key;
-    let is_version = |step: &&&Step| step.because.kind == "ww" && step.because.key == *key;
-    let rest = &turned[1 + turned[1..].iter().take_while(is_version).count()..];
-    let over = |key: &Option<String>| rest.iter().all(|step| step.because.kind == "ww" && step.because.key == *key);
-    match rest {
-        [] => true,
-        [one] if one.because.kind == "wr" => true,
-        [first, ..] => over(&first.because.key),
-    }
+    let turned: Vec<(&str, &Keys)> =
+        (start..steps.len()).chain(0..start).map(|place| (steps[place].because.kind.as_str(), &keys[place])).collect();
+    // Where a number and a text are written alike, each may be the key.
+    turned[0].1.iter().any(|key| {
+        let is_version = |(kind, keys): &&(&str, &Keys)| *kind == "ww" && keys.contains(key);
+        let rest = &turned[1 + turned[1..].iter().take_while(is_version).count()..];
+        match rest {
+            [] => true,
+            [("wr", _)] => true,
+            _ => rest.iter().all(|(kind, _)| *kind == "ww") && !common(rest.iter().map(|(_, keys)| *keys)).is_empty(),
+        }
+    })
 }

@@ -1,6 +1,6 @@
 //! Transactions as the history has them.
 
-use schism_history::{History, Kind, Micro, MicroF, MicroValue, OpIndex, TxnRef, ValueId};
+use schism_history::{History, Kind, Micro, MicroF, MicroValue, OpIndex, TxnRef, Value, ValueId};
 
 /// A transaction.
 #[derive(Clone, Copy)]
@@ -84,18 +84,31 @@ impl<'h> Txn<'h> {
             .collect()
     }
 
-    /// What a read saw of others: key, and the newest value (`None`: nothing). No answer where it saw its own write, or
+    /// What a read saw of others: key and values, of a list without own appends at its end. No answer where it saw its own write, or
     /// contradicts it.
-    pub fn external(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
-        let (key, values) = self.read(place)?;
+    pub fn seen(&self, place: u32) -> Option<(u32, Vec<ValueId>)> {
+        let (key, mut values) = self.read(place)?;
         let own = self.own(key, place);
-        if own.is_empty() {
-            return Some((key, values.last().copied()));
+        let is_list_read = !matches!(self.micro(place).ok()?.value, MicroValue::One(_));
+        if own.is_empty() && !is_list_read {
+            return Some((key, values));
         }
-        if !is_list(self.history, key) || !values.ends_with(&own) {
+        let is_list = is_list(self.history, key);
+        if !own.is_empty() && (!is_list || !values.ends_with(&own)) {
             return None;
         }
-        Some((key, values[..values.len() - own.len()].last().copied()))
+        values.truncate(values.len() - own.len());
+        if !is_list {
+            // A register that holds a list was written whole.
+            let whole = whole(self.history, key, &values);
+            values = whole.map_or(values, |whole| vec![whole]);
+        }
+        Some((key, values))
+    }
+
+    /// The newest value of that (`None`: nothing), with the key.
+    pub fn external(&self, place: u32) -> Option<(u32, Option<ValueId>)> {
+        self.seen(place).map(|(key, values)| (key, values.last().copied()))
     }
 
     /// What a read of a register saw that is none of what its own transaction ever wrote to it, though it had written it before.
@@ -126,6 +139,15 @@ impl<'h> Txn<'h> {
     pub fn is_before(&self, other: &Txn<'_>) -> bool {
         self.ended.is_some_and(|ended| ended < other.invoked)
     }
+}
+
+/// The number of a list that somebody wrote to a register.
+fn whole(history: &History, key: u32, items: &[ValueId]) -> Option<ValueId> {
+    let list = Value::list(items.iter().map(|&item| (*history.value_of(item)).clone()).collect());
+    let is_it = |&(other, value): &(u32, ValueId)| other == key && *history.value_of(value) == list;
+    all(history)
+        .find_map(|txn| (0..txn.micros().len() as u32).filter_map(|place| txn.written(place)).find(is_it))
+        .map(|(_, value)| value)
 }
 
 /// Whether a key is one of lists: somebody appends to it, or a list was read of it and nobody wrote it whole.

@@ -148,9 +148,19 @@ impl OfKey<'_> {
         for element in &left {
             placed.last().into_iter().for_each(|last| add(owner(last), owner(element), "ww"));
         }
-        for read in self.reads.iter().filter(|read| read.is_external()) {
-            if let Some(writer) = read.list.last().and_then(|last| self.writer(last)) {
+        for read in &self.reads {
+            // Whose the newest are may not be known; what is under them was seen all the same.
+            let others = |seen: &[Value]| {
+                let mut writers = seen.iter().filter_map(|element| self.writer(element));
+                writers.rfind(|&writer| writer != read.txn)
+            };
+            let is_certain = self.certain.starts_with(&read.list);
+            let is_said = is_certain && read.own.iter().any(|own| self.writer(own).is_some());
+            if let Some(writer) = read.foreign().and_then(others).filter(|_| !is_said) {
                 add(writer as u32, read.txn as u32, "wr");
+            }
+            if !read.is_external() {
+                continue;
             }
             if read.list.len() > self.certain.len() || self.certain[..read.list.len()] != read.list {
                 continue;

@@ -142,7 +142,7 @@ const CASES: &[Case] = &[
         r#"0:txn=[["append",1,1]] 0:txn=[["append",1,2]] 0:txn=[["append",1,2]] 0:txn=[["append",1,3]]
            1:txn=[["r",1,null]]>[["r",1,[1,2]]] 1:txn=[["r",1,null]]>[["r",1,[1,2,2,3]]]"#,
         "",
-        "0-ww-3 3-wr-5 4-rw-3",
+        "0-wr-4 0-ww-3 3-wr-5 4-rw-3",
         1,
     ),
     (
@@ -150,6 +150,22 @@ const CASES: &[Case] = &[
         r#"0:txn=[["append",1,1],["append",1,1]] 1:txn=[["r",1,null]]>[["r",1,[1,1]]]"#,
         "",
         "",
+        1,
+    ),
+    (
+        "the end is of one that failed, of two, of nobody: the reader comes after what lies under it",
+        r#"0:txn=[["append",1,1]] 0:txn=[["append",2,1]] 0:txn=[["append",3,1]] 1:txn=[["append",1,9]]!
+           1:txn=[["append",2,9]] 1:txn=[["append",2,9]] 2:txn=[["r",1,null],["r",2,null]]>[["r",1,[1,9]],["r",2,[1,9]]]
+           2:txn=[["r",3,null]]>[["r",3,[1,9,9]]]"#,
+        "G1a=1 duplicate-elements=1 garbage-read=1",
+        "0-wr-5 1-wr-5 2-wr-6",
+        1,
+    ),
+    (
+        "behind an own append that has no place, the list says what the order does not",
+        r#"0:txn=[["append",1,1]] 1:txn=[["append",1,9]] 2:txn=[["append",1,9],["r",1,null]]>[["append",1,9],["r",1,[1,9]]]"#,
+        "",
+        "0-wr-2",
         1,
     ),
     (

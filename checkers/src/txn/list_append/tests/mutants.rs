@@ -7,7 +7,7 @@ use schism_history::History;
 use super::super::mutant::{Mutant, Mutation};
 use super::{brute, store, summary};
 
-fn long() -> bool {
+pub(super) fn long() -> bool {
     std::env::var_os("SCHISM_TEST_LONG").is_some()
 }
 
@@ -70,6 +70,7 @@ fn every_mutant_is_noticed() {
         OwnOrderIdle,
         LostUpdateAlone,
         FirstWriterTaken,
+        TailsHide,
         LastReadersForgotten,
         InitialForgotten,
         OrderGoesOn,

@@ -1,7 +1,7 @@
 //! What registers say without an order of versions.
 
 use super::{Mutation, VersionSources, history, inferred};
-use crate::anomaly::{Role, Witness};
+use crate::anomaly::{AnomalyKind, Role, Witness};
 use crate::txn::accesses::{INITIAL, Read, UNKNOWN};
 use crate::txn::edge::{Edge, EdgeKind, Reasons};
 use crate::txn::txns::Txns;
@@ -118,6 +118,30 @@ fn many_keys_in_one_transaction() {
     assert_eq!((found.accesses.writes(0).len(), found.accesses.reads(0).len()), (50, 0));
     assert!(found.accesses.writes(0).iter().all(|write| write.micro >= 150));
     assert_eq!(found.accesses.reads(1).len(), 51);
+}
+
+#[test]
+fn updates_of_many_reads_are_as_of_few() {
+    for count in [3, 23, 24, 25, 60] {
+        let list = |of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(",");
+        // Two transactions read all keys twice, and write them; and one read what everybody had written to one key.
+        let first = list(&|key| format!(r#"["w",{key},1]"#));
+        let reads = list(&|key| format!(r#"["r",{key},1],["r",{key},1]"#));
+        let writes = |value: usize| list(&|key| format!(r#"["w",{key},{value}]"#));
+        let (one, two) = (writes(2), writes(3));
+        let writers: Vec<String> = (0..count).map(|value| format!(r#"3:[["w","x",{}]]"#, value + 5)).collect();
+        let (writers, seen) = (writers.join(" "), list(&|value| format!(r#"["r","x",{}]"#, value + 5)));
+        let line = format!(r#"0:[{first}] 1:[{reads},{one}]( 2:[{reads},{two}] 1) {writers} 4:[{seen},["w","x",1]]"#);
+        let history = history(&line);
+        let txns = Txns::of(&history);
+        let sources = VersionSources { writes_follow_reads: true, ..VersionSources::default() };
+        let found = inferred(&txns, &sources, Mutation::default());
+        let lost = found.counts.iter().find(|(kind, _)| *kind == AnomalyKind::LostUpdate).map(|(_, count)| *count);
+        assert_eq!(lost, Some(count as u64), "{count}");
+        let last = txns.len() as u32 - 1;
+        let followed = found.order.steps.iter().filter(|step| step.to == last).count();
+        assert_eq!((followed, found.order.steps.len()), (count, 3 * count), "{count}");
+    }
 }
 
 #[test]

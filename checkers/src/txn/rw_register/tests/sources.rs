@@ -106,6 +106,22 @@ fn the_client_reports_versions() {
 }
 
 #[test]
+fn a_client_may_report_what_it_wrote_over_and_what_it_read_first() {
+    let line = r#"0:[["w",1,1],["w",1,2]] 1:[["w",1,3]] 2:[["r",1,3],["r",2,null],["r",1,2],["w",1,4]]"#;
+    let first = (1, "rev", "[[1,1,5],[1,2,6]]");
+    for (reports, wanted) in
+        [("[[1,3,7],[1,4,8]]", "0<1 1<2"), ("[[1,2,6],[1,3,7],[1,4,8],[2,null,1]]", "0<1 1<2"), ("[[1,4,3]]", "2<0")]
+    {
+        let history = with_fields(line, &[first, (5, "rev", reports)]);
+        let txns = Txns::of(&history);
+        let sources = VersionSources { explicit: Some("rev".to_owned()), ..VersionSources::default() };
+        let found = inferred(&txns, &sources, Mutation::default());
+        let gaps = serde_json::to_string(&found.gaps).expect("gaps");
+        assert_eq!((told(&found).as_str(), gaps.as_str()), (wanted, "[]"), "{reports}");
+    }
+}
+
+#[test]
 fn an_edge_says_from_where_its_order_is() {
     // Lost in a circle: 0 is read and written over by 1, whose write 2 read before it read what 0 had not written yet.
     let history = history(r#"0:[["w",1,1],["w",2,1]]( 1:[["r",1,1],["w",1,2]] 2:[["r",1,2],["r",2,null]] 0)"#);
