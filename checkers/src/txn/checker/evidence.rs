@@ -182,15 +182,22 @@ impl Evidence {
     }
 
     /// Adds a cycle. Two transactions that wrote over each other's read of the same key are no write skew: they are told as a
-    /// lost update or by something else that rules out as much.
-    fn add_cycle(&mut self, anomaly: Anomaly) {
+    /// lost update or by something else that rules out as much; else as the cycle that they are.
+    fn add_cycle(&mut self, txns: &Txns<'_>, anomaly: Anomaly) {
+        // Two keys may be written alike: `1` and `"1"`.
+        let key = |step: &Step| {
+            let (txn, micro) = (txns.history().txn(step.transaction)?, step.because.from_micro?);
+            ((micro as usize) < txn.len()).then(|| txn.micro(micro as usize).key)
+        };
         let is_of_one_key = match &anomaly.witness {
-            Witness::Cycle { steps, .. } => steps.windows(2).all(|pair| pair[0].because.key == pair[1].because.key),
+            Witness::Cycle { steps, .. } => steps.windows(2).all(|pair| key(&pair[0]) == key(&pair[1])),
             _ => false,
         };
         let is_told = self.kinds.with_what_it_implies().contains(AnomalyKind::NotUpdateSerializable);
-        if anomaly.kind != AnomalyKind::WriteSkew.as_str() || !is_of_one_key || !is_told {
-            self.add(anomaly);
+        match anomaly.kind == AnomalyKind::WriteSkew.as_str() && is_of_one_key {
+            false => self.add(anomaly),
+            true if is_told => {}
+            true => self.add(Anomaly::new(AnomalyKind::G2Item, None, anomaly.witness)),
         }
     }
 
@@ -220,7 +227,7 @@ impl Evidence {
             // There may be many components; reasons are looked for where they are told.
             match self.counts.get_mut(cycle.class.as_str()) {
                 Some(count) if *count >= TOLD_MAX as u64 => *count += 1,
-                _ => self.add_cycle(of_cycle(txns, inferred.reasons(), cycle)),
+                _ => self.add_cycle(txns, of_cycle(txns, inferred.reasons(), cycle)),
             }
         }
         self.cycles_ended = !cycles.spent;
