@@ -10,7 +10,7 @@ use schism_checkers::{Budget, Checker, Outcome, Verdict, check_all};
 use schism_history::tail::Tail;
 use schism_history::{History, Kind, RunFacts};
 use schism_reports::{PlannedPhase, RunInfo, Story};
-use schism_workloads::Workload;
+use schism_workloads::{Judge, Workload};
 
 use crate::error::RunnerError;
 use crate::exit::Exit;
@@ -180,17 +180,17 @@ fn workload_line(plan: &Plan) -> String {
 /// # Errors
 /// When the table has no such checker, which would be a defect.
 pub fn checkers_of(plan: &Plan) -> Result<Vec<Box<dyn Checker>>, RunnerError> {
-    let mut names = workload_of(plan)?.checker_names;
-    names.extend([("run", None), ("stats", None), ("perf", None)]);
-    names.into_iter().map(|(name, model)| build_checker(name, model)).collect()
+    let mut judges = workload_of(plan)?.judges;
+    judges.extend(["run", "stats", "perf"].map(Judge::of));
+    judges.iter().map(build_judge).collect()
 }
 
-/// A checker by its name.
+/// The checker that a workload names, asked what it says.
 ///
 /// # Errors
-/// When there is none, or it does not know the model; with the nearest names.
-pub fn build_checker(name: &str, model: Option<&str>) -> Result<Box<dyn Checker>, RunnerError> {
-    build_checker_with(name, &Options { model, ..Options::default() })
+/// When there is none, or it does not know what is asked; with the nearest names.
+pub fn build_judge(judge: &Judge) -> Result<Box<dyn Checker>, RunnerError> {
+    build_checker_with(&judge.checker, &judge.options())
 }
 
 /// A checker by its name and what else is asked of it.
@@ -260,4 +260,36 @@ pub fn exit_of(record: &Record, verdict: &Verdict) -> Exit {
         return Exit::NothingTested;
     }
     Exit::of_verdict(verdict.outcome(), record.info.cleanup_trouble.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A workload of transactions states what its registers keep to, and its names are read like those of the command line.
+    #[test]
+    fn what_a_workload_states_is_built_or_named() {
+        let stated = |consistency: &str, version_order: &str| Judge {
+            consistency: Some(consistency.to_owned()),
+            version_order: Some(version_order.to_owned()),
+            ..Judge::of("rw-register")
+        };
+        let build = |judge: &Judge| build_judge(judge).map(|checker| checker.name().to_owned());
+        assert_eq!(
+            build(&stated("snapshot-isolation", "linearizable-keys, explicit:rev")).ok().as_deref(),
+            Some("rw-register")
+        );
+        for (judge, said) in [
+            (stated("snapshot-isolation", "linearizable-kes"), "Did you mean `linearizable-keys`?"),
+            (stated("snapshot-isolaton", "linearizable-keys"), "Did you mean `snapshot-isolation`?"),
+            (
+                Judge { checker: "list-append".to_owned(), ..stated("serializable", "explicit:rev") },
+                "order of versions",
+            ),
+            (Judge::of("rw-registr"), "Did you mean `rw-register`?"),
+        ] {
+            let error = build(&judge).expect_err(said).to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 }

@@ -13,4 +13,4 @@ pub mod spec;
 pub use client::{Client, Completion, Driver, OpenError};
 pub use noop::{NoopDriver, NoopFaults};
 pub use register::{RegisterOptions, Values};
-pub use spec::{WORKLOADS, Workload, WorkloadEntry, WorkloadError, WorkloadSpec, build};
+pub use spec::{Judge, WORKLOADS, Workload, WorkloadEntry, WorkloadError, WorkloadSpec, build};

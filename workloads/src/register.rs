@@ -10,7 +10,7 @@ use schism_history::{F, Kind, Op, REPLICA_READ, Seed, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::final_reads::FinalReads;
-use crate::spec::{Workload, WorkloadError};
+use crate::spec::{Judge, Workload, WorkloadError};
 
 /// Its name in a suite.
 pub const NAME: &str = "register";
@@ -126,7 +126,7 @@ pub(crate) fn build(options: &RegisterOptions, seed: Seed, concurrency: u32) -> 
     if options.cas_weight > 0 {
         functions.push("cas".to_owned());
     }
-    let mut checker_names = vec![("linearizable", Some("cas-register"))];
+    let mut judges = vec![Judge { model: Some("cas-register".to_owned()), ..Judge::of("linearizable") }];
     let mut last: Vec<Box<dyn Generator>> = Vec::new();
     if options.final_reads {
         last.push(FinalReads::new(concurrency).boxed());
@@ -134,12 +134,12 @@ pub(crate) fn build(options: &RegisterOptions, seed: Seed, concurrency: u32) -> 
     if options.replica_reads {
         last.push(FinalReads::of_replicas(concurrency).boxed());
         functions.push(REPLICA_READ.to_owned());
-        checker_names.push(("replicas", None));
+        judges.push(Judge::of("replicas"));
     }
     Ok(Workload {
         generator: keys.boxed(),
         final_generator: (!last.is_empty()).then(|| sequence(last).boxed()),
-        checker_names,
+        judges,
         functions,
     })
 }

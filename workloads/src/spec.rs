@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schism_checkers::table::Options;
 use schism_generators::Generator;
 use schism_history::Seed;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -49,6 +50,37 @@ pub struct WorkloadError {
     pub expected: &'static str,
 }
 
+/// A checker, and what is asked of it, by names of the checkers' tables. Whoever builds it says which name there is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judge {
+    /// Its name.
+    pub checker: String,
+    /// The model of an object, where it needs one.
+    pub model: Option<String>,
+    /// The consistency model that transactions were promised.
+    pub consistency: Option<String>,
+    /// Sources of the order of registers' versions, with commas: what the workload's transactions keep to, or `explicit:` with the field
+    /// in which the client reports versions.
+    pub version_order: Option<String>,
+}
+
+impl Judge {
+    /// One of which nothing is asked.
+    pub fn of(checker: &str) -> Judge {
+        Judge { checker: checker.to_owned(), ..Judge::default() }
+    }
+
+    /// What is asked, for [`schism_checkers::table::build_with`].
+    pub fn options(&self) -> Options<'_> {
+        let Judge { checker: _, model, consistency, version_order } = self;
+        Options {
+            model: model.as_deref(),
+            consistency: consistency.as_deref(),
+            version_order: version_order.as_deref(),
+        }
+    }
+}
+
 /// What is asked of a database, and who judges it.
 #[derive(Clone)]
 pub struct Workload {
@@ -57,8 +89,8 @@ pub struct Workload {
     /// Operations after the last fault is healed; bounded. It learns from events of the load, so both must hear them (as
     /// in one [`schism_generators::sequence`], or as phases of one run).
     pub final_generator: Option<Box<dyn Generator>>,
-    /// Who judges: names of checkers, each with the name of a model where it needs one.
-    pub checker_names: Vec<(&'static str, Option<&'static str>)>,
+    /// Who judges.
+    pub judges: Vec<Judge>,
     /// Functions that it invokes; each needs successes before a verdict can be valid.
     pub functions: Vec<String>,
 }
@@ -168,7 +200,11 @@ mod tests {
             let spec = WorkloadSpec::named(entry.name).expect(entry.name);
             assert_eq!(spec.entry(), entry);
             let workload = build(&spec, Seed(1), 10).expect(entry.name);
-            assert!(!workload.checker_names.is_empty() && !workload.functions.is_empty());
+            assert!(!workload.judges.is_empty() && !workload.functions.is_empty());
+            for judge in &workload.judges {
+                let built = schism_checkers::table::build_with(&judge.checker, &judge.options());
+                assert_eq!(built.expect(entry.name).name(), judge.checker);
+            }
             let json = serde_json::to_value(&spec).expect("a spec writes");
             let options: Vec<&String> = json[entry.name].as_object().expect("options are a map").keys().collect();
             let mut listed: Vec<&str> = entry.options.iter().map(|(name, _)| *name).collect();

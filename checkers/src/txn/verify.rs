@@ -24,7 +24,7 @@ use schism_history::History;
 
 use crate::anomaly::{Anomaly, Witness};
 
-/// Verifies a proof. Cost: a pass over the history for each dependency of a list.
+/// Verifies a proof. Cost: some passes over the history for each dependency that is true.
 ///
 /// # Errors
 /// What is wrong with it, or why it cannot be verified, in words.

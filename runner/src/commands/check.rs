@@ -113,7 +113,7 @@ fn check_history(args: &CheckArgs, is_run: bool, color: bool) -> Result<Exit, Ru
     let mut verdict = check_all(&checkers, &history, &facts, &budget);
     // Nobody broke a promise where nothing was done; that is not valid, whatever was asked.
     if !judge::something_succeeded(&history) {
-        let run = judge::build_checker("run", None)?;
+        let run = judge::build_checker_with("run", &Options::default())?;
         verdict.checkers.entry(run.name().to_owned()).or_insert_with(|| run.check(&history, &facts, &budget));
     }
     if args.json {
@@ -134,7 +134,7 @@ fn asked_checkers(args: &CheckArgs) -> Result<Vec<Box<dyn Checker>>, RunnerError
         let spec = request::workload_by_name(workload)?;
         let built =
             schism_workloads::build(&spec, Seed(0), 1).map_err(|error| RunnerError::Usage(error.to_string()))?;
-        return built.checker_names.iter().map(|(name, model)| judge::build_checker(name, *model)).collect();
+        return built.judges.iter().map(judge::build_judge).collect();
     }
     let name = args.checker.as_deref().ok_or_else(|| {
         RunnerError::Usage(

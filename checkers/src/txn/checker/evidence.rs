@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schism_history::{MicroValue, Value};
+use schism_history::{Kind, MicroValue, Value};
 
 use crate::anomaly::{Anomaly, AnomalyKind, Dependency, Step, Witness};
 use crate::checker::Budget;
@@ -182,22 +182,25 @@ impl Evidence {
     }
 
     /// Adds a cycle. Two transactions that wrote over each other's read of the same key are no write skew: they are told as a
-    /// lost update or by something else that rules out as much; else as the cycle that they are.
+    /// lost update or by something else that rules out as much, and as the cycle that they are.
     fn add_cycle(&mut self, txns: &Txns<'_>, anomaly: Anomaly) {
         // Two keys may be written alike: `1` and `"1"`.
         let key = |step: &Step| {
-            let (txn, micro) = (txns.history().txn(step.transaction)?, step.because.from_micro?);
+            let history = txns.history();
+            let ended = history.pair(step.transaction).filter(|&end| history.kind(end) == Kind::Ok);
+            let (txn, micro) = (history.txn(ended.unwrap_or(step.transaction))?, step.because.from_micro?);
             ((micro as usize) < txn.len()).then(|| txn.micro(micro as usize).key)
         };
         let is_of_one_key = match &anomaly.witness {
-            Witness::Cycle { steps, .. } => steps.windows(2).all(|pair| key(&pair[0]) == key(&pair[1])),
+            Witness::Cycle { steps, .. } => {
+                let mut keys = steps.iter().map(key);
+                let first = keys.next().flatten();
+                first.is_some() && keys.all(|key| key == first)
+            }
             _ => false,
         };
-        let is_told = self.kinds.with_what_it_implies().contains(AnomalyKind::NotUpdateSerializable);
-        match anomaly.kind == AnomalyKind::WriteSkew.as_str() && is_of_one_key {
-            false => self.add(anomaly),
-            true if is_told => {}
-            true => self.add(Anomaly::new(AnomalyKind::G2Item, None, anomaly.witness)),
+        if anomaly.kind != AnomalyKind::WriteSkew.as_str() || !is_of_one_key {
+            self.add(anomaly);
         }
     }
 

@@ -244,4 +244,14 @@ fn a_lost_update_is_no_write_skew() {
     let skew = r#"0:[["r",1,null],["w",2,1]]( 1:[["r",2,null],["w",1,1]]( 0) 1)"#;
     let found = kinds(&judged(Data::RwRegister, Level::Serializable, skew));
     assert!(found.contains(&G2Item) && found.contains(&WriteSkew), "{found:?}");
+    // The invocation need not say what will be done.
+    let late = r#"0:txn=[]( 1:txn=[]( 0)[["r",1,null],["w",2,1]] 1)[["r",2,null],["w",1,1]]"#;
+    let found = kinds(&judged(Data::RwRegister, Level::Serializable, late));
+    assert!(found.contains(&G2Item) && found.contains(&WriteSkew), "{found:?}");
+    // One of two that appended the same is not known to be read; so there is no lost update, but one cycle, told once.
+    let one_key = r#"0:[["append",1,8]] 1:[["append",1,8]] 2:[["r",1,null],["append",1,1]]( 3:[["r",1,[8]],["append",1,2]]( 2) 3)"#;
+    let finding = judged(Data::ListAppend, Level::Serializable, one_key);
+    assert_eq!(kinds(&finding).iter().filter(|kind| **kind == G2Item).count(), 1, "{:?}", finding.anomalies);
+    assert_eq!(finding.stats["anomalies_by_kind"]["G2-item"], 1, "{:?}", finding.stats);
+    assert!(!kinds(&finding).contains(&WriteSkew), "{:?}", finding.anomalies);
 }

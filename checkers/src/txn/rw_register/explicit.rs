@@ -14,6 +14,9 @@ use crate::txn::accesses::{Accesses, UNKNOWN};
 use crate::txn::txns::{OPEN, TxnId, Txns};
 use crate::verdict::Gap;
 
+/// A table that holds more is not kept for the next transaction.
+const MEANT_KEPT: usize = 1 << 12;
+
 /// A version as the client reported it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
@@ -190,6 +193,10 @@ impl Reader<'_> {
     /// Which versions a transaction means by its values: of a key the one that it wrote, or read from others, of several reads
     /// the first. What it wrote over itself, and reads whose writer is not known, are no version: [`UNKNOWN`].
     fn take(&mut self, id: TxnId) {
+        // A table that was large once takes long to clear.
+        if self.meant.capacity() > MEANT_KEPT {
+            self.meant = FxHashMap::default();
+        }
         self.meant.clear();
         let text = |micro: u32| value_text(self.txns, id, micro);
         for (micro, place) in self.txns.txn(id).micros().zip(0..).filter(|(micro, _)| micro.f != MicroF::Other) {

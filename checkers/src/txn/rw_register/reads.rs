@@ -285,8 +285,13 @@ impl Judge<'_> {
 
     /// A read of something else than what its transaction had written last.
     fn internal(&mut self, id: TxnId, place: u32, key: u32, value: u32, own: u32) {
-        let later = self.writers.of_value(key, value).iter().find(|entry| entry.txn == id && entry.micro() > place);
-        let (kind, write) = match later {
+        let entries = self.writers.of_value(key, value);
+        let all_count = self.txns.len() as TxnId;
+        // A read from elsewhere is an explanation too, and a better one.
+        let is_elsewhere = |entry: &Entry| entry.txn != id && entry.txn < all_count && entry.is_last();
+        let is_explained = value == ValueId::NIL.number() || entries.iter().any(is_elsewhere);
+        let later = entries.iter().find(|entry| entry.txn == id && entry.micro() > place);
+        let (kind, write) = match later.filter(|_| !is_explained) {
             Some(entry) => (AnomalyKind::FutureRead, entry.micro()),
             None => (AnomalyKind::Internal, own),
         };

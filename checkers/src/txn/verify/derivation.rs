@@ -151,6 +151,10 @@ impl<'h> Proof<'h> {
     /// Whether it was that one, and nobody else, who wrote what a transaction read.
     fn is_from(&self, reader: &Txn<'_>, writer: Option<&Txn<'_>>, key: u32, newest: Option<ValueId>) -> bool {
         let named = writer.map(|writer| writer.invoked);
+        // Most are not, and that is quicker to see than that nobody else did.
+        if writer.zip(newest).is_some_and(|(writer, value)| writer.place_of(key, value).is_none()) {
+            return false;
+        }
         match newest {
             // Of single operations also a write that its transaction wrote over.
             Some(value) if self.visible == Visible::Session => {

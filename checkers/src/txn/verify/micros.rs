@@ -138,8 +138,7 @@ fn is_from_later(history: &History, read: &Micro<'_>, write: &Micro<'_>) -> bool
     if is_list(history, key) {
         return writers::count(history, key, value) == 1;
     }
-    // Behind an own write nothing else than that should have been read.
-    !read.0.own(key, read.1).is_empty() || !writers::has_good_writer(history, key, value, &read.0)
+    !writers::has_good_writer(history, key, value, &read.0)
 }
 
 /// Whether a list has an element twice that was not appended twice.

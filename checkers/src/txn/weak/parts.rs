@@ -223,11 +223,14 @@ impl<'a, 'h> Parts<'a, 'h> {
 
     /// A transaction's last write of a key, if it happened.
     fn last_write(&self, rank: u32, key: u32) -> Option<u32> {
-        let writes = self.ranked.accesses.writes(self.ranked.ids[rank as usize]);
+        let id = self.ranked.ids[rank as usize];
         let last = self.writes(rank, key).next_back()?;
         // Only one in doubt may have done an earlier one alone.
+        if self.txns.is_ok(id) {
+            return Some(last);
+        }
         let is_last = |write: &Write| write.key == key && write.micro == self.all[last as usize].micro();
-        (!self.is_twice[rank as usize] || writes.iter().any(is_last)).then_some(last)
+        self.ranked.accesses.writes(id).iter().any(is_last).then_some(last)
     }
 
     /// Which operation wrote what a read saw of others, or [`INITIAL`]; [`UNKNOWN`] if it cannot be said.

@@ -86,7 +86,9 @@ impl Twin {
         };
         let (by_others, by_failed) = (wrote(0..self.count), wrote(self.count..self.txns.len()));
         if last.is_some() {
-            self.troubles.insert((if is_later { "future-read" } else { "internal" }, at.0, at.1));
+            // What somebody else wrote, or what was there at first, explains it better than what comes only later.
+            let is_future = is_later && candidates.is_empty();
+            self.troubles.insert((if is_future { "future-read" } else { "internal" }, at.0, at.1));
             // Nobody wrote nothing, so it is the initial state, which is before all writes.
             if micro.value == "Nil"
                 && !wrote(0..self.txns.len())
