@@ -83,11 +83,11 @@ fn complete(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Outcome, Spent> {
-    let mut past = Past { ranked, seen: vec![0; ranked.ids.len()], search: 0, queue: Vec::new() };
+    let mut past = Past { ranked, seen: vec![0; ranked.len() as usize], search: 0, queue: Vec::new() };
     let initial = known.before_initial.iter().flatten();
     let back = known.orders.iter().filter(|forced| forced.from > forced.to);
     let back = back.filter(|forced| suspects.is_in_cycle(ranked, forced));
-    let count = ranked.ids.len() as u64;
+    let count = u64::from(ranked.len());
     let searched_max = meter.steps.saturating_add(count.saturating_mul(SEARCHED_MAX).min(meter.steps_left()));
     for forced in initial.chain(back) {
         if meter.steps > searched_max {
@@ -132,7 +132,7 @@ fn ask(
     meter: &mut Meter,
     mutation: Mutation,
 ) -> Result<Outcome, Spent> {
-    let count = ranked.ids.len() as u64;
+    let count = u64::from(ranked.len());
     let asked: u64 = windows.par_iter().map(|window| questions.count(ranked, window)).sum();
     let steps_max = count.saturating_mul(ROWS_MAX).min(meter.steps_left());
     if asked > steps_max {
@@ -172,7 +172,7 @@ fn ask(
 
 /// The weakest axiom by which one that was seen is visible to a read, where sessions say nothing.
 fn axiom(ranked: &Ranked<'_>, reader: u32, other: u32, place: u32) -> Axiom {
-    let reads = ranked.accesses.reads(ranked.ids[reader as usize]);
+    let reads = ranked.accesses.reads(ranked.unit(reader));
     match reads.iter().position(|read| ranked.source(reader, read.writer) == Source::Unit(other)) {
         Some(from) if (from as u32) < place => Axiom::Committed,
         Some(_) => Axiom::Atomic,
@@ -249,7 +249,7 @@ impl Questions {
         let first = runs.first().map_or(0, |run| run.start);
         let asked = || {
             runs.iter().flat_map(Range::clone).flat_map(|rank| {
-                let reads = ranked.accesses.reads(ranked.ids[rank as usize]).iter().enumerate();
+                let reads = ranked.accesses.reads(ranked.unit(rank)).iter().enumerate();
                 reads.filter_map(move |(place, read)| match ranked.source(rank, read.writer) {
                     Source::Unit(to) if among.window(to).is_some() => {
                         Some((read.key, Asker { reader: rank, read: place as u32, to }))
@@ -289,7 +289,7 @@ impl Questions {
 
     /// Those who read something else of what a member wrote, which has a higher rank: what points back is known.
     fn askers<'a>(&'a self, ranked: &'a Ranked<'_>, member: u32, end: u32) -> impl Iterator<Item = &'a [Asker]> + 'a {
-        let writes = ranked.accesses.writes(ranked.ids[member as usize]).iter();
+        let writes = ranked.accesses.writes(ranked.unit(member)).iter();
         writes.map(move |write| {
             let all =
                 &self.askers[self.starts[write.key as usize] as usize..self.starts[write.key as usize + 1] as usize];

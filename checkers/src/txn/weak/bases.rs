@@ -57,9 +57,9 @@ impl<'a> Bases<'a> {
         meter: &mut Meter,
         mutation: Mutation,
     ) -> Result<Bases<'a>, Spent> {
-        let component = |rank: u32| component_of[operations.owners[ranked.ids[rank as usize] as usize] as usize];
+        let component = |rank: u32| component_of[operations.owners[ranked.unit(rank) as usize] as usize];
         let mut parts: BTreeMap<u32, Part> = BTreeMap::new();
-        let mut places = vec![NONE; ranked.ids.len()];
+        let mut places = vec![NONE; ranked.len() as usize];
         for rank in (0..ranked.len()).filter(|&rank| component(rank) != NONE) {
             let part = parts.entry(component(rank)).or_default();
             places[rank as usize] = part.nodes.len() as u32;
@@ -70,7 +70,7 @@ impl<'a> Bases<'a> {
             }
         }
         let versions = ranked.version_edges(mutation);
-        meter.step((ranked.ids.len() + versions.len()) as u64 / 16)?;
+        meter.step((ranked.len() as usize + versions.len()) as u64 / 16)?;
         for version in versions {
             if let Some(part) =
                 parts.get_mut(&component(version.0)).filter(|_| component(version.0) == component(version.1))
@@ -178,10 +178,10 @@ impl<'a> Bases<'a> {
             }
         };
         for &rank in nodes {
-            let unit = self.ranked.ids[rank as usize];
+            let unit = self.ranked.unit(rank);
             let ranked = |unit: u32| match unit {
                 NONE => None,
-                unit => node(self.ranked.ranks[unit as usize]),
+                unit => node(self.ranked.rank_of(unit)),
             };
             let (this, is_write) = (node(rank), self.operations.is_write(unit));
             match guarantee {

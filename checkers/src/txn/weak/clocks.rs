@@ -92,7 +92,7 @@ pub(super) struct Clocks {
 impl Clocks {
     /// None begun.
     pub fn new(ranked: &Ranked<'_>, purpose: Purpose<'_>, mutation: Mutation) -> Clocks {
-        let count = ranked.ids.len();
+        let count = ranked.len() as usize;
         let mut standing = vec![Standing { chain: NONE, place: 0, row: NONE, users: 0 }; count];
         let mut followers = vec![0u32; count];
         for window in purpose.windows {

@@ -50,8 +50,8 @@ impl Graph {
             graph.starts.push(0);
             return Ok(graph);
         }
-        let mut node = vec![NONE; ranked.ids.len()];
-        let mut window = vec![NONE; ranked.ids.len()];
+        let mut node = vec![NONE; ranked.len() as usize];
+        let mut window = vec![NONE; ranked.len() as usize];
         for (number, range) in windows.iter().enumerate() {
             for rank in range.clone() {
                 node[rank as usize] = graph.ranks.len() as u32;

@@ -150,7 +150,7 @@ pub(super) struct Among<'a> {
 impl<'a> Among<'a> {
     /// These.
     pub fn of(ranked: &Ranked<'_>, windows: &'a [Range<u32>]) -> Among<'a> {
-        let mut of = vec![NONE; ranked.ids.len()];
+        let mut of = vec![NONE; ranked.len() as usize];
         for (number, window) in windows.iter().enumerate() {
             of[window.start as usize..window.end as usize].fill(number as u32);
         }
@@ -246,7 +246,7 @@ impl Pass<'_> {
     /// thing at a time, so that a processor waits for several of them at once.
     fn look(&mut self, rank: u32) {
         let ranked = self.ranked;
-        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        let reads = ranked.accesses.reads(ranked.unit(rank));
         self.looked.clear();
         for (place, read) in reads.iter().enumerate() {
             let to = match ranked.source(rank, read.writer) {
@@ -275,7 +275,7 @@ impl Pass<'_> {
         // In a circle all have seen each other, and what they wrote after a read of their own: an earlier one of the session may have
         // read it. Of the initial state that says nothing more, as the circle is known.
         let own_end = self.ranked.circle(rank).end;
-        let reads_count = self.ranked.accesses.reads(self.ranked.ids[rank as usize]).len() as u64;
+        let reads_count = self.ranked.accesses.reads(self.ranked.unit(rank)).len() as u64;
         for at in 0..self.looked.len() {
             let Looked { place, to, writers, first } = self.looked[at];
             let window = self.among.as_ref().and_then(|among| among.window(to)).cloned();
@@ -319,7 +319,7 @@ impl Pass<'_> {
     /// The weakest axiom by which a unit that was seen is visible to a read.
     fn axiom(&self, rank: u32, other: u32, place: u32) -> Axiom {
         let ranked = self.ranked;
-        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        let reads = ranked.accesses.reads(ranked.unit(rank));
         let from = reads.iter().position(|read| ranked.source(rank, read.writer) == Source::Unit(other));
         let session = ranked.session[other as usize];
         match from {
@@ -340,7 +340,7 @@ impl Pass<'_> {
     /// Looks for two reads of a key that saw two versions.
     fn twice(&mut self, rank: u32) {
         let ranked = self.ranked;
-        let reads = ranked.accesses.reads(ranked.ids[rank as usize]);
+        let reads = ranked.accesses.reads(ranked.unit(rank));
         if reads.len() < 2 || self.forces.twice.len() >= KEPT_MAX {
             return;
         }

@@ -10,7 +10,7 @@
 //! - `units`: transactions in an order in which who is seen comes before who sees.
 //! - `clocks`: what each has seen, over chains. - `needed`: how long anybody asks.
 //! - `derive`: the orders that the axioms force; `alone`: where sessions say nothing. - `components`: their cycles.
-//!   `witness`: the proof.
+//!   `witness`: the proof; `paths`: how who is overtaken was visible.
 //! - `sessions`: the guarantees of sessions, on single operations (`operations`).
 //!
 //! Of a list that was read behind appends of the same transaction, the part before these counts as what was read.
@@ -31,6 +31,7 @@ mod needed;
 mod operations;
 mod parts;
 mod past;
+mod paths;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -138,14 +139,14 @@ impl Suspects {
     fn of(ranked: &Ranked<'_>, found: &Found, components: &Components, mutation: Mutation) -> Suspects {
         let mut component_of = vec![NONE; ranked.accesses.len()];
         for (number, members) in components[Axiom::Causal as usize].iter().enumerate() {
-            let ids = members.iter().map(|&member| ranked.ids[found.graph.ranks[member as usize] as usize]);
+            let ids = members.iter().map(|&member| ranked.unit(found.graph.ranks[member as usize]));
             ids.for_each(|id| component_of[id as usize] = number as u32);
         }
         if mutation.is(Mutant::EverythingCompared) {
             component_of.fill(0);
         }
         let all = found.forces.before_initial.iter().flatten();
-        let pairs = all.map(|forced| (ranked.ids[forced.from as usize], ranked.ids[forced.reader as usize]));
+        let pairs = all.map(|forced| (ranked.unit(forced.from), ranked.unit(forced.reader)));
         let initial: Option<Vec<(u32, u32)>> = found.forces.has_all_initial().then(|| pairs.collect());
         let is_near = sessions::near(ranked, &component_of, initial.as_deref(), mutation);
         let weaker = [Axiom::Committed as usize, Axiom::Atomic as usize];
@@ -156,7 +157,7 @@ impl Suspects {
 
     /// Whether a forced order may be part of a cycle.
     fn is_in_cycle(&self, ranked: &Ranked<'_>, forced: &Forced) -> bool {
-        let component = |rank: u32| self.component_of[ranked.ids[rank as usize] as usize];
+        let component = |rank: u32| self.component_of[ranked.unit(rank) as usize];
         component(forced.from) != NONE && component(forced.from) == component(forced.to)
     }
 }
@@ -262,7 +263,7 @@ fn witnesses(txns: &Txns<'_>, ranked: &Ranked<'_>, found: &Found, components: Co
 }
 
 fn non_repeatable(prover: &Prover<'_>, (reader, first, second): (u32, u32, u32)) -> Anomaly {
-    let id = prover.ranked.ids[reader as usize];
+    let id = prover.ranked.unit(reader);
     let micro = |read: u32| prover.ranked.accesses.reads(id)[read as usize].micro;
     let place = |read, role| Place { transaction: prover.txns.invoked(id), micro: micro(read), role };
     let witness = Witness::Micros {

@@ -15,7 +15,7 @@ pub(super) fn of(ranked: &Ranked<'_>, near: u32, mutation: Mutation) -> Vec<u32>
     let mut last = vec![0u32; starts.last().map_or(0, |&end| end as usize)];
     let mut last_initial = vec![0u32; keys_count];
     for rank in 0..ranked.len() {
-        for read in ranked.accesses.reads(ranked.ids[rank as usize]) {
+        for read in ranked.accesses.reads(ranked.unit(rank)) {
             let count = match ranked.source(rank, read.writer) {
                 Source::Unknown => continue,
                 Source::Initial => 0,
@@ -30,7 +30,7 @@ pub(super) fn of(ranked: &Ranked<'_>, near: u32, mutation: Mutation) -> Vec<u32>
             }
         }
     }
-    let mut needed = vec![0u32; ranked.ids.len()];
+    let mut needed = vec![0u32; ranked.len() as usize];
     let near = if mutation.is(Mutant::NearForgotten) { 0 } else { near };
     for key in 0..keys_count {
         let writers = ranked.writers(key as u32);

@@ -22,8 +22,8 @@ pub(super) struct Operations {
     pub owners: Vec<TxnId>,
     /// The order of sessions among them.
     pub sessions: Sessions,
-    /// By operation: the process of its transaction, also where that is in doubt.
-    pub process: Vec<u32>,
+    /// By transaction: its process, also where it is in doubt.
+    processes: Vec<u32>,
     /// By operation: the last write before it in its session, or [`NONE`].
     pub write_before: Vec<u32>,
     /// By rank of a transaction: its first operation; and the end of the last.
@@ -53,12 +53,12 @@ impl Operations {
             accesses: Accesses::new(whole.keys_count),
             owners: Vec::with_capacity(count),
             sessions: Sessions::none(count),
-            process: Vec::with_capacity(count),
+            processes: (0..whole.len() as TxnId).map(|id| txns.session(id)).collect(),
             write_before: vec![NONE; count],
             first: Vec::new(),
             passes_over: parts.passes_over,
         };
-        for (rank, &id) in (0..).zip(&ranked.ids) {
+        for (rank, id) in ranked.units() {
             let mut before = match among.before[id as usize] {
                 NONE => NONE,
                 before => last[before as usize],
@@ -82,7 +82,6 @@ impl Operations {
                     }
                 }
                 all.owners.push(id);
-                all.process.push(txns.session(id));
                 all.sessions.before[unit as usize] = before;
                 all.sessions.session[unit as usize] = among.session[id as usize];
                 if before != NONE {
@@ -101,6 +100,11 @@ impl Operations {
     /// Gives the bytes back.
     pub fn close(self, meter: &mut Meter) {
         meter.give_back(self.owners.len() as u64 * OPERATION_BYTES);
+    }
+
+    /// The process of its transaction.
+    pub fn process(&self, unit: u32) -> u32 {
+        self.processes[self.owners[unit as usize] as usize]
     }
 
     /// Whether it is a write.

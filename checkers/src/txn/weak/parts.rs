@@ -52,6 +52,8 @@ pub(super) struct Parts<'a, 'h> {
     ranked: &'a Ranked<'a>,
     /// By rank.
     pub all: Vec<Part>,
+    /// The key that each writes, or [`NONE`]: what is asked most.
+    written: Vec<u32>,
     /// By rank: where those of a transaction begin; and the end of the last.
     pub first: Vec<u32>,
     /// Whether of some read it cannot be said which operation wrote what it saw.
@@ -78,17 +80,18 @@ impl<'a, 'h> Parts<'a, 'h> {
             txns,
             ranked,
             all: Vec::new(),
-            first: Vec::with_capacity(ranked.ids.len() + 1),
+            written: Vec::new(),
+            first: Vec::with_capacity(ranked.len() as usize + 1),
             passes_over: false,
             is_of_lists: is_of_lists(txns, ranked),
             of_many: Vec::new(),
-            is_twice: vec![false; ranked.ids.len()],
+            is_twice: vec![false; ranked.len() as usize],
             mutation,
         };
         let seen = seen_in_doubt(txns, ranked.accesses, parts.is_of_lists, mutation);
         let (mut own, mut last) = (Own::default(), Own::default());
         let mut paid = 0;
-        for (rank, &id) in (0..).zip(&ranked.ids) {
+        for (rank, id) in ranked.units() {
             let start = parts.all.len();
             parts.first.push(start as u32);
             if !kept(id) {
@@ -185,8 +188,9 @@ impl<'a, 'h> Parts<'a, 'h> {
     /// What is asked of a transaction's writes later.
     fn note(&mut self, rank: u32, start: usize) {
         let of_rank = &self.all[start..];
+        self.written.extend(of_rank.iter().map(|part| part.written().unwrap_or(NONE)));
         let writes_count = of_rank.iter().filter(|part| part.written().is_some()).count();
-        let id = self.ranked.ids[rank as usize];
+        let id = self.ranked.unit(rank);
         self.is_twice[rank as usize] = !self.txns.is_ok(id) || writes_count > self.ranked.accesses.writes(id).len();
         if of_rank.len() > MANY {
             let first = self.of_many.len();
@@ -218,12 +222,12 @@ impl<'a, 'h> Parts<'a, 'h> {
         let count = self.of_many[start..].partition_point(|&(of, other, _)| is_many && (of, other) == (rank, key));
         let few = if is_many { 0..0 } else { units };
         let many = self.of_many[start..start + count].iter().map(|&(.., unit)| unit);
-        few.filter(move |&unit| self.all[unit as usize].written() == Some(key)).chain(many)
+        few.filter(move |&unit| self.written[unit as usize] == key).chain(many)
     }
 
     /// A transaction's last write of a key, if it happened.
     fn last_write(&self, rank: u32, key: u32) -> Option<u32> {
-        let id = self.ranked.ids[rank as usize];
+        let id = self.ranked.unit(rank);
         let last = self.writes(rank, key).next_back()?;
         // Only one in doubt may have done an earlier one alone.
         if self.txns.is_ok(id) {
@@ -243,7 +247,7 @@ impl<'a, 'h> Parts<'a, 'h> {
         if !is_known {
             return Ok(UNKNOWN);
         }
-        let rank = self.ranked.ranks[read.writer as usize];
+        let rank = self.ranked.rank_of(read.writer);
         let last = self.writes(rank, read.key).next_back();
         if !self.is_of_lists {
             return Ok(last.unwrap_or(UNKNOWN));
@@ -270,7 +274,7 @@ impl<'a, 'h> Parts<'a, 'h> {
         let order = |(key, versions): (u32, &Vec<TxnId>)| -> Vec<u32> {
             let mut order = Vec::with_capacity(versions.len());
             for &id in versions.iter().filter(|&&id| whole.committed.get(id as usize) == Some(&true)) {
-                let rank = self.ranked.ranks[id as usize];
+                let rank = self.ranked.rank_of(id);
                 match is_whole(key) {
                     true => order.extend(self.writes(rank, key)),
                     false => order.extend(self.last_write(rank, key)),
@@ -292,7 +296,7 @@ impl<'a, 'h> Parts<'a, 'h> {
 
 /// Whether transactions append.
 fn is_of_lists(txns: &Txns<'_>, ranked: &Ranked<'_>) -> bool {
-    let first = ranked.ids.iter().find_map(|&id| ranked.accesses.writes(id).first().map(|write| (id, write.micro)));
+    let first = ranked.units().find_map(|(_, id)| ranked.accesses.writes(id).first().map(|write| (id, write.micro)));
     first.is_some_and(|(id, micro)| {
         let txn = txns.txn(id);
         (micro as usize) < txn.len() && txn.micro(micro as usize).f == MicroF::Append

@@ -1,7 +1,6 @@
 //! What lies in whose past, of single operations: by clocks, or by searches where little is asked.
 
 use super::clocks::Clocks;
-use super::operations::Operations;
 use super::units::{NONE, Ranked};
 use super::views::Visit;
 use crate::txn::meter::{Meter, Spent};
@@ -42,7 +41,6 @@ impl Past<'_, '_> {
 /// Searches back from who asks. As soon as one comes to the session of what is looked for, behind it, it has found it; so most are
 /// short.
 pub(super) struct Search<'a> {
-    operations: &'a Operations,
     ranked: &'a Ranked<'a>,
     /// By rank: the last search that came by.
     seen: Vec<u32>,
@@ -54,9 +52,9 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// None begun.
-    pub fn new(operations: &'a Operations, ranked: &'a Ranked<'a>, steps_max: u64) -> Search<'a> {
-        let seen = vec![0; ranked.ids.len()];
-        Search { operations, ranked, seen, number: 0, queue: Vec::new(), left: steps_max }
+    pub fn new(ranked: &'a Ranked<'a>, steps_max: u64) -> Search<'a> {
+        let seen = vec![0; ranked.len() as usize];
+        Search { ranked, seen, number: 0, queue: Vec::new(), left: steps_max }
     }
 
     /// Whether so much was asked that the answers since then are worth nothing.
@@ -73,7 +71,7 @@ impl<'a> Search<'a> {
     /// Whether one of these is an operation, or has seen it.
     fn reaches(&mut self, from: impl Iterator<Item = u32>, other: u32, meter: &mut Meter) -> Result<bool, Spent> {
         let ranked = self.ranked;
-        let session = |rank: u32| self.operations.sessions.session[ranked.ids[rank as usize] as usize];
+        let session = |rank: u32| ranked.session[rank as usize];
         let (low, session_of_other) = (ranked.circle(other).start, session(other));
         let is_it =
             |rank: u32| rank == other || rank > other && session_of_other != NONE && session(rank) == session_of_other;

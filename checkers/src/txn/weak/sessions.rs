@@ -60,6 +60,10 @@ pub(super) enum Guarantee {
 use Guarantee::{Causal, OwnWrites, Pram, Reads, Writes, WritesFollowReads};
 
 impl Guarantee {
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Guarantee; 6] = [OwnWrites, Reads, Writes, WritesFollowReads, Pram, Causal];
+
     fn kind(self) -> AnomalyKind {
         match self {
             OwnWrites => AnomalyKind::NotReadYourWrites,
@@ -196,7 +200,7 @@ pub(super) fn near(
 ) -> Vec<bool> {
     let mut is_near = vec![false; component_of.len()];
     for rank in windows(ranked, |id| id, component_of, initial, mutation).into_iter().flatten() {
-        is_near[ranked.ids[rank as usize] as usize] = true;
+        is_near[ranked.unit(rank) as usize] = true;
     }
     is_near
 }
@@ -212,7 +216,7 @@ fn windows(
 ) -> Vec<Range<u32>> {
     let whole = Range { start: 0, end: ranked.len() };
     let Some(initial) = initial else { return vec![whole] };
-    let owner_of = |rank: u32| owner(ranked.ids[rank as usize]);
+    let owner_of = |rank: u32| owner(ranked.unit(rank));
     let component_of = |rank: u32| component_of[owner_of(rank) as usize];
     let mut of_component: FxHashMap<u32, Range<u32>> = FxHashMap::default();
     // By transaction that is named.

@@ -56,6 +56,50 @@ impl Sessions {
     }
 }
 
+/// Which unit has which rank.
+#[derive(Debug, Clone)]
+enum Order {
+    /// So many, each has its number; nothing is looked up then.
+    Same(u32),
+    /// By rank: the unit. By unit: its rank, or [`NONE`] for one that is not committed.
+    Listed { ids: Vec<u32>, ranks: Vec<u32> },
+}
+
+impl Order {
+    /// These units, in this order, of so many.
+    fn of(ids: Vec<u32>, count: usize) -> Order {
+        let mut ranks = vec![NONE; count];
+        for (rank, &id) in ids.iter().enumerate() {
+            ranks[id as usize] = rank as u32;
+        }
+        Order::Listed { ids, ranks }
+    }
+
+    fn len(&self) -> u32 {
+        match self {
+            Order::Same(count) => *count,
+            Order::Listed { ids, .. } => ids.len() as u32,
+        }
+    }
+
+    #[inline]
+    fn unit(&self, rank: u32) -> u32 {
+        match self {
+            Order::Same(_) => rank,
+            Order::Listed { ids, .. } => ids[rank as usize],
+        }
+    }
+
+    #[inline]
+    fn rank_of(&self, unit: u32) -> u32 {
+        match self {
+            Order::Same(count) if unit < *count => unit,
+            Order::Same(_) => NONE,
+            Order::Listed { ranks, .. } => ranks.get(unit as usize).copied().unwrap_or(NONE),
+        }
+    }
+}
+
 /// Units by rank: after all that they follow in their session and all that they read from, then after those whose versions
 /// are known to be older, and else in order of completion. Where what they follow and read has a cycle, some read points
 /// back, and never the order of a session; where only the known versions close one, some of these point back. Those that follow
@@ -63,10 +107,7 @@ impl Sessions {
 #[derive(Debug)]
 pub(super) struct Ranked<'a> {
     pub accesses: &'a Accesses,
-    /// By rank: the unit.
-    pub ids: Vec<u32>,
-    /// By unit: its rank, or [`NONE`] for one that is not committed.
-    pub ranks: Vec<u32>,
+    order: Order,
     /// By rank: the rank of the one before in the session, or [`NONE`].
     pub before: Vec<u32>,
     /// By rank: the session, or [`NONE`].
@@ -96,17 +137,17 @@ impl<'a> Ranked<'a> {
         if is(Mutant::CirclesUntold) {
             circles.clear();
         }
-        let ranked = Ranked::by(ids, &circles, accesses, sessions);
+        let ranked = Ranked::by(Order::of(ids, accesses.len()), &circles, accesses, sessions);
         // Orders of versions that point back are looked at in windows of ranks that they span. Transactions overlap, and
         // on keys in much use such windows would run together into a few that span all; so few should point back.
         let edges = ranked.version_edges(mutation);
         if edges.iter().all(|&(from, to, _)| from < to) {
             return ranked;
         }
-        let older = Older::of(&edges, ranked.ids.len());
+        let older = Older::of(&edges, ranked.len() as usize);
         let follows = |rank: u32, at: u32| ranked.follows(&older, rank, at, mutation);
-        let (ranks, _) = topological(ranked.ids.len(), |rank| rank != NONE, follows, mutation);
-        let ids = ranks.iter().map(|&rank| ranked.ids[rank as usize]).collect();
+        let (ranks, _) = topological(ranked.len() as usize, |rank| rank != NONE, follows, mutation);
+        let ids = ranks.iter().map(|&rank| ranked.unit(rank)).collect();
         // A circle stays together: with versions it is at most a part of a larger one, whose members keep their order.
         let mut moved: Vec<Range<u32>> = Vec::new();
         if !circles.is_empty() {
@@ -116,12 +157,12 @@ impl<'a> Ranked<'a> {
                 moved.push(first..first + chunk.len() as u32);
             }
         }
-        Ranked::by(ids, &moved, accesses, sessions)
+        Ranked::by(Order::of(ids, accesses.len()), &moved, accesses, sessions)
     }
 
     /// With ranks in the order of numbers, where that is known to be one.
     pub fn in_order(accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
-        Ranked::by((0..accesses.len() as u32).collect(), &[], accesses, sessions)
+        Ranked::by(Order::Same(accesses.len() as u32), &[], accesses, sessions)
     }
 
     /// Whether all that they follow and read, and all with older versions, have lower ranks.
@@ -131,7 +172,7 @@ impl<'a> Ranked<'a> {
 
     /// Whom a unit follows, one after another, those with older versions among them; [`NONE`] for nobody.
     fn follows(&self, older: &Older, rank: u32, at: u32, mutation: Mutation) -> Option<u32> {
-        let reads = self.accesses.reads(self.ids[rank as usize]);
+        let reads = self.accesses.reads(self.unit(rank));
         match at.checked_sub(1) {
             None if mutation.is(Mutant::SessionsUnrankedAgain) => Some(NONE),
             None => Some(self.before[rank as usize]),
@@ -145,21 +186,17 @@ impl<'a> Ranked<'a> {
         }
     }
 
-    /// With these ids in this order, and these circles, by rank.
-    fn by(ids: Vec<u32>, circles: &[Range<u32>], accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
-        let count = accesses.len();
-        let mut ranks = vec![NONE; count];
-        for (rank, &id) in ids.iter().enumerate() {
-            ranks[id as usize] = rank as u32;
-        }
-        let before = ids.iter().map(|&id| match sessions.before[id as usize] {
+    /// In this order, with these circles, by rank.
+    fn by(order: Order, circles: &[Range<u32>], accesses: &'a Accesses, sessions: &Sessions) -> Ranked<'a> {
+        let units = || (0..order.len()).map(|rank| order.unit(rank));
+        let before = units().map(|id| match sessions.before[id as usize] {
             NONE => NONE,
-            before => ranks[before as usize],
+            before => order.rank_of(before),
         });
         let before = before.collect();
-        let session = ids.iter().map(|&id| sessions.session[id as usize]).collect();
+        let session = units().map(|id| sessions.session[id as usize]).collect();
         let mut writer_starts = vec![0u32; accesses.keys_count as usize + 1];
-        for &id in &ids {
+        for id in units() {
             accesses.writes(id).iter().for_each(|write| writer_starts[write.key as usize] += 1);
         }
         let mut sum = 0;
@@ -167,7 +204,7 @@ impl<'a> Ranked<'a> {
             sum += std::mem::replace(start, sum);
         }
         let mut writers = vec![0u32; sum as usize];
-        for (rank, &id) in ids.iter().enumerate() {
+        for (rank, id) in units().enumerate() {
             for write in accesses.writes(id) {
                 let place = &mut writer_starts[write.key as usize];
                 writers[*place as usize] = rank as u32;
@@ -179,12 +216,12 @@ impl<'a> Ranked<'a> {
         writer_starts[0] = 0;
         let mut circle_of: Vec<Range<u32>> = Vec::new();
         if circles.iter().any(|circle| circle.len() > 1) {
-            circle_of.extend((0..ids.len() as u32).map(|rank| rank..rank + 1));
+            circle_of.extend((0..order.len()).map(|rank| rank..rank + 1));
             for circle in circles {
                 circle_of[circle.start as usize..circle.end as usize].fill(circle.clone());
             }
         }
-        Ranked { accesses, ids, ranks, before, session, circles: circle_of, writer_starts, writers }
+        Ranked { accesses, order, before, session, circles: circle_of, writer_starts, writers }
     }
 
     /// Those that follow and read each other in a circle with a unit: it alone, if there is no such circle.
@@ -200,12 +237,11 @@ impl<'a> Ranked<'a> {
 
     /// The same ranks, with no order of sessions.
     pub fn without_sessions(&self) -> Ranked<'a> {
-        let count = self.ids.len();
+        let count = self.len() as usize;
         let none = vec![NONE; count];
         Ranked {
             accesses: self.accesses,
-            ids: self.ids.clone(),
-            ranks: self.ranks.clone(),
+            order: self.order.clone(),
             before: none.clone(),
             session: none,
             circles: self.circles.clone(),
@@ -216,15 +252,32 @@ impl<'a> Ranked<'a> {
 
     /// How many.
     pub fn len(&self) -> u32 {
-        self.ids.len() as u32
+        self.order.len()
+    }
+
+    /// The unit of a rank.
+    #[inline]
+    pub fn unit(&self, rank: u32) -> u32 {
+        self.order.unit(rank)
+    }
+
+    /// All units, by rank.
+    pub fn units(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..self.len()).map(|rank| (rank, self.unit(rank)))
+    }
+
+    /// The rank of a unit, or [`NONE`] for one that is not committed, or none at all.
+    #[inline]
+    pub fn rank_of(&self, unit: u32) -> u32 {
+        self.order.rank_of(unit)
     }
 
     /// Whom a read of `reader` (a rank) saw.
     pub fn source(&self, reader: u32, writer: TxnId) -> Source {
         match writer {
             INITIAL => Source::Initial,
-            writer => match self.ranks.get(writer as usize) {
-                Some(&rank) if rank != NONE && rank != reader => Source::Unit(rank),
+            writer => match self.rank_of(writer) {
+                rank if rank != NONE && rank != reader => Source::Unit(rank),
                 _ => Source::Unknown,
             },
         }
@@ -246,7 +299,7 @@ impl<'a> Ranked<'a> {
 
     /// Whom a unit follows at once: in its session, and those it read from. With repetitions.
     pub fn sources(&self, rank: u32) -> impl Iterator<Item = u32> + '_ {
-        let reads = self.accesses.reads(self.ids[rank as usize]).iter();
+        let reads = self.accesses.reads(self.unit(rank)).iter();
         reads.filter_map(move |read| match self.source(rank, read.writer) {
             Source::Unit(writer) => Some(writer),
             _ => None,
@@ -259,14 +312,14 @@ impl<'a> Ranked<'a> {
         if mutation.is(Mutant::VersionsForgotten) {
             return edges;
         }
-        let mut listed = vec![NONE; self.ids.len()];
+        let mut listed = vec![NONE; self.len() as usize];
         for (key, versions) in self.accesses.versions.iter().enumerate() {
             if versions.is_empty() {
                 continue;
             }
             let mut last = NONE;
             for &writer in versions {
-                let rank = self.ranks.get(writer as usize).copied().unwrap_or(NONE);
+                let rank = self.rank_of(writer);
                 if rank == NONE {
                     continue;
                 }
@@ -278,7 +331,7 @@ impl<'a> Ranked<'a> {
             }
             // Whoever wrote the key and is not among its versions came after all of them: else a read had shown it.
             if last != NONE && !mutation.is(Mutant::LateForgotten) {
-                let is_placed = |rank: u32| self.accesses.unplaced.binary_search(&self.ids[rank as usize]).is_err();
+                let is_placed = |rank: u32| self.accesses.unplaced.binary_search(&self.unit(rank)).is_err();
                 let late = self.writers(key as u32).iter().filter(|&&rank| listed[rank as usize] != key as u32);
                 let late = late.filter(|&&rank| self.accesses.unplaced.is_empty() || is_placed(rank));
                 edges.extend(late.map(|&rank| (last, rank, key as u32)));

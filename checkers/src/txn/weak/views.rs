@@ -91,7 +91,7 @@ impl Watched {
         watched.windows = watched.windows(operations, mutation);
         for &(_, reader) in initial.unwrap_or_default() {
             watched.initial.insert(reader);
-            watched.initial_sessions.insert(of_txns.session[of_txns.ranks[reader as usize] as usize]);
+            watched.initial_sessions.insert(of_txns.session[of_txns.rank_of(reader) as usize]);
         }
         watched
     }
@@ -215,9 +215,9 @@ impl<'a> Pass<'a> {
 
     /// From here on it is known who read what anybody asks about.
     fn note_readers(&mut self) {
-        let count = self.ranked.ids.len();
+        let count = self.ranked.len() as usize;
         self.asked_keys = vec![0; (self.operations.accesses.keys_count as usize).div_ceil(64)];
-        for (rank, &unit) in (0..).zip(&self.ranked.ids) {
+        for (rank, unit) in self.ranked.units() {
             if self.watched.has(self.operations.sessions.session[unit as usize], rank) && self.asks(rank, unit) {
                 let key = self.operations.accesses.reads(unit)[0].key;
                 self.asked_keys[key as usize / 64] |= 1 << (key % 64);
@@ -257,7 +257,7 @@ impl<'a> Pass<'a> {
         meter: &mut Meter,
         run: impl FnOnce(&mut Pass<'a>, &mut Meter) -> Result<T, Spent>,
     ) -> Result<T, Spent> {
-        let links = self.ranked.ids.len() as u64 * LINK_BYTES;
+        let links = u64::from(self.ranked.len()) * LINK_BYTES;
         meter.take_bytes(links)?;
         let outcome = run(self, meter);
         meter.give_back(self.was_read.len() as u64 * READ_BYTES + links);
@@ -275,8 +275,8 @@ impl<'a> Pass<'a> {
     /// Whether that was enough.
     fn run_with_searches(&mut self, meter: &mut Meter) -> Result<bool, Spent> {
         self.note_readers();
-        let steps_max = self.ranked.ids.len() as u64 * SEARCHED_MAX;
-        let mut search = Search::new(self.operations, self.ranked, steps_max);
+        let steps_max = u64::from(self.ranked.len()) * SEARCHED_MAX;
+        let mut search = Search::new(self.ranked, steps_max);
         for rank in 0..self.ranked.len() {
             self.operation(rank, &mut Past::Search(&mut search), meter)?;
             if search.is_over() {
@@ -306,7 +306,7 @@ impl<'a> Pass<'a> {
     }
 
     fn operation(&mut self, rank: u32, past: &mut Past<'_, '_>, meter: &mut Meter) -> Result<(), Spent> {
-        let unit = self.ranked.ids[rank as usize];
+        let unit = self.ranked.unit(rank);
         let session = self.operations.sessions.session[unit as usize];
         let read = self.operations.accesses.reads(unit).first();
         if let Some(read) = read.filter(|read| self.is_key_asked(read.key))
@@ -360,12 +360,12 @@ impl<'a> Pass<'a> {
         meter: &mut Meter,
     ) -> Result<(), Spent> {
         let owner = self.operations.owners[unit as usize];
-        let other = self.ranked.ids[writer as usize];
+        let other = self.ranked.unit(writer);
         let is_asked = self.watched.all_of(session) || self.watched.span(session, writer).is_some();
         if is_asked && self.was_read.insert((session, writer)) {
             meter.take_bytes(READ_BYTES)?;
         }
-        let process = self.operations.process[other as usize];
+        let process = self.operations.process(other);
         let furthest = self.furthest.entry((session, process)).or_insert(other);
         *furthest = other.max(*furthest);
         // An own write is at no server yet.
@@ -390,8 +390,8 @@ impl<'a> Pass<'a> {
     fn is_asking(&mut self, unit: u32, owner: TxnId) -> bool {
         if self.asked.0 != owner {
             let units = (unit..self.ranked.len()).take_while(|&unit| self.operations.owners[unit as usize] == owner);
-            let mut ranks = units.map(|unit| self.ranked.ranks[unit as usize]);
-            let asks = self.watched.is_whole || ranks.any(|rank| self.asks(rank, self.ranked.ids[rank as usize]));
+            let mut ranks = units.map(|unit| self.ranked.rank_of(unit));
+            let asks = self.watched.is_whole || ranks.any(|rank| self.asks(rank, self.ranked.unit(rank)));
             self.asked = (owner, asks);
         }
         self.asked.1
@@ -418,7 +418,7 @@ impl<'a> Pass<'a> {
         meter: &mut Meter,
     ) -> Result<(), Spent> {
         let component = |rank: u32| {
-            let owner = self.operations.owners[self.ranked.ids[rank as usize] as usize];
+            let owner = self.operations.owners[self.ranked.unit(rank) as usize];
             self.component_of[owner as usize]
         };
         let (to, within) = match source {
@@ -438,7 +438,7 @@ impl<'a> Pass<'a> {
         let mut found = Vec::new();
         let owner = |unit: u32| self.operations.owners[unit as usize];
         // Whatever comes before an own write comes before the later one that was read as well, unless that was seen before it was written.
-        let is_own = to != NONE && owner(self.ranked.ids[to as usize]) == owner(unit);
+        let is_own = to != NONE && owner(self.ranked.unit(to)) == owner(unit);
         let is_over_own = !is_own || self.ranked.circle(to).len() == 1;
         let writers = self.ranked.writers(key);
         let first = writers.partition_point(|&other| other < span.start);
@@ -474,7 +474,7 @@ impl<'a> Pass<'a> {
     /// Whether a write is one of a list by the reader's own transaction, before it: it ends what was read there, and lies
     /// over what was read of others.
     fn is_under(&self, unit: u32, other: u32) -> bool {
-        let write = self.ranked.ids[other as usize];
+        let write = self.ranked.unit(other);
         let all = self.operations;
         all.owners[write as usize] == all.owners[unit as usize]
             && write < unit
@@ -484,11 +484,11 @@ impl<'a> Pass<'a> {
     /// By which of the guarantees that are looked at a read sees a write; none if it is not in its causal past.
     fn guarantees(&self, rank: u32, other: u32, past: &mut Past<'_, '_>, meter: &mut Meter) -> Result<u8, Spent> {
         let all = self.operations;
-        let unit = self.ranked.ids[rank as usize];
+        let unit = self.ranked.unit(rank);
         let session = all.sessions.session[unit as usize];
-        let write = self.ranked.ids[other as usize];
-        let process = all.process[write as usize];
-        let is_own = process == all.process[unit as usize] && write < unit;
+        let write = self.ranked.unit(other);
+        let process = all.process(write);
+        let is_own = process == all.process(unit) && write < unit;
         let was_read = self.was_read.contains(&(session, other));
         let visit = self.open.get(&all.owners[unit as usize]);
         let in_visit = |least: u32| {
@@ -501,7 +501,7 @@ impl<'a> Pass<'a> {
         let mut reader = if is_asked { self.last_reader[other as usize] } else { NONE };
         while reader != NONE {
             meter.step(1)?;
-            let id = self.ranked.ids[reader as usize];
+            let id = self.ranked.unit(reader);
             // What this very transaction read is seen as well.
             let owner = all.owners[unit as usize];
             here |= id <= unit && all.owners[id as usize] == owner && all.owners[write as usize] != owner;

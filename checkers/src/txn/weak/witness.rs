@@ -1,8 +1,5 @@
 //! Proofs: the shortest cycle of what is forced, each order with the reads and the path that force it.
 
-use std::collections::VecDeque;
-use std::num::NonZeroU32;
-
 use rustc_hash::FxHashMap;
 use schism_history::{Micro, MicroF, MicroValue, OpIndex};
 
@@ -18,9 +15,6 @@ use crate::txn::txns::{TxnId, Txns};
 
 /// Orders pointing back through which a shortest cycle is looked for.
 const TRIED_MAX: usize = 64;
-/// Ranks that a path may span; of a longer one only the ends are told.
-const SPAN_MAX: u32 = u32::MAX / State::COLUMNS - 1;
-
 /// An arrow of a cycle. Units by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrow {
@@ -193,8 +187,8 @@ pub(super) struct Prover<'a> {
 }
 
 impl Prover<'_> {
-    fn owner(&self, rank: u32) -> TxnId {
-        let id = self.ranked.ids[rank as usize];
+    pub fn owner(&self, rank: u32) -> TxnId {
+        let id = self.ranked.unit(rank);
         self.owners.map_or(id, |owners| owners[id as usize])
     }
 
@@ -222,7 +216,7 @@ impl Prover<'_> {
     }
 
     fn key_of_read(&self, forced: &Forced) -> u32 {
-        self.ranked.accesses.reads(self.ranked.ids[forced.reader as usize])[forced.read as usize].key
+        self.ranked.accesses.reads(self.ranked.unit(forced.reader))[forced.read as usize].key
     }
 
     /// The witness of a cycle.
@@ -298,7 +292,7 @@ impl Prover<'_> {
 
     /// Key and micro-operations of an arrow of data.
     fn places(&self, arrow: &Arrow) -> Option<(u32, u32, u32)> {
-        let (from, to) = (self.ranked.ids[arrow.from as usize], self.ranked.ids[arrow.to as usize]);
+        let (from, to) = (self.ranked.unit(arrow.from), self.ranked.unit(arrow.to));
         let accesses = self.ranked.accesses;
         let wrote =
             |id: u32, key: u32| accesses.writes(id).iter().find(|write| write.key == key).map(|write| write.micro);
@@ -360,135 +354,6 @@ impl Prover<'_> {
             MicroValue::Deviant(ids) => Some(list(ids)),
             MicroValue::Other(_) => None,
         }
-    }
-
-    /// How the earlier unit of a forced order is visible to the reader: the fewest steps, where several of one session in
-    /// a row are one.
-    fn path(&self, forced: &Forced) -> Vec<Arrow> {
-        let ranked = self.ranked;
-        let direct = match forced.axiom {
-            _ if self.guarantee.is_some() => None,
-            _ if ranked.sources(forced.reader).any(|source| source == forced.from) => Some(Why::Reads),
-            Axiom::Atomic => Some(Why::Session),
-            _ => None,
-        };
-        if let Some(why) = direct {
-            return vec![Arrow { from: forced.from, to: forced.reader, why }];
-        }
-        // Back from the reader. Only within a circle does a path go up.
-        let low = ranked.circle(forced.from).start.min(forced.reader);
-        let count = ranked.circle(forced.reader).end - low;
-        if count > SPAN_MAX {
-            return Vec::new();
-        }
-        let start = State { rank: forced.reader, in_session: false, reads: 0 };
-        // By number of the state: that which it leads to.
-        let mut parents: Vec<Option<NonZeroU32>> = vec![None; (count * State::COLUMNS) as usize];
-        let mut queue = VecDeque::from([start]);
-        let mut end = None;
-        while let Some(state) = queue.pop_front() {
-            if state.rank == forced.from && self.may_end(&state) {
-                end = Some(state);
-                break;
-            }
-            let before = ranked.before[state.rank as usize];
-            let session = [(before, Why::Session)].into_iter().filter(|&(before, _)| before != NONE);
-            let sources = ranked.sources(state.rank).map(|source| (source, Why::Reads));
-            for (rank, why) in session.chain(sources) {
-                let in_session = why == Why::Session;
-                let reads = (state.reads + u8::from(!in_session)).min(2);
-                let next = State { rank, in_session, reads };
-                let leads = rank >= low && rank < ranked.circle(state.rank).end;
-                let may = self.may_step(forced.reader, &state, &next) && self.may_lead(forced.from, &next);
-                if !leads || !may || parents[next.place(low)].is_some() {
-                    continue;
-                }
-                parents[next.place(low)] = NonZeroU32::new(state.place(low) as u32 + 1);
-                if in_session && state.in_session { queue.push_front(next) } else { queue.push_back(next) }
-            }
-        }
-        let mut path: Vec<Arrow> = Vec::new();
-        let mut state = end;
-        while let Some(from) = state.filter(|&state| state != start) {
-            let Some(to) = parents[from.place(low)].map(|number| State::at(number, low)) else { break };
-            let why = if from.in_session { Why::Session } else { Why::Reads };
-            path.push(Arrow { from: from.rank, to: to.rank, why });
-            state = Some(to);
-        }
-        path
-    }
-
-    /// Whether a path back from a reader may go on so, by what the guarantee says that a read sees.
-    fn may_step(&self, reader: u32, state: &State, next: &State) -> bool {
-        let is_read = !next.in_session;
-        let within = || self.owner(next.rank) == self.owner(reader);
-        // What the reader's transaction wrote itself is at no server yet.
-        let is_own = || is_read && state.reads == 0 && within();
-        match self.guarantee {
-            Some(Guarantee::Writes | Guarantee::WritesFollowReads) if is_own() => false,
-            None | Some(Guarantee::Causal) => true,
-            Some(Guarantee::OwnWrites) => !is_read,
-            Some(Guarantee::Reads) => state.reads == 0,
-            Some(Guarantee::Writes) => {
-                if is_read {
-                    state.reads == 0
-                } else {
-                    state.reads == 1 || within()
-                }
-            }
-            Some(Guarantee::WritesFollowReads) => is_read || state.reads > 0 || within(),
-            Some(Guarantee::Pram) => !is_read || state.reads == 0,
-        }
-    }
-
-    /// Whether what a read leads to may lie on a path from there, where no other read may come before it on the path.
-    fn may_lead(&self, from: u32, next: &State) -> bool {
-        // One in doubt has no place in its session, but is of its process.
-        let process = |rank: u32| self.txns.session(self.owner(rank));
-        let is_of_session = || process(from) == process(next.rank);
-        match self.guarantee {
-            _ if next.in_session => true,
-            Some(Guarantee::Reads) => next.rank == from,
-            Some(Guarantee::Writes | Guarantee::Pram) => next.rank == from || is_of_session(),
-            _ => true,
-        }
-    }
-
-    /// Whether it may end where it is.
-    fn may_end(&self, state: &State) -> bool {
-        match self.guarantee {
-            Some(Guarantee::Reads | Guarantee::WritesFollowReads) => state.reads > 0 && !state.in_session,
-            Some(Guarantee::Writes) => state.reads > 0,
-            _ => true,
-        }
-    }
-}
-
-/// A unit on a path back from a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
-    rank: u32,
-    /// Whether the step after it is one of a session, so that one more of the same session is free.
-    in_session: bool,
-    /// How many steps of reading come after it; two for more.
-    reads: u8,
-}
-
-impl State {
-    /// So many states has each rank.
-    const COLUMNS: u32 = 6;
-
-    /// Its place among those of ranks from `low` on.
-    fn place(&self, low: u32) -> usize {
-        let column = u32::from(self.in_session) * 3 + u32::from(self.reads);
-        ((self.rank - low) * State::COLUMNS + column) as usize
-    }
-
-    /// The state at a place, counted from one.
-    fn at(number: NonZeroU32, low: u32) -> State {
-        let place = number.get() - 1;
-        let column = place % State::COLUMNS;
-        State { rank: low + place / State::COLUMNS, in_session: column >= 3, reads: (column % 3) as u8 }
     }
 }
 

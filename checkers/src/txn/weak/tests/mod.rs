@@ -5,5 +5,6 @@ mod cases;
 mod cycles;
 mod larger;
 mod lists;
+mod paths;
 mod support;
 mod twins;
