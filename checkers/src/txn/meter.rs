@@ -14,6 +14,8 @@ pub struct Meter {
     pub bytes: u64,
     /// Bytes allowed.
     pub bytes_max: u64,
+    /// Bytes that would have been held if they had been allowed, the most of all times; zero if all were.
+    refused_bytes: u64,
 }
 
 /// The budget ended first.
@@ -23,7 +25,22 @@ pub struct Spent;
 impl Meter {
     /// A full one.
     pub fn new(budget: &Budget) -> Meter {
-        Meter { steps: 0, steps_max: budget.steps_max, bytes: 0, bytes_max: budget.memory_bytes_max }
+        Meter { steps: 0, steps_max: budget.steps_max, bytes: 0, bytes_max: budget.memory_bytes_max, refused_bytes: 0 }
+    }
+
+    /// One that never ends, for what is bound otherwise.
+    pub fn endless() -> Meter {
+        Meter::new(&Budget { steps_max: u64::MAX, memory_bytes_max: u64::MAX })
+    }
+
+    /// Bytes that are held, or that would have to be if some were refused.
+    pub fn bytes_asked(&self) -> u64 {
+        self.bytes.max(self.refused_bytes)
+    }
+
+    /// Notes that all bytes that are allowed were not enough for what is counted elsewhere.
+    pub fn refuse_bytes(&mut self) {
+        self.refused_bytes = self.refused_bytes.max(self.bytes_max);
     }
 
     /// The gap of a budget that ended, of all keys together, with nothing known of a prefix.
@@ -37,7 +54,7 @@ impl Meter {
             key: None,
             steps: self.steps,
             steps_max: self.steps_max,
-            memory_bytes: self.bytes,
+            memory_bytes: self.bytes_asked(),
             memory_bytes_max: self.bytes_max,
             prefix_events,
             configurations_peak: 0,
@@ -62,9 +79,11 @@ impl Meter {
     /// Counts bytes that are held from now on; [`Meter::give_back`] when they are not.
     ///
     /// # Errors
-    /// When they are too many; they are not counted then.
+    /// When they are too many; they are not held then.
     pub fn take_bytes(&mut self, bytes: u64) -> Result<(), Spent> {
-        if self.bytes.saturating_add(bytes) > self.bytes_max {
+        let asked = self.bytes.saturating_add(bytes);
+        if asked > self.bytes_max {
+            self.refused_bytes = self.refused_bytes.max(asked);
             return Err(Spent);
         }
         self.bytes += bytes;
@@ -88,6 +107,10 @@ impl Meter {
         for half in halves {
             self.steps = self.steps.saturating_add(half.steps.saturating_sub(steps));
             self.bytes = self.bytes.saturating_add(half.bytes).saturating_sub(bytes);
+            // A half was not allowed as much as the whole.
+            if half.refused_bytes > self.refused_bytes {
+                self.refused_bytes = half.refused_bytes.max(self.bytes_max);
+            }
         }
     }
 }

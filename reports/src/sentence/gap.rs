@@ -221,7 +221,7 @@ fn budget(gap: &Gap) -> (String, String) {
     let on_key = key.as_deref().map_or_else(String::new, |key| format!(" on key {}", words::cut(key, 40)));
     let by_memory = memory_bytes >= memory_bytes_max && steps < steps_max;
     let (spent, option) = if by_memory {
-        (format!("{} MiB of memory", count(memory_bytes >> 20)), "--max-memory")
+        (format!("{} MiB of memory", count(memory_bytes.div_ceil(1 << 20))), "--max-memory")
     } else {
         (plural(*steps, "step"), "--max-steps")
     };

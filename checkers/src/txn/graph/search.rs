@@ -263,7 +263,7 @@ impl<'c> Searcher<'c> {
             between: None,
             mutation: self.mutation,
         };
-        let mut meter = Meter { steps: 0, steps_max: u64::MAX, bytes: 0, bytes_max: u64::MAX };
+        let mut meter = Meter::endless();
         let Some((from, to, kind)) = self.component.edges().next() else { return };
         let ends = Ends { from: to, to: from, closing: Some(kind) };
         if let Ok(Some(cycle)) = self.walker.shortest(&query, ends, u32::MAX, &mut meter)

@@ -255,7 +255,7 @@ fn tell_crowded(txns: &Txns<'_>, crowded: &[u32], spent: Option<Spent>, meter: &
             key: Some(txns.key_text(key)),
             steps: if spent.is_some() { meter.steps } else { judge::LAST_EDGES_MAX as u64 },
             steps_max: if spent.is_some() { meter.steps_max } else { judge::LAST_EDGES_MAX as u64 },
-            memory_bytes: meter.bytes,
+            memory_bytes: meter.bytes_asked(),
             memory_bytes_max: meter.bytes_max,
             prefix_events: 0,
             configurations_peak: 0,

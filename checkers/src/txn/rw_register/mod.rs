@@ -107,6 +107,7 @@ fn infer_with<'t>(
     // A quarter, as the search makes more of them.
     let reads = Reads::of(txns, &writers, &last, meter.bytes_max / 4, mutation);
     if reads.is_crowded {
+        meter.refuse_bytes();
         gaps.push(meter.gap());
     }
     let (mut anomalies, mut counts) = direct::anomalies(txns, &reads, &last, mutation);

@@ -12,7 +12,7 @@ use crate::txn::txns::Txns;
 
 /// Steps and bytes without end.
 pub fn meter() -> Meter {
-    Meter { steps: 0, steps_max: u64::MAX, bytes: 0, bytes_max: u64::MAX }
+    Meter::endless()
 }
 
 /// A history in which so many transactions begin and end at random, some of them in doubt or never.

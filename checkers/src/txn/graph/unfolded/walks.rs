@@ -239,7 +239,7 @@ impl Ground<'_> {
         }
         if best.is_none() && is_spent {
             // There is one: the first that is met, however long it is.
-            let mut free = Meter { steps: 0, steps_max: u64::MAX, bytes: 0, bytes_max: u64::MAX };
+            let mut free = Meter::endless();
             for arc in over.iter().take(64) {
                 let found = self.round_trip(arc, &reads, &mut walker, u32::MAX, &mut free)?;
                 best = found.filter(|links| is_simple(links));
