@@ -77,7 +77,7 @@ pub enum Gap {
         steps: u64,
         /// Steps allowed.
         steps_max: u64,
-        /// Bytes held at the end.
+        /// Bytes held at the end; more than are allowed, if so many were asked for and that ended it.
         memory_bytes: u64,
         /// Bytes allowed.
         memory_bytes_max: u64,
@@ -106,6 +106,13 @@ pub enum Gap {
     NoRealtime {
         /// The consistency model.
         level: String,
+    },
+    /// An event that leaves open what was done, so that nothing was judged: that may explain whatever was read.
+    Unclear {
+        /// The event.
+        index: u32,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An operation that the checker has no meaning for.
     Unsupported {

@@ -89,7 +89,6 @@ impl Checker for TxnChecker {
     fn check(&self, history: &History, _facts: &RunFacts, budget: &Budget) -> Finding {
         let txns = Txns::of(history);
         let mut evidence = Evidence { is_timeless: !history.has_realtime(), ..Evidence::default() };
-        evidence.gaps.extend(txns.gaps.iter().cloned());
         if let Some(gap) = nothing_to_judge(&txns) {
             evidence.gaps.push(gap);
             return self.told(&txns, None, evidence, &boundary(Default::default(), LevelSet::default()));
@@ -168,13 +167,16 @@ fn settled_of(line: &Boundary) -> LevelSet {
 
 /// Whether there is anything that could have been wrong.
 fn nothing_to_judge(txns: &Txns<'_>) -> Option<Gap> {
+    if let Some(gap) = &txns.unclear {
+        return Some(gap.clone());
+    }
     if let Some(index) = txns.of_another_key {
         let reason = "transactions of several independent keys, which may have equal names for what they read and write; check the \
                       history of each independent key by itself";
         return Some(Gap::Unsupported { index, reason: reason.to_owned() });
     }
     if txns.ok_count() == 0 {
-        return txns.gaps.is_empty().then_some(Gap::NothingSucceeded);
+        return Some(Gap::NothingSucceeded);
     }
     None
 }

@@ -16,6 +16,8 @@ pub struct Meter {
     pub bytes_max: u64,
     /// Bytes that would have been held if they had been allowed, the most of all times; zero if all were.
     refused_bytes: u64,
+    /// Whether steps ended.
+    has_no_steps: bool,
 }
 
 /// The budget ended first.
@@ -25,7 +27,8 @@ pub struct Spent;
 impl Meter {
     /// A full one.
     pub fn new(budget: &Budget) -> Meter {
-        Meter { steps: 0, steps_max: budget.steps_max, bytes: 0, bytes_max: budget.memory_bytes_max, refused_bytes: 0 }
+        let Budget { steps_max, memory_bytes_max: bytes_max } = *budget;
+        Meter { steps: 0, steps_max, bytes: 0, bytes_max, refused_bytes: 0, has_no_steps: false }
     }
 
     /// One that never ends, for what is bound otherwise.
@@ -33,14 +36,15 @@ impl Meter {
         Meter::new(&Budget { steps_max: u64::MAX, memory_bytes_max: u64::MAX })
     }
 
-    /// Bytes that are held, or that would have to be if some were refused.
+    /// Bytes that are held; or that would have to be, more than are allowed, if that ended what they were for.
     pub fn bytes_asked(&self) -> u64 {
-        self.bytes.max(self.refused_bytes)
+        // What was refused may have been done in another way, until steps ended.
+        if self.has_no_steps { self.bytes.min(self.bytes_max) } else { self.bytes.max(self.refused_bytes) }
     }
 
     /// Notes that all bytes that are allowed were not enough for what is counted elsewhere.
     pub fn refuse_bytes(&mut self) {
-        self.refused_bytes = self.refused_bytes.max(self.bytes_max);
+        self.refused_bytes = self.refused_bytes.max(self.bytes_max.saturating_add(1));
     }
 
     /// The gap of a budget that ended, of all keys together, with nothing known of a prefix.
@@ -68,6 +72,7 @@ impl Meter {
     /// When there are none left.
     pub fn step(&mut self, count: u64) -> Result<(), Spent> {
         self.steps = self.steps.saturating_add(count);
+        self.has_no_steps |= self.steps > self.steps_max;
         if self.steps > self.steps_max { Err(Spent) } else { Ok(()) }
     }
 
@@ -90,6 +95,15 @@ impl Meter {
         Ok(())
     }
 
+    /// Counts bytes that are held in any case, as [`Meter::take_bytes`]; whether they are allowed.
+    pub fn hold_bytes(&mut self, bytes: u64) -> bool {
+        let is_allowed = self.take_bytes(bytes).is_ok();
+        if !is_allowed {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        is_allowed
+    }
+
     /// Bytes that are no longer held.
     pub fn give_back(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -109,8 +123,64 @@ impl Meter {
             self.bytes = self.bytes.saturating_add(half.bytes).saturating_sub(bytes);
             // A half was not allowed as much as the whole.
             if half.refused_bytes > self.refused_bytes {
-                self.refused_bytes = half.refused_bytes.max(self.bytes_max);
+                self.refused_bytes = half.refused_bytes.max(self.bytes_max.saturating_add(1));
             }
+            self.has_no_steps |= half.has_no_steps;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter() -> Meter {
+        Meter::new(&Budget { steps_max: 100, memory_bytes_max: 1000 })
+    }
+
+    /// Steps that ended, and bytes that were asked for, as a gap tells them.
+    fn told(meter: &Meter) -> (bool, u64) {
+        match meter.gap() {
+            Gap::BudgetSpent { steps, steps_max, memory_bytes, .. } => (steps > steps_max, memory_bytes),
+            gap => panic!("{gap:?}"),
+        }
+    }
+
+    #[test]
+    fn a_gap_tells_what_was_refused() {
+        let mut meter = meter();
+        meter.take_bytes(600).expect("there is room");
+        assert_eq!(meter.take_bytes(500), Err(Spent));
+        assert_eq!((meter.bytes, told(&meter)), (600, (false, 1100)));
+        meter.give_back(600);
+        assert_eq!((meter.bytes, told(&meter)), (0, (false, 1100)));
+        // Another way was found, and that took too many steps.
+        assert_eq!(meter.step(101), Err(Spent));
+        assert_eq!(told(&meter), (true, 0));
+    }
+
+    #[test]
+    fn what_is_held_in_any_case_is_given_back_in_whole() {
+        let mut meter = meter();
+        meter.take_bytes(600).expect("there is room");
+        assert!(!meter.hold_bytes(500));
+        assert_eq!(told(&meter), (false, 1100));
+        meter.give_back(500);
+        assert_eq!(meter.bytes, 600);
+        assert!(meter.hold_bytes(400));
+    }
+
+    #[test]
+    fn halves_that_end_for_bytes_are_not_told_to_have_ended_for_steps() {
+        let mut meter = meter();
+        let (mut one, mut other) = (meter.half(), meter.half());
+        assert_eq!(one.take_bytes(600), Err(Spent));
+        assert!(one.step(60).is_ok() && other.step(60).is_ok());
+        meter.join(&[one, other]);
+        assert_eq!((meter.steps, told(&meter).1), (120, 1001));
+        let mut other = meter.half();
+        assert_eq!(other.step(1), Err(Spent));
+        meter.join(&[other]);
+        assert_eq!(told(&meter), (true, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! The transactions of a history, dense.
 
-use schism_history::{F, History, Kind, OpIndex, TxnRef};
+use schism_history::{F, History, Kind, OpIndex, TxnRef, Value};
 
 use crate::verdict::Gap;
 
@@ -24,12 +24,13 @@ pub struct Txns<'h> {
     pub failed: Vec<OpIndex>,
     /// The first transaction of another independent key than those before it.
     pub of_another_key: Option<OpIndex>,
-    /// Clients' calls that are no transactions.
-    pub gaps: Vec<Gap>,
+    /// The first of clients' events that does not say which transaction it is: what that did may explain whatever others read.
+    pub unclear: Option<Gap>,
 }
 
 impl<'h> Txns<'h> {
-    /// Takes the calls of clients whose value is a transaction; a call of another kind is told as a gap. One pass.
+    /// Takes the calls of clients whose value is a transaction; the first that is none, or whose completion does not answer it, is told
+    /// as a gap. One pass.
     pub fn of(history: &'h History) -> Txns<'h> {
         let mut all = Txns {
             history,
@@ -40,7 +41,7 @@ impl<'h> Txns<'h> {
             sessions_count: 0,
             failed: Vec::new(),
             of_another_key: None,
-            gaps: Vec::new(),
+            unclear: None,
         };
         let mut sessions = vec![u32::MAX; history.processes().len()];
         let mut doubtful = Vec::new();
@@ -60,9 +61,14 @@ impl<'h> Txns<'h> {
                 continue;
             }
             let carrier = if outcome == Kind::Ok { index } else { invoke };
-            if history.txn(carrier).is_none() {
-                all.refuse(carrier);
+            let Some(txn) = history.txn(carrier) else {
+                all.refuse(carrier, no_transaction(history, carrier));
                 continue;
+            };
+            if outcome == Kind::Ok
+                && let Some(reason) = unanswered(history, invoke, txn)
+            {
+                all.refuse(carrier, reason);
             }
             let key = history.key_id(carrier);
             if *only_key.get_or_insert(key) != key {
@@ -92,15 +98,9 @@ impl<'h> Txns<'h> {
         all
     }
 
-    fn refuse(&mut self, index: OpIndex) {
-        // One says enough.
-        let f: &F = self.history.f(index);
-        if self.gaps.is_empty() {
-            self.gaps.push(Gap::Unsupported {
-                index,
-                reason: format!("{f} is no transaction: its value is no list of [function, key, value]"),
-            });
-        }
+    /// The first says enough.
+    fn refuse(&mut self, index: OpIndex, reason: String) {
+        self.unclear.get_or_insert(Gap::Unclear { index, reason });
     }
 
     /// The history.
@@ -165,4 +165,27 @@ impl<'h> Txns<'h> {
     pub fn key_text(&self, key: u32) -> String {
         self.history.txn_keys().get(key as usize).map_or_else(|| format!("key {key}"), ToString::to_string)
     }
+}
+
+fn no_transaction(history: &History, index: OpIndex) -> String {
+    let f: &F = history.f(index);
+    format!(
+        "{f} is no transaction: its value is no list of [function, key, value], where a key is an integer or a text"
+    )
+}
+
+/// Why a transaction that ended well does not answer its call, if it does not. A call may leave open what it asks for.
+fn unanswered(history: &History, invoke: OpIndex, txn: TxnRef<'_>) -> Option<String> {
+    let Some(call) = history.txn(invoke) else {
+        let is_open = *history.value(invoke) == Value::Nil;
+        return (!is_open).then(|| format!("its invocation, event {invoke}: {}", no_transaction(history, invoke)));
+    };
+    if call.is_empty() {
+        return None;
+    }
+    let place = txn.place_unanswered(call)?;
+    Some(format!(
+        "it ended another transaction than was begun with event {invoke}: micro-operation {place} (from 0) is missing, is another one, touches another key, or writes \
+         something else"
+    ))
 }

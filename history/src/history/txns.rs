@@ -152,6 +152,32 @@ impl<'a> TxnRef<'a> {
         self.txns.list_of(key)
     }
 
+    /// The place of the first micro-operation that does not answer that of the call which this is said to complete; `None` if all do:
+    /// they do the same to the same keys in the same order, and only what is read, or written and not said before, differs.
+    pub fn place_unanswered(self, call: TxnRef<'_>) -> Option<usize> {
+        let answers = |(&own, &called): (&Packed, &Packed)| {
+            if own == called {
+                return true;
+            }
+            if own.f() != called.f() {
+                return false;
+            }
+            match (self.txns.micro(own).value, call.txns.micro(called).value) {
+                (MicroValue::Other(own), MicroValue::Other(called)) => {
+                    let is_write = matches!(&*own.f, "w" | "append") && called.value != Value::Nil;
+                    own.f == called.f && own.key == called.key && (!is_write || own.value == called.value)
+                }
+                (_, called_value) => {
+                    let is_said = own.f() != MicroF::Read && called_value != MicroValue::One(ValueId::NIL);
+                    own.key & KEY_MASK == called.key & KEY_MASK && !is_said
+                }
+            }
+        };
+        let differing = self.packed().iter().zip(call.packed()).position(|pair| !answers(pair));
+        let shorter = self.len().min(call.len());
+        differing.or((self.len() != call.len()).then_some(shorter))
+    }
+
     #[inline]
     fn packed(self) -> &'a [Packed] {
         self.txns.packed(self.number)
@@ -397,6 +423,30 @@ mod tests {
         assert_eq!(found, wanted);
         assert_eq!(history.txn_list(0), ids(&[1, 2, 3]));
         assert_eq!(history.txn_keys(), [Key::Int(5)]);
+    }
+
+    #[test]
+    fn a_completion_answers_its_call() {
+        for (call, end, place) in [
+            (r#"[["append",1,1],["r",2,null]]"#, r#"[["append",1,1],["r",2,[3,4]]]"#, None),
+            (r#"[["append",1,1],["r",2,null]]"#, r#"[["append",1,1],["r",3,[3,4]]]"#, Some(1)),
+            (r#"[["append",1,1],["r",2,null]]"#, r#"[["append",1,2],["r",2,[3,4]]]"#, Some(0)),
+            (r#"[["append",1,1],["r",2,null]]"#, r#"[["append",1,1]]"#, Some(1)),
+            (r#"[["append",1,1]]"#, r#"[["append",1,1],["r",2,[3,4]]]"#, Some(1)),
+            (r#"[["w",1,1]]"#, r#"[["r",1,1]]"#, Some(0)),
+            (r#"[["w",1,1]]"#, r#"[["append",1,1]]"#, Some(0)),
+            (r#"[["w",1,null]]"#, r#"[["w",1,7]]"#, None),
+            (r#"[["w",1,[1,2]]]"#, r#"[["w",1,[1,3]]]"#, Some(0)),
+            (r#"[["r",1,[9]]]"#, r#"[["r",1,[1,3]]]"#, None),
+            (r#"[["rp","all",null],["r",1,null]]"#, r#"[["rp","all",[[1,2]]],["r",1,5]]"#, None),
+            (r#"[["rp","all",null]]"#, r#"[["rp","some",[[1,2]]]]"#, Some(0)),
+            (r#"[["rp","all",null]]"#, r#"[["cas","all",[[1,2]]]]"#, Some(0)),
+            ("[]", "[]", None),
+        ] {
+            let history = history(&format!("0:txn={call}>{end}"));
+            let txn = |index| history.txn(index).expect("a transaction");
+            assert_eq!(txn(1).place_unanswered(txn(0)), place, "{call} {end}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(super) struct Parser {
     nodes: FxHashMap<Box<str>, Node>,
 }
 
+/// What an event without a function lacks.
+const NO_F: &str = "the field `f`, which only a transaction needs not (a list of [function, key, value], each key an integer or a text)";
+
 /// The bit of `time` in [`Draft::seen`].
 const TIME: u16 = 1 << 1;
 
@@ -235,7 +238,7 @@ impl Draft {
         op.f = match self.f {
             Some(f) => f,
             None if Mop::are_shaped(&op.value) => F::Txn,
-            None => return Err(missing("the field `f`")),
+            None => return Err(missing(NO_F)),
         };
         op.value = json::shaped(&op.f, op.value);
         Ok(op)

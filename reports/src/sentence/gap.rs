@@ -145,6 +145,10 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
                     .to_owned(),
             },
         ),
+        Gap::Unclear { index, reason } => (
+            format!("event {index} leaves open what was done: {}; nothing was judged", words::cut(reason, 300)),
+            "mend what records it, or leave out all that touches its keys".to_owned(),
+        ),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),
             if reason.ends_with(" has no function cas") {
@@ -219,7 +223,7 @@ fn budget(gap: &Gap) -> (String, String) {
         return (as_json(gap), String::new());
     };
     let on_key = key.as_deref().map_or_else(String::new, |key| format!(" on key {}", words::cut(key, 40)));
-    let by_memory = memory_bytes >= memory_bytes_max && steps < steps_max;
+    let by_memory = memory_bytes > memory_bytes_max || memory_bytes == memory_bytes_max && steps < steps_max;
     let (spent, option) = if by_memory {
         (format!("{} MiB of memory", count(memory_bytes.div_ceil(1 << 20))), "--max-memory")
     } else {
@@ -284,6 +288,8 @@ mod tests {
             (Gap::FaultNotHealed { fault_id: 3, class: "kill".into() }, "fault 3 (kill)", "schism heal"),
             (budget(10, 0), "on key 5 went past its budget (10 steps); its first 42 events", "--max-steps"),
             (budget(3, 5 << 20), "(5 MiB of memory)", "--max-memory"),
+            (budget(12, (5 << 20) + 1), "(6 MiB of memory)", "--max-memory"),
+            (budget(12, 5 << 20), "(12 steps)", "--max-steps"),
             (budget(10, 0), "with up to 1,200 ways to explain them, when operation 77 was", "--max-steps"),
             (Gap::NothingToCompare { nodes: vec![] }, "no member said", "schedule.recovery"),
             (Gap::NothingToCompare { nodes: vec!["n1".into()] }, "only n1 said", "logs"),
@@ -295,6 +301,11 @@ mod tests {
             (Gap::NoRealtime { level: "linearizable".into() }, "real time", "--checker sequential"),
             (Gap::Undecided { level: "PL-CS".into(), reason: "because".into() }, "PL-CS", "stronger"),
             (Gap::Undecided { level: "PL-2".into(), reason: "reads by predicate".into() }, "by predicate", "more"),
+            (
+                Gap::Unclear { index: 7, reason: "no\u{7}".into() },
+                "event 7 leaves open what was done: no\\u{7}; nothing was judged",
+                "mend",
+            ),
             (
                 Gap::Unsupported { index: 9, reason: "no\u{7}".into() },
                 "event 9 has no meaning for the checker: no\\u{7}",

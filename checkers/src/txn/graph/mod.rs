@@ -125,7 +125,7 @@ fn run(txns: &Txns<'_>, edges: Vec<Edge>, orders: Orders, meter: &mut Meter, mut
         drop(own);
         // Counted, but never refused: each component has a cycle to show.
         let bytes = walk::Walker::bytes(component.count());
-        all.spent |= meter.take_bytes(bytes).is_err();
+        all.spent |= !meter.hold_bytes(bytes);
         let search = search::search(&component, meter, mutation);
         meter.give_back(bytes);
         all.spent |= search.spent;

@@ -238,10 +238,13 @@ impl<'t> Inference<'t> {
             } else {
                 format!("by the transactions of events {other} and {index}")
             };
-            let more = self.clashes.len() - 1;
+            let more = match self.clashes.len() - 1 {
+                0 => String::new(),
+                1 => "; one other key has such elements".to_owned(),
+                more => format!("; {more} other keys have such elements"),
+            };
             let reason = format!(
-                "{element} was appended to key {key} {by}, so a read of it does not say whose it is; \
-                 {more} other keys have such elements: append unique values"
+                "{element} was appended to key {key} {by}, so a read of it does not say whose it is{more}: append unique values"
             );
             gaps.push(Gap::Unsupported { index, reason });
         }

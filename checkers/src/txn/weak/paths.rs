@@ -1,6 +1,7 @@
 //! How the earlier unit of a forced order is visible to the reader.
 
 use std::collections::VecDeque;
+use std::iter::successors;
 use std::num::NonZeroU32;
 
 use super::components::Why;
@@ -155,19 +156,19 @@ impl Walk<'_> {
         }
         // One in doubt is the last of its process.
         let is_behind = |rank: u32| rank > from && self.prover.process(rank) == self.prover.process(from);
-        let mut end = next;
-        if next.in_session && !is_free && is_behind(next.rank) {
-            while end.rank > from {
-                let before = State { rank: ranked.before[end.rank as usize], ..end };
-                // The order of a session leads down to its members one after another.
-                if before.rank < from || before.rank >= end.rank {
-                    break;
-                }
-                self.parents[before.place(self.low)] = NonZeroU32::new(end.place(self.low) as u32 + 1);
-                end = before;
-            }
+        if !next.in_session || is_free || !is_behind(next.rank) {
+            return Some(next).filter(|next| next.rank == from);
         }
-        Some(end).filter(|end| end.rank == from)
+        let states = successors(Some(next), |state| {
+            let rank = ranked.before[state.rank as usize];
+            (state.rank > from && rank >= from && rank < state.rank).then_some(State { rank, ..*state })
+        });
+        let row: Vec<State> = states.collect();
+        let end = row.last().copied().filter(|end| end.rank == from)?;
+        for pair in row.windows(2) {
+            self.parents[pair[1].place(self.low)] = NonZeroU32::new(pair[0].place(self.low) as u32 + 1);
+        }
+        Some(end)
     }
 
     /// The path from a state to the reader.

@@ -362,8 +362,9 @@ impl<'a> Pass<'a> {
         let owner = self.operations.owners[unit as usize];
         let other = self.ranked.unit(writer);
         let is_asked = self.watched.all_of(session) || self.watched.span(session, writer).is_some();
-        if is_asked && self.was_read.insert((session, writer)) {
+        if is_asked && !self.was_read.contains(&(session, writer)) {
             meter.take_bytes(READ_BYTES)?;
+            self.was_read.insert((session, writer));
         }
         let process = self.operations.process(other);
         let furthest = self.furthest.entry((session, process)).or_insert(other);

@@ -15,6 +15,7 @@ use crate::txn::txns::{TxnId, Txns};
 
 /// Orders pointing back through which a shortest cycle is looked for.
 const TRIED_MAX: usize = 64;
+
 /// An arrow of a cycle. Units by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrow {
@@ -187,6 +188,7 @@ pub(super) struct Prover<'a> {
 }
 
 impl Prover<'_> {
+    /// The transaction of a unit.
     pub fn owner(&self, rank: u32) -> TxnId {
         let id = self.ranked.unit(rank);
         self.owners.map_or(id, |owners| owners[id as usize])
