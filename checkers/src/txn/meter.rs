@@ -109,6 +109,16 @@ impl Meter {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
+    /// Does something with half of the steps that are left.
+    pub fn with_half_of_steps<T>(&mut self, run: impl FnOnce(&mut Meter) -> T) -> T {
+        let (steps_max, had_none) = (self.steps_max, self.has_no_steps);
+        self.steps_max = self.steps + steps_max.saturating_sub(self.steps) / 2;
+        let done = run(self);
+        self.steps_max = steps_max;
+        self.has_no_steps = had_none || self.steps > steps_max;
+        done
+    }
+
     /// One of two for what runs side by side: half of the bytes that are left, and all steps that are.
     pub fn half(&self) -> Meter {
         let left = self.bytes_max.saturating_sub(self.bytes);

@@ -1,6 +1,6 @@
 //! The transactions of a history, dense.
 
-use schism_history::{F, History, Kind, OpIndex, TxnRef, Value};
+use schism_history::{F, History, Kind, Micro, MicroF, MicroValue, OpIndex, TxnRef, Value, ValueId};
 
 use crate::verdict::Gap;
 
@@ -46,6 +46,8 @@ impl<'h> Txns<'h> {
         let mut sessions = vec![u32::MAX; history.processes().len()];
         let mut doubtful = Vec::new();
         let mut only_key = None;
+        // Whether calls leave open what they ask for; and the first in doubt that may be one of these.
+        let (mut opens, mut empty_doubt) = (false, None);
         for index in 0..history.len() as OpIndex {
             if history.process(index).client().is_none() {
                 continue;
@@ -65,10 +67,20 @@ impl<'h> Txns<'h> {
                 all.refuse(carrier, no_transaction(history, carrier));
                 continue;
             };
-            if outcome == Kind::Ok
-                && let Some(reason) = unanswered(history, invoke, txn)
-            {
-                all.refuse(carrier, reason);
+            match outcome {
+                Kind::Ok => {
+                    if let Some(reason) = unanswered(history, invoke, txn) {
+                        all.refuse(carrier, reason);
+                    }
+                    opens |= !txn.is_empty() && history.txn(invoke).is_none_or(TxnRef::is_empty);
+                }
+                Kind::Fail => {}
+                _ => {
+                    if let Some((at, reason)) = open_doubt(history, invoke, end) {
+                        all.refuse(at, reason);
+                    }
+                    empty_doubt = empty_doubt.or(txn.is_empty().then_some(invoke));
+                }
             }
             let key = history.key_id(carrier);
             if *only_key.get_or_insert(key) != key {
@@ -88,6 +100,9 @@ impl<'h> Txns<'h> {
                 Kind::Fail => all.failed.push(invoke),
                 _ => doubtful.push((invoke, *session)),
             }
+        }
+        if let Some(invoke) = empty_doubt.filter(|_| opens) {
+            all.refuse(invoke, "it ended in doubt, and invocations say nothing of what will be done here".to_owned());
         }
         all.ok_count = all.invoked.len() as u32;
         for (invoke, session) in doubtful {
@@ -184,8 +199,29 @@ fn unanswered(history: &History, invoke: OpIndex, txn: TxnRef<'_>) -> Option<Str
         return None;
     }
     let place = txn.place_unanswered(call)?;
-    Some(format!(
-        "it ended another transaction than was begun with event {invoke}: micro-operation {place} (from 0) is missing, is another one, touches another key, or writes \
-         something else"
-    ))
+    Some(another(invoke, place))
+}
+
+fn another(invoke: OpIndex, place: usize) -> String {
+    format!(
+        "it ended another transaction than was begun with event {invoke}: micro-operation {place} (from 0) is missing, is another one, \
+         touches another key, or writes something else"
+    )
+}
+
+/// Why it is not known what one in doubt may have written, if it is not; and the event that leaves it open.
+fn open_doubt(history: &History, invoke: OpIndex, end: Option<OpIndex>) -> Option<(OpIndex, String)> {
+    let call = history.txn(invoke)?;
+    let is_open = |micro: Micro<'_>| micro.f == MicroF::Append && micro.value == MicroValue::One(ValueId::NIL);
+    if call.micros().any(is_open) {
+        return Some((invoke, "it ended in doubt, and what it appends is not said".to_owned()));
+    }
+    let end = end?;
+    let told = history.txn(end)?;
+    let is_told_late = call.is_empty() && !told.is_empty();
+    match told.place_unanswered(call) {
+        Some(_) if is_told_late => Some((end, format!("event {invoke}, which began it, did not say what it does"))),
+        Some(place) => Some((end, another(invoke, place))),
+        None => None,
+    }
 }

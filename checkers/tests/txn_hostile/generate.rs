@@ -204,7 +204,8 @@ impl World {
 
     /// What has nothing to do with transactions.
     fn disturb(&mut self, random: &mut ChaCha8Rng) {
-        let process = if random.random() { Process::nemesis("partition") } else { Process::Client(1 << 20) };
+        // A client's is told, and then nothing is judged.
+        let process = if random.random_bool(0.95) { Process::nemesis("partition") } else { Process::Client(1 << 20) };
         let kind = pick(random, &[Kind::Invoke, Kind::Invoke, Kind::Ok, Kind::Info, Kind::Fail]);
         let f = pick(random, &["read", "write", "inject", "txn", "cas", "x"]);
         self.push(random, Op::new(process, kind, F::parse(f), Value::Nil));
@@ -295,7 +296,8 @@ impl World {
                 }
             }
         }
-        if percent(random, shape.odd_percent / 4) {
+        // Most of these do not answer what was asked, and nothing is judged then.
+        if percent(random, shape.odd_percent / 4) && random.random_bool(0.1) {
             match random.random_range(0..4) {
                 0 => mops.truncate(1),
                 1 => mops.reverse(),
@@ -303,7 +305,7 @@ impl World {
                 _ => mops.clear(),
             }
         }
-        let bare = percent(random, shape.odd_percent / 8);
+        let bare = percent(random, shape.odd_percent / 8) && random.random_bool(0.1);
         let reports = random.random_bool(0.3).then(|| self.reports(random, &mops));
         let value = if bare { odd(random, 0) } else { Value::Txn(Box::new(mops)) };
         let op = Op { extra: reports, ..Op::new(process, kind, f, value) };

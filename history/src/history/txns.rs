@@ -164,7 +164,8 @@ impl<'a> TxnRef<'a> {
             }
             match (self.txns.micro(own).value, call.txns.micro(called).value) {
                 (MicroValue::Other(own), MicroValue::Other(called)) => {
-                    let is_write = matches!(&*own.f, "w" | "append") && called.value != Value::Nil;
+                    // Of functions that have no number only reads by predicate have an answer.
+                    let is_write = &*own.f != "rp" && called.value != Value::Nil;
                     own.f == called.f && own.key == called.key && (!is_write || own.value == called.value)
                 }
                 (_, called_value) => {
@@ -441,6 +442,8 @@ mod tests {
             (r#"[["rp","all",null],["r",1,null]]"#, r#"[["rp","all",[[1,2]]],["r",1,5]]"#, None),
             (r#"[["rp","all",null]]"#, r#"[["rp","some",[[1,2]]]]"#, Some(0)),
             (r#"[["rp","all",null]]"#, r#"[["cas","all",[[1,2]]]]"#, Some(0)),
+            (r#"[["insert","x",1]]"#, r#"[["insert","x",2]]"#, Some(0)),
+            (r#"[["insert","x",1]]"#, r#"[["insert","x",1]]"#, None),
             ("[]", "[]", None),
         ] {
             let history = history(&format!("0:txn={call}>{end}"));

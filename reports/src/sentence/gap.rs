@@ -147,7 +147,11 @@ pub fn explain(gap: &Gap, facts: Option<&RunFacts>) -> GapWords {
         ),
         Gap::Unclear { index, reason } => (
             format!("event {index} leaves open what was done: {}; nothing was judged", words::cut(reason, 300)),
-            "mend what records it, or leave out all that touches its keys".to_owned(),
+            if reason.contains("is no transaction") {
+                "choose the checker that its operations are of (--checker), or mend what records them".to_owned()
+            } else {
+                "mend what records it".to_owned()
+            },
         ),
         Gap::Unsupported { index, reason } => (
             format!("event {index} has no meaning for the checker: {}", words::cut(reason, 300)),

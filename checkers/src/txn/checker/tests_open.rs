@@ -124,6 +124,11 @@ fn memory_that_ends_before_cycles_does_not_keep_what_they_break() {
 fn what_leaves_open_what_was_done_is_not_judged() {
     let read = r#"1:txn=[["r",1,null]]>[["r",1,[1]]]"#;
     for (line, at, why) in [
+        (r#"0:txn=[["append",1,null]]?"#, 0, "what it appends is not said"),
+        (r#"0:txn=[["append",1,2]]( 0?[["append",1,1]]"#, 1, "micro-operation 0"),
+        (r#"0:txn=[]( 0?[["append",1,1]]"#, 1, "did not say what it does"),
+        (r#"0:txn=[]? 2:txn=[]>[["append",3,1]]"#, 0, "say nothing of what will be done here"),
+        (r#"0:txn=null!"#, 0, "is no transaction"),
         (r#"0:txn=[["append",1,1]]>null"#, 1, "is no transaction"),
         (r#"0:txn=[["append",1.5,1]]>[["append",1.5,1]]"#, 1, "a key is an integer or a text"),
         (r#"0:txn=[["append",1.5,1]]>[["append",1,1]]"#, 1, "its invocation, event 0"),

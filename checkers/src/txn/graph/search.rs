@@ -93,10 +93,7 @@ impl<'c> Searcher<'c> {
         };
         let plan = self.plan(class, &labels, &flow);
         // Half of what is left, so that something is left for the other classes.
-        let steps_max = meter.steps_max;
-        meter.steps_max = meter.steps + steps_max.saturating_sub(meter.steps) / 2;
-        let (found, is_sure) = self.shortest(class, &plan, flow.is_cyclic, meter);
-        meter.steps_max = steps_max;
+        let (found, is_sure) = meter.with_half_of_steps(|meter| self.shortest(class, &plan, flow.is_cyclic, meter));
         match found.and_then(|cycle| Some((classify(&self.component.to_edges(&cycle))?, cycle))) {
             // Where a search gave up, a later one may come upon what it looked for.
             Some((class, cycle)) => {
