@@ -153,7 +153,7 @@ impl<'a> TxnRef<'a> {
     }
 
     /// The place of the first micro-operation that does not answer that of the call which this is said to complete; `None` if all do:
-    /// they do the same to the same keys in the same order, and only what is read, or written and not said before, differs.
+    /// they do the same to the same keys in the same order, and only what is read, or appended and not said before, differs.
     pub fn place_unanswered(self, call: TxnRef<'_>) -> Option<usize> {
         let answers = |(&own, &called): (&Packed, &Packed)| {
             if own == called {
@@ -165,11 +165,13 @@ impl<'a> TxnRef<'a> {
             match (self.txns.micro(own).value, call.txns.micro(called).value) {
                 (MicroValue::Other(own), MicroValue::Other(called)) => {
                     // Of functions that have no number only reads by predicate have an answer.
-                    let is_write = &*own.f != "rp" && called.value != Value::Nil;
+                    let is_write = &*own.f != "rp";
                     own.f == called.f && own.key == called.key && (!is_write || own.value == called.value)
                 }
                 (_, called_value) => {
-                    let is_said = own.f() != MicroF::Read && called_value != MicroValue::One(ValueId::NIL);
+                    // To write nothing is to delete; nothing is appended only before it is said what.
+                    let is_open = own.f() == MicroF::Append && called_value == MicroValue::One(ValueId::NIL);
+                    let is_said = own.f() != MicroF::Read && !is_open;
                     own.key & KEY_MASK == called.key & KEY_MASK && !is_said
                 }
             }
@@ -436,7 +438,9 @@ mod tests {
             (r#"[["append",1,1]]"#, r#"[["append",1,1],["r",2,[3,4]]]"#, Some(1)),
             (r#"[["w",1,1]]"#, r#"[["r",1,1]]"#, Some(0)),
             (r#"[["w",1,1]]"#, r#"[["append",1,1]]"#, Some(0)),
-            (r#"[["w",1,null]]"#, r#"[["w",1,7]]"#, None),
+            (r#"[["w",1,null]]"#, r#"[["w",1,7]]"#, Some(0)),
+            (r#"[["append",1,null]]"#, r#"[["append",1,7]]"#, None),
+            (r#"[["insert",1,null]]"#, r#"[["insert",1,7]]"#, Some(0)),
             (r#"[["w",1,[1,2]]]"#, r#"[["w",1,[1,3]]]"#, Some(0)),
             (r#"[["r",1,[9]]]"#, r#"[["r",1,[1,3]]]"#, None),
             (r#"[["rp","all",null],["r",1,null]]"#, r#"[["rp","all",[[1,2]]],["r",1,5]]"#, None),
